@@ -1,0 +1,80 @@
+"""jopt: optimizers that are values, and sweeps that are values with axes in them."""
+
+from jopt._leafwise import leafwise, zeros_like
+from jopt._schedule import Schedule, schedule
+from jopt.optimizers import (
+    adam,
+    adamw,
+    momentum,
+    rmsprop,
+    scale_by_adam,
+    scale_by_rms,
+    scale_by_stddev,
+    sgd,
+)
+from jopt.schedules import (
+    constant_schedule,
+    cosine_decay_schedule,
+    exponential_decay,
+    join_schedules,
+    linear_schedule,
+    natural_exp_decay,
+    piecewise_constant_schedule,
+    polynomial_schedule,
+    warmup_cosine_decay_schedule,
+)
+from jopt.transformation import GradientTransformation, apply_updates, lift, transformation
+from jopt.transforms import (
+    add_decayed_weights,
+    chain,
+    clip,
+    clip_by_global_norm,
+    identity,
+    named_chain,
+    reduce_on_plateau,
+    scale,
+    scale_by_learning_rate,
+    scale_by_schedule,
+    trace,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GradientTransformation",
+    "Schedule",
+    "adam",
+    "adamw",
+    "add_decayed_weights",
+    "apply_updates",
+    "chain",
+    "clip",
+    "clip_by_global_norm",
+    "constant_schedule",
+    "cosine_decay_schedule",
+    "exponential_decay",
+    "identity",
+    "join_schedules",
+    "leafwise",
+    "lift",
+    "linear_schedule",
+    "momentum",
+    "named_chain",
+    "natural_exp_decay",
+    "piecewise_constant_schedule",
+    "polynomial_schedule",
+    "reduce_on_plateau",
+    "rmsprop",
+    "scale",
+    "scale_by_adam",
+    "scale_by_learning_rate",
+    "scale_by_rms",
+    "scale_by_schedule",
+    "scale_by_stddev",
+    "schedule",
+    "sgd",
+    "trace",
+    "transformation",
+    "warmup_cosine_decay_schedule",
+    "zeros_like",
+]

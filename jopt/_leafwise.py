@@ -1,0 +1,147 @@
+"""One rule applied to the corresponding leaves of several trees, in float32 or wider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jopt._numbers import is_number
+
+
+def leafwise(
+    rule: Callable[..., Any], trees: Mapping[str, Any], **hyperparams: Any
+) -> tuple[Any, ...]:
+    """Applies ``rule(*leaves, **hyperparams)`` to corresponding leaves of ``trees``, the updates first.
+
+    Leaves and hyperparameters are cast to float32, or float64 where one leaf has 64 bits (complex leaves to
+    the complex type of that width). The rule returns as many arrays as it replaces trees, in their order; each is
+    cast to the type of the leaf that it replaces. A hyperparameter is a number, or a prefix of the tree with one
+    number per branch. A ``None`` among the updates leaves its row as it is.
+
+    Args:
+      rule: A function from leaves to a tuple of new leaves.
+      trees: The trees by name (the names serve the errors); the first one gives the structure.
+      **hyperparams: Numbers, or prefix trees of numbers.
+
+    Returns:
+      The replaced trees.
+    """
+    names = list(trees)
+    leaves, treedef = jax.tree.flatten(trees[names[0]], is_leaf=_is_none)
+    rows = [leaves, *(_flatten_like(trees, names[0], name, treedef) for name in names[1:])]
+    numbers = {
+        key: _per_leaf(key, value, trees[names[0]], len(leaves))
+        for key, value in hyperparams.items()
+    }
+    columns: list[tuple[Any, ...]] = []
+    for i, row in enumerate(zip(*rows, strict=True)):
+        if row[0] is None:
+            columns.append(row)
+            continue
+        _check_shapes(names, row, treedef, i)
+        columns.append(_apply(rule, row, {key: value[i] for key, value in numbers.items()}))
+    width = min(
+        (len(c) for c, x in zip(columns, leaves, strict=True) if x is not None), default=len(rows)
+    )
+    return tuple(treedef.unflatten([column[k] for column in columns]) for k in range(width))
+
+
+def _apply(
+    rule: Callable[..., Any], row: tuple[Any, ...], numbers: dict[str, Any]
+) -> tuple[Any, ...]:
+    arrays = [jnp.asarray(x) for x in row]
+    wide = wide_dtype(*arrays)
+    inputs = [
+        x.astype(jnp.promote_types(wide, jnp.complex64) if jnp.iscomplexobj(x) else wide)
+        for x in arrays
+    ]
+    outputs = rule(
+        *inputs, **{key: jnp.asarray(value).astype(wide) for key, value in numbers.items()}
+    )
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return tuple(new.astype(old.dtype) for new, old in zip(outputs, arrays, strict=False))
+
+
+def wide_dtype(*arrays: Any) -> Any:
+    """float32, or float64 where one of the arrays has 64 bits per real number."""
+    return jnp.float64 if any(jnp.finfo(x.dtype).bits == 64 for x in arrays) else jnp.float32
+
+
+def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
+    """Accumulators for ``params``: zeros of ``dtype``, by default of the leaf's own type, at least float32."""
+
+    def zeros(x: Any) -> jax.Array:
+        own = jnp.result_type(x)
+        kept = dtype if dtype is not None else own if jnp.finfo(own).bits >= 32 else jnp.float32
+        kept = jnp.finfo(kept).dtype if real else kept
+        return jnp.zeros_like(x, dtype=kept)
+
+    return jax.tree.map(zeros, params)
+
+
+def _is_none(x: object) -> bool:
+    return x is None
+
+
+def _flatten_like(trees: Mapping[str, Any], first: str, name: str, treedef: Any) -> list[Any]:
+    try:
+        rows: list[Any] = treedef.flatten_up_to(trees[name])
+    except ValueError as error:
+        raise structure_error(first, trees[first], name, trees[name]) from error
+    return rows
+
+
+def structure_error(first: str, tree: Any, name: str, other: Any) -> ValueError:
+    """The error for two trees that should have one structure, naming the leaves in which they differ."""
+    have, want = leaf_paths(other), leaf_paths(tree)
+    missing = [p for p in want if p not in set(have)]
+    extra = [p for p in have if p not in set(want)]
+    detail = [f"missing in {name}: {missing[:5]}"] if missing else []
+    detail += [f"only in {name}: {extra[:5]}"] if extra else []
+    detail = detail or [
+        f"{first} is {jax.tree.structure(tree)}, {name} is {jax.tree.structure(other)}"
+    ]
+    return ValueError(
+        f"{first} and {name} must be trees of the same structure; {'; '.join(detail)}. "
+        f"Take the gradients with respect to the same parameters that init saw, and pass update(updates, state, params)."
+    )
+
+
+def leaf_paths(tree: Any) -> list[str]:
+    """The key path of every leaf, as text; ``(root)`` for a tree that is one leaf."""
+    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return [jax.tree_util.keystr(path) or "(root)" for path, _ in paths]
+
+
+def _check_shapes(names: list[str], row: tuple[Any, ...], treedef: Any, index: int) -> None:
+    for name, x in zip(names[1:], row[1:], strict=True):
+        if not is_number(x):
+            what = "is missing" if x is None else f"is a {type(x).__name__}"
+            raise ValueError(
+                f"{name}: the leaf at {_path(treedef, index)} {what}, where {names[0]} has an array."
+            )
+        if jnp.shape(x) != jnp.shape(row[0]):
+            raise ValueError(
+                f"{name}: the leaf at {_path(treedef, index)} has shape {jnp.shape(x)}, but that of {names[0]} has shape "
+                f"{jnp.shape(row[0])}; all must have the parameter's shape."
+            )
+
+
+def _path(treedef: Any, index: int) -> str:
+    return leaf_paths(treedef.unflatten(range(treedef.num_leaves)))[index]
+
+
+def _per_leaf(key: str, value: Any, tree: Any, count: int) -> list[Any]:
+    if is_number(value):
+        return [value] * count
+    try:
+        spread = jax.tree.broadcast(value, tree, is_leaf=_is_none)
+    except ValueError as error:
+        raise ValueError(
+            f"{key} must be a number or a prefix of the parameter tree with one number per branch; "
+            f"its leaves are {leaf_paths(value)}, those of the tree {leaf_paths(tree)}."
+        ) from error
+    return jax.tree.leaves(spread, is_leaf=_is_none)

@@ -1,0 +1,62 @@
+"""What counts as a number: the leaves of a value, the ranges they must keep, and what may stand in for one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Axis:
+    """The values that one hyperparameter takes in a sweep; it stands where the number stands."""
+
+    values: tuple[float, ...]
+
+
+Numeric: TypeAlias = "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]"
+ScalarOrSchedule: TypeAlias = (
+    "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]"
+)
+
+
+def is_number(x: object) -> bool:
+    """Whether ``x`` is a numeric leaf of a value: a number, a numeric array, a tracer, or an axis."""
+    if isinstance(x, Axis):
+        return True
+    if isinstance(x, (bool, np.bool_)):
+        return False
+    if isinstance(x, (int, float, complex, np.number)):
+        return True
+    if isinstance(x, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
+        return bool(jnp.issubdtype(x.dtype, jnp.number))
+    return False
+
+
+def as_float(x: Any) -> Any:
+    """Python and NumPy scalars as Python floats, so that equal hyperparameters compile to one program."""
+    if isinstance(x, (int, np.number)) and not isinstance(x, bool):
+        return float(x)
+    return x
+
+
+def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> None:
+    """Raises ``ValueError`` where a concrete number is NaN or outside ``interval``, for example ``"[0, 1)"``."""
+    if isinstance(x, (jax.core.Tracer, jax.ShapeDtypeStruct)) or not is_number(x):
+        return
+    values = np.asarray(x.values if isinstance(x, Axis) else x)
+    given = f"the value {x!r}" if values.ndim == 0 else f"{values.tolist()!r}"
+    if np.isnan(values).any():
+        raise ValueError(f"{owner}: {argument} must be a number, but {given} holds NaN.")
+    if interval is not None and not _inside(values, interval):
+        raise ValueError(f"{owner}: {argument} must lie in {interval}, but got {given}.")
+
+
+def _inside(values: np.ndarray, interval: str) -> bool:
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = values >= low if interval[0] == "[" else values > low
+    below = values <= high if interval[-1] == "]" else values < high
+    return bool(np.all(above & below)) and not (math.isinf(high) and bool(np.isinf(values).any()))

@@ -1,0 +1,306 @@
+"""A factory with its arguments bound: numbers are leaves, everything else is structure."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.tree_util import GetAttrKey, PyTreeDef
+
+from jopt._numbers import Axis, as_float, check_domain, is_number
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Factory:
+    """A function from hyperparameters to a rule, and what is known about its arguments.
+
+    ``domain`` maps an argument to the interval that its concrete values must lie in; ``static`` names the
+    numbers that are structure (a memory size, an unrolled count); ``lifted`` marks somebody else's factory,
+    whose numbers are kept as they were given; ``wide`` marks a rule whose updates keep the type that comes in while
+    its accumulators have types of their own, so that a chain may run it on float32 copies of narrower gradients.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    domain: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    static: frozenset[str] = frozenset()
+    wide: bool = False
+    lifted_by: Callable[..., Factory] | None = (
+        None  # how a lifted factory is found again when it is unpickled
+    )
+
+    @property
+    def lifted(self) -> bool:
+        return self.lifted_by is not None
+
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    @functools.cached_property
+    def takes_schedules(self) -> frozenset[str]:
+        """The arguments that take a schedule themselves, as their annotation says."""
+        parameters = self.signature.parameters.values()
+        unannotated = {"learning_rate"} & set(self.signature.parameters)
+        spelled = {
+            p.name
+            for p in parameters
+            if "Schedule" in str(p.annotation) or "Callable" in str(p.annotation)
+        }
+        return frozenset(spelled | unannotated)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.lifted_by is not None:
+            return self.lifted_by, (self.function, self.static)
+        return _own_factory, (self.function.__module__, self.function.__qualname__)
+
+
+def _own_factory(module: str, qualname: str) -> Factory:
+    public = functools.reduce(getattr, qualname.split("."), importlib.import_module(module))
+    factory: Factory = public.factory  # type: ignore[attr-defined]
+    return factory
+
+
+@dataclasses.dataclass(frozen=True)
+class Static:
+    """A leaf that is structure, compared by value where it can be hashed and by identity where it cannot."""
+
+    value: Any
+
+    @functools.cached_property
+    def _key(self) -> Any:
+        try:
+            hash(self.value)
+        except TypeError:
+            return id(self.value)
+        return (type(self.value), self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and bool(self._key == other._key)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """The structure of a bound factory: everything but its numbers."""
+
+    factory: Factory
+    slots: tuple[str, ...]  # one per argument, in call order; parts of *args under their own names
+    positional: int  # how many of them are passed by position
+    treedefs: tuple[PyTreeDef, ...]
+    statics: tuple[
+        tuple[Static | None, ...], ...
+    ]  # per slot and leaf: None where the leaf is a number
+    paths: tuple[str, ...]  # one per number
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash((id(self.factory), self.slots, self.treedefs, self.statics))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def keys(self) -> tuple[GetAttrKey, ...]:
+        return tuple(GetAttrKey(path) for path in self.paths)
+
+    def fill(self, leaves: Iterable[Any]) -> list[Any]:
+        """The argument of every slot, with ``leaves`` for its numbers."""
+        numbers = iter(leaves)
+        return [
+            treedef.unflatten([next(numbers) if s is None else s.value for s in statics])
+            for treedef, statics in zip(self.treedefs, self.statics, strict=True)
+        ]
+
+
+class Bound:
+    """A factory and its arguments: the part that a transformation and a schedule share."""
+
+    __slots__ = ("leaves", "spec")
+
+    def __init__(self, spec: Spec, leaves: tuple[Any, ...]) -> None:
+        self.spec = spec
+        self.leaves = leaves
+
+    def arguments(self) -> dict[str, Any]:
+        return dict(zip(self.spec.slots, self.spec.fill(self.leaves), strict=True))
+
+    def call(self, values: Sequence[Any] | None = None) -> Any:
+        """What the factory makes of its arguments (``values`` in their place, if given)."""
+        spec = self.spec
+        values = spec.fill(self.leaves) if values is None else values
+        words = dict(zip(spec.slots[spec.positional :], values[spec.positional :], strict=True))
+        return spec.factory.function(*values[: spec.positional], **words)
+
+    def hyperparams(self) -> dict[str, Any]:
+        return _plain(self.arguments()) or {}
+
+    def replace(self, changes: Mapping[str, Any]) -> Bound:
+        leaves = list(self.leaves)
+        for name, value in changes.items():
+            if not is_number(value):
+                raise TypeError(
+                    f"replace({name}=...) takes a number, an array or an axis, but got {type(value).__name__}; "
+                    f"to change the structure, build the value again: {self.spec.factory.name}(...)."
+                )
+            index = _find(name, self.spec.paths, self.spec.factory.name)
+            leaves[index] = value if self.spec.factory.lifted else as_float(value)
+        changed = Bound(self.spec, tuple(leaves))
+        changed.check()
+        return changed
+
+    def check(self) -> None:
+        """Checks every concrete number against the range of its argument, nested values included."""
+        factory = self.spec.factory
+        for name, value in self.arguments().items():
+            for leaf in jax.tree.leaves(value, is_leaf=is_value):
+                if is_value(leaf):
+                    leaf.bound.check()
+                else:
+                    check_domain(factory.name, name, leaf, factory.domain.get(name))
+
+    def _key(self) -> tuple[Any, ...]:
+        return tuple(
+            (type(x), x) if isinstance(x, (int, float, complex, np.number)) else (None, id(x))
+            for x in self.leaves
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bound) and self.spec == other.spec and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((self.spec, self._key()))
+
+    def __repr__(self) -> str:
+        defaults = {p.name: p.default for p in self.spec.factory.signature.parameters.values()}
+        variadic = any(
+            p.kind is p.VAR_POSITIONAL for p in self.spec.factory.signature.parameters.values()
+        )
+        shown = [
+            _show(value) if variadic else f"{name}={_show(value)}"
+            for name, value in self.arguments().items()
+            if jax.tree.leaves(value)
+            and (_holds_number(value) or value is not defaults.get(name, inspect.Parameter.empty))
+        ]
+        return f"{self.spec.factory.name}({', '.join(shown)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        spec = self.spec
+        return _rebuild, (spec.factory, tuple(spec.fill(self.leaves)), spec.slots, spec.positional)
+
+
+def bind(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
+    """Binds a call's arguments to ``factory``, and checks the concrete numbers among them."""
+    call = factory.signature.bind(*args, **kwargs)
+    call.apply_defaults()
+    words = list(call.kwargs)
+    named = [n for n, p in factory.signature.parameters.items() if p.kind is not p.VAR_POSITIONAL]
+    slots = named[: len(call.args)]
+    slots += _part_names(call.args[len(slots) :]) if len(call.args) > len(slots) else []
+    bound = _rebuild(factory, (*call.args, *call.kwargs.values()), (*slots, *words), len(call.args))
+    bound.check()
+    return bound
+
+
+def _rebuild(
+    factory: Factory, values: Sequence[Any], slots: tuple[str, ...], positional: int
+) -> Bound:
+    treedefs, statics, paths, numbers = [], [], [], []
+    for slot, value in zip(slots, values, strict=True):
+        leaves, treedef = jax.tree_util.tree_flatten_with_path(value)
+        kept = [
+            None if is_number(x) and slot not in factory.static else Static(x) for _, x in leaves
+        ]
+        treedefs.append(treedef)
+        statics.append(tuple(kept))
+        for (path, x), static in zip(leaves, kept, strict=True):
+            if static is None:
+                paths.append(".".join([slot, *map(_key_name, path)]))
+                numbers.append(x if factory.lifted else as_float(x))
+            elif isinstance(x, Axis):
+                raise ValueError(
+                    f"{factory.name}: {slot} is structure, not a number of the computation, so it can't be an axis; "
+                    f"give jopt.sweep a dict with one optimizer per value instead."
+                )
+    spec = Spec(factory, slots, positional, tuple(treedefs), tuple(statics), tuple(paths))
+    return Bound(spec, tuple(numbers))
+
+
+def is_value(x: object) -> bool:
+    """Whether ``x`` is a jopt value: a transformation or a schedule that carries its arguments."""
+    return isinstance(getattr(x, "bound", None), Bound)
+
+
+def without_axes(bound: Bound) -> list[Any]:
+    """The bound arguments with the first value of each axis in its place."""
+    return bound.spec.fill(x.values[0] if isinstance(x, Axis) else x for x in bound.leaves)
+
+
+def _part_names(parts: Sequence[Any]) -> list[str]:
+    names: list[str] = []
+    for part in parts:
+        init = getattr(part, "init", part)
+        name = (
+            part.bound.spec.factory.name
+            if is_value(part)
+            else getattr(init, "__qualname__", "part").split(".")[0]
+        )
+        taken = sum(
+            n == name or n.startswith(f"{name}_") and n[len(name) + 1 :].isdigit() for n in names
+        )
+        names.append(f"{name}_{taken + 1}" if taken else name)
+    return names
+
+
+def _key_name(key: Any) -> str:
+    for field in ("name", "key", "idx"):
+        if hasattr(key, field):
+            return str(getattr(key, field))
+    return str(key)
+
+
+def _find(name: str, paths: Sequence[str], owner: str) -> int:
+    exact = [i for i, path in enumerate(paths) if path == name]
+    found = exact or [i for i, path in enumerate(paths) if path.endswith("." + name)]
+    if len(found) == 1:
+        return found[0]
+    what = (
+        f"names {len(found)} numbers: {[paths[i] for i in found]}; use a full path"
+        if found
+        else "names no number"
+    )
+    raise ValueError(f"{owner}: {name!r} {what}. The numbers here are {list(paths)}.")
+
+
+def _plain(value: Any) -> Any:
+    """The numbers of one argument: a number, or a dict of them by name, without the structure."""
+    if is_value(value):
+        return value.bound.hyperparams() or None
+    if is_number(value):
+        return value
+    if isinstance(value, Mapping):
+        return {k: plain for k, v in value.items() if (plain := _plain(v)) is not None} or None
+    numbers = [x for x in jax.tree.leaves(value) if is_number(x)]
+    return numbers or None
+
+
+def _holds_number(value: Any) -> bool:
+    return any(is_number(x) for x in jax.tree.leaves(value)) or is_value(value)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, (jax.Array, np.ndarray)) and np.ndim(value) > 0:
+        return f"{value.dtype}{list(np.shape(value))}"
+    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+        return repr(value.item())
+    if callable(value) and hasattr(value, "__name__") and not is_value(value):
+        return str(value.__name__)
+    return repr(value)

@@ -1,0 +1,56 @@
+"""Weight decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jopt._leafwise import leafwise
+from jopt._numbers import Numeric
+from jopt.transformation import transformation
+
+
+@transformation(wide=True, domain={"weight_decay": "(-inf, inf)"})
+def add_decayed_weights(weight_decay: Numeric = 0.0, mask: Any = None) -> Any:
+    """Adds a multiple of the parameters to the updates.
+
+    ``u = g + weight_decay · p``
+
+    Args:
+      weight_decay: The factor; a number, or a prefix of the parameter tree with one number per branch.
+      mask: A tree of bools, or a function from the parameters to one, saying which leaves decay; a prefix of the
+        parameter tree will do. By default all do.
+
+    Returns:
+      The transformation; its state is empty. Its ``update`` needs the parameters.
+
+    Raises:
+      ValueError: When ``update`` is called without the parameters.
+
+    Example:
+      >>> rule = jopt.add_decayed_weights(0.1)
+      >>> rule.update(jax.numpy.float32(1.0), rule.init(2.0), jax.numpy.float32(2.0))[0]
+      Array(1.2, dtype=float32)
+    """
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        if params is None:
+            raise ValueError(
+                "add_decayed_weights needs the parameters: call update(updates, state, params)."
+            )
+        chosen = mask(params) if callable(mask) else mask
+        decays = True if chosen is None else jax.tree.map(jnp.asarray, chosen)
+        switch = jax.tree.map(lambda d: jnp.asarray(d).astype(jnp.float32), decays)
+        trees = {"updates": updates, "params": params}
+        (decayed,) = leafwise(
+            lambda g, p, weight_decay, mask: (g + mask * weight_decay * p,),
+            trees,
+            weight_decay=weight_decay,
+            mask=switch,
+        )
+        return decayed, state
+
+    return lambda params: optax.EmptyState(), update
