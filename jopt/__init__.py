@@ -2,6 +2,8 @@
 
 from jopt._leafwise import leafwise, zeros_like
 from jopt._schedule import Schedule, schedule
+from jopt.axes import choice, decades, geomspace, lanes, linspace, loguniform, uniform, zipped
+from jopt.engine import Plan
 from jopt.optimizers import (
     adam,
     adamw,
@@ -12,6 +14,7 @@ from jopt.optimizers import (
     scale_by_stddev,
     sgd,
 )
+from jopt.results import GroupedResult, SweepResult, Trial, load_result
 from jopt.schedules import (
     constant_schedule,
     cosine_decay_schedule,
@@ -23,6 +26,8 @@ from jopt.schedules import (
     polynomial_schedule,
     warmup_cosine_decay_schedule,
 )
+from jopt.sweeps import sweep, sweep_steps
+from jopt.training import train
 from jopt.transformation import GradientTransformation, apply_updates, lift, transformation
 from jopt.transforms import (
     add_decayed_weights,
@@ -42,22 +47,33 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GradientTransformation",
+    "GroupedResult",
+    "Plan",
     "Schedule",
+    "SweepResult",
+    "Trial",
     "adam",
     "adamw",
     "add_decayed_weights",
     "apply_updates",
     "chain",
+    "choice",
     "clip",
     "clip_by_global_norm",
     "constant_schedule",
     "cosine_decay_schedule",
+    "decades",
     "exponential_decay",
+    "geomspace",
     "identity",
     "join_schedules",
+    "lanes",
     "leafwise",
     "lift",
     "linear_schedule",
+    "linspace",
+    "load_result",
+    "loguniform",
     "momentum",
     "named_chain",
     "natural_exp_decay",
@@ -73,8 +89,13 @@ __all__ = [
     "scale_by_stddev",
     "schedule",
     "sgd",
+    "sweep",
+    "sweep_steps",
     "trace",
+    "train",
     "transformation",
+    "uniform",
     "warmup_cosine_decay_schedule",
     "zeros_like",
+    "zipped",
 ]

@@ -30,37 +30,31 @@ def no_axes(bound: Bound) -> None:
     for path, x in zip(bound.spec.paths, bound.leaves, strict=True):
         if isinstance(x, Axis):
             raise TypeError(
-                f"{path} of {bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and not one "
-                f"optimizer; pass it to jopt.sweep, or make its lanes with jopt.lanes."
+                f"{path} of {bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and not "
+                f"one optimizer; pass it to jopt.sweep, or make its lanes with jopt.lanes."
             )
 
 
-def params(name: str, tree: Any) -> None:
+def params(name: str, tree: Any, hint: str = "") -> None:
     """Checks that every leaf is a floating or complex array."""
     for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
         where = f"the leaf at {jax.tree_util.keystr(path) or '(root)'}"
-        dtype = (
-            getattr(x, "dtype", None)
-            if not isinstance(x, (bool, int, float, complex))
-            else jnp.result_type(x)
-        )
+        dtype = getattr(x, "dtype", None) if not isinstance(x, (bool, int, float, complex)) else jnp.result_type(x)
         if dtype is None:
             raise TypeError(
-                f"{name}: {where} is a {type(x).__name__}; parameters and gradients must be arrays."
+                f"{name}: {where} is a {type(x).__name__}, but parameters and gradients must be arrays.{hint}"
             )
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
-                f"{name}: {where} has type {dtype}, but only floating or complex leaves can be optimized. Leave it out of "
-                f"the parameters, or put None in its place (eqx.partition and optax.masked do so)."
+                f"{name}: {where} has type {dtype}, but only floating or complex leaves can be optimized. "
+                f"Leave it out of the parameters, or put None in its place (eqx.partition and optax.masked do so).{hint}"
             )
 
 
-def update(
-    bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any, parameters: Any
-) -> None:
+def update(bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any, parameters: Any) -> None:
     """Checks the arguments of ``update`` against each other and against the state that ``init`` makes."""
     name = bound.spec.factory.name
-    params(name, updates)
+    params(f"{name}: updates", updates, " The order is update(updates, state, params).")
     if parameters is not None:
         _same_leaves(name, updates, parameters)
     if not bound.spec.factory.lifted:
@@ -68,32 +62,67 @@ def update(
 
 
 def _same_leaves(name: str, updates: Any, parameters: Any) -> None:
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=lambda x: x is None)
+    leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
     try:
         others = treedef.flatten_up_to(parameters)
     except ValueError as error:
         raise structure_error(f"{name}: updates", updates, "params", parameters) from error
     for i, (g, p) in enumerate(zip(leaves, others, strict=True)):
-        if g is not None and jnp.shape(g) != jnp.shape(p):
-            path = leaf_paths(treedef.unflatten(range(len(leaves))))[i]
-            raise ValueError(
-                f"{name}: the gradient at {path} has shape {jnp.shape(g)}, but its parameter has shape {jnp.shape(p)}."
-            )
+        if g is None or (p is not None and jnp.shape(g) == jnp.shape(p)):
+            continue
+        path = leaf_paths(treedef.unflatten(range(len(leaves))))[i]
+        found = "is None" if p is None else f"has shape {jnp.shape(p)}"
+        raise ValueError(
+            f"{name}: the gradient at {path} has shape {jnp.shape(g)}, but its parameter {found}. "
+            f"Pass the parameters with respect to which the gradients were taken: update(updates, state, params)."
+        )
 
 
-def _own_state(
-    name: str, bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any
-) -> None:
+def _own_state(name: str, bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any) -> None:
     leaves, treedef = jax.tree.flatten(updates)
     shapes = tuple(jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)) for x in leaves)
     expected = _state_structure(bound.spec, init, treedef, shapes)
-    found = jax.tree.structure(state)
-    if expected is None or expected == found:
+    if expected == jax.tree.structure(state):
         return
-    raise ValueError(
-        f"{name}: the state is not one that this optimizer's init makes for these updates. Expected {expected}, but got "
-        f"{found}. Pass update(updates, state, params) in this order, with the state of {name}'s own init(params)."
-    )
+    tree = expected.unflatten([_Leaf()] * expected.num_leaves)
+    try:  # a None gradient leaves its parameter, and whatever the state has for it, as they are
+        jax.tree.structure(tree, is_leaf=_is_none).flatten_up_to(state)
+    except ValueError:
+        raise ValueError(
+            f"{name}: the state is not one that this optimizer's init makes for these updates: "
+            f"{_difference(tree, state)}. Pass update(updates, state, params) in this order, with the state of "
+            f"{name}'s own init(params) and gradients of the same params."
+        ) from None
+
+
+class _Leaf:
+    """Stands for an array of a state."""
+
+
+def _difference(expected: Any, found: Any) -> str:
+    """The types of two states, or the leaves in which states of one type differ."""
+    types = _outline(expected), _outline(found)
+    if types[0] != types[1]:
+        return f"expected {types[0]}, but got {types[1]}"
+    want, have = leaf_paths(expected), leaf_paths(found)
+    missing = [path for path in want if path not in set(have)]
+    extra = [path for path in have if path not in set(want)]
+    parts = [f"the state has no {missing[:4]}"] if missing else []
+    parts += [f"the updates have nothing for {extra[:4]} of the state"] if extra else []
+    return " and ".join(parts) or f"it has other containers than {types[0]} needs"
+
+
+def _outline(state: Any) -> str:
+    """The type of a state, with those of the parts of a chain."""
+    if type(state) in (tuple, list):
+        return f"({', '.join(map(_outline, state))})"
+    if type(state) is dict and not all(isinstance(x, (jax.Array, _Leaf)) for x in state.values()):
+        return f"{{{', '.join(f'{key!r}: {_outline(x)}' for key, x in state.items())}}}"
+    return "an array" if isinstance(state, (jax.Array, _Leaf)) else type(state).__name__
+
+
+def _is_none(x: object) -> bool:
+    return x is None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -11,9 +11,7 @@ import jax.numpy as jnp
 from jopt._numbers import is_number
 
 
-def leafwise(
-    rule: Callable[..., Any], trees: Mapping[str, Any], **hyperparams: Any
-) -> tuple[Any, ...]:
+def leafwise(rule: Callable[..., Any], trees: Mapping[str, Any], **hyperparams: Any) -> tuple[Any, ...]:
     """Applies ``rule(*leaves, **hyperparams)`` to corresponding leaves of ``trees``, the updates first.
 
     Leaves and hyperparameters are cast to float32, or float64 where one leaf has 64 bits (complex leaves to
@@ -32,10 +30,7 @@ def leafwise(
     names = list(trees)
     leaves, treedef = jax.tree.flatten(trees[names[0]], is_leaf=_is_none)
     rows = [leaves, *(_flatten_like(trees, names[0], name, treedef) for name in names[1:])]
-    numbers = {
-        key: _per_leaf(key, value, trees[names[0]], len(leaves))
-        for key, value in hyperparams.items()
-    }
+    numbers = {key: _per_leaf(key, value, trees[names[0]], len(leaves)) for key, value in hyperparams.items()}
     columns: list[tuple[Any, ...]] = []
     for i, row in enumerate(zip(*rows, strict=True)):
         if row[0] is None:
@@ -43,26 +38,23 @@ def leafwise(
             continue
         _check_shapes(names, row, treedef, i)
         columns.append(_apply(rule, row, {key: value[i] for key, value in numbers.items()}))
-    width = min(
-        (len(c) for c, x in zip(columns, leaves, strict=True) if x is not None), default=len(rows)
-    )
+    widths = [len(c) for c, x in zip(columns, leaves, strict=True) if x is not None]
+    width = min(widths) if widths else _width(rule, len(rows), hyperparams)
     return tuple(treedef.unflatten([column[k] for column in columns]) for k in range(width))
 
 
-def _apply(
-    rule: Callable[..., Any], row: tuple[Any, ...], numbers: dict[str, Any]
-) -> tuple[Any, ...]:
+def _apply(rule: Callable[..., Any], row: tuple[Any, ...], numbers: dict[str, Any]) -> tuple[Any, ...]:
     arrays = [jnp.asarray(x) for x in row]
     wide = wide_dtype(*arrays)
-    inputs = [
-        x.astype(jnp.promote_types(wide, jnp.complex64) if jnp.iscomplexobj(x) else wide)
-        for x in arrays
-    ]
-    outputs = rule(
-        *inputs, **{key: jnp.asarray(value).astype(wide) for key, value in numbers.items()}
-    )
+    inputs = [x.astype(jnp.promote_types(wide, jnp.complex64) if jnp.iscomplexobj(x) else wide) for x in arrays]
+    outputs = rule(*inputs, **{key: jnp.asarray(value).astype(wide) for key, value in numbers.items()})
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     return tuple(new.astype(old.dtype) for new, old in zip(outputs, arrays, strict=False))
+
+
+def _width(rule: Callable[..., Any], arguments: int, hyperparams: Mapping[str, Any]) -> int:
+    """How many trees the rule replaces, from scalars: a tree without arrays does not say."""
+    return len(_apply(rule, (0.5,) * arguments, dict.fromkeys(hyperparams, 0.5)))
 
 
 def wide_dtype(*arrays: Any) -> Any:
@@ -101,9 +93,7 @@ def structure_error(first: str, tree: Any, name: str, other: Any) -> ValueError:
     extra = [p for p in have if p not in set(want)]
     detail = [f"missing in {name}: {missing[:5]}"] if missing else []
     detail += [f"only in {name}: {extra[:5]}"] if extra else []
-    detail = detail or [
-        f"{first} is {jax.tree.structure(tree)}, {name} is {jax.tree.structure(other)}"
-    ]
+    detail = detail or [f"{first} is {jax.tree.structure(tree)}, {name} is {jax.tree.structure(other)}"]
     return ValueError(
         f"{first} and {name} must be trees of the same structure; {'; '.join(detail)}. "
         f"Take the gradients with respect to the same parameters that init saw, and pass update(updates, state, params)."
@@ -120,9 +110,7 @@ def _check_shapes(names: list[str], row: tuple[Any, ...], treedef: Any, index: i
     for name, x in zip(names[1:], row[1:], strict=True):
         if not is_number(x):
             what = "is missing" if x is None else f"is a {type(x).__name__}"
-            raise ValueError(
-                f"{name}: the leaf at {_path(treedef, index)} {what}, where {names[0]} has an array."
-            )
+            raise ValueError(f"{name}: the leaf at {_path(treedef, index)} {what}, where {names[0]} has an array.")
         if jnp.shape(x) != jnp.shape(row[0]):
             raise ValueError(
                 f"{name}: the leaf at {_path(treedef, index)} has shape {jnp.shape(x)}, but that of {names[0]} has shape "

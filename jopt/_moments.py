@@ -8,20 +8,13 @@ import jax
 import jax.numpy as jnp
 
 
-def one_minus_power(b: Any, count: Any) -> jax.Array:
-    """``1 − bᵗ``, from the same rounded ``b`` as ``1 − b``.
+def one_minus_power(b: jax.Array, t: jax.Array) -> jax.Array:
+    """``1 − bᵗ``, from the same rounded ``b`` as ``1 − b``, so both must be of the type that the rule computes in.
 
     ``−expm1(t · log1p(−(1 − b)))`` keeps every digit of 1 − b; ``1 − b**t`` loses five of seven for b = 0.9999.
     """
-    b = jnp.asarray(b).astype(float)
-    t = jnp.asarray(count).astype(b.dtype)
     positive = jnp.where(b > 0, b, 0.5)  # log1p(-1) is -inf, and its derivative NaN
-    return jnp.where(b > 0, -jnp.expm1(t * jnp.log1p(-(1.0 - positive))), 1.0)
-
-
-def tree_one_minus_power(b: Any, count: Any) -> Any:
-    """``one_minus_power`` for a number or a prefix tree of numbers."""
-    return jax.tree.map(lambda x: one_minus_power(x, count), b)
+    return jnp.where(b > 0, -jnp.expm1(t * jnp.log1p(-(1.0 - positive))), 1.0 - b**t)
 
 
 @jax.custom_jvp

@@ -18,9 +18,7 @@ class Axis:
 
 
 Numeric: TypeAlias = "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]"
-ScalarOrSchedule: TypeAlias = (
-    "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]"
-)
+ScalarOrSchedule: TypeAlias = "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]"
 
 
 def is_number(x: object) -> bool:
@@ -44,7 +42,12 @@ def as_float(x: Any) -> Any:
 
 
 def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> None:
-    """Raises ``ValueError`` where a concrete number is NaN or outside ``interval``, for example ``"[0, 1)"``."""
+    """Raises ``ValueError`` where a concrete number is NaN or outside ``interval``, for example ``"[0, 1)"``.
+
+    ``TypeError`` for what is no real number where there is an interval, and for a decay rate in a narrow type.
+    """
+    if interval is not None:
+        _check_kind(owner, argument, x, interval)
     if isinstance(x, (jax.core.Tracer, jax.ShapeDtypeStruct)) or not is_number(x):
         return
     values = np.asarray(x.values if isinstance(x, Axis) else x)
@@ -53,6 +56,17 @@ def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> Non
         raise ValueError(f"{owner}: {argument} must be a number, but {given} holds NaN.")
     if interval is not None and not _inside(values, interval):
         raise ValueError(f"{owner}: {argument} must lie in {interval}, but got {given}.")
+
+
+def _check_kind(owner: str, argument: str, x: Any, interval: str) -> None:
+    if not is_number(x) or (not isinstance(x, Axis) and jnp.iscomplexobj(x)):
+        raise TypeError(f"{owner}: {argument} must be a real number, an array, a schedule or an axis, but got {x!r}.")
+    dtype = getattr(x, "dtype", jnp.float32)
+    if interval == "[0, 1)" and jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32:
+        raise TypeError(
+            f"{owner}: {argument} has type {dtype}, in which decay rates near 1 become 1 and the update NaN; "
+            f"give it in float32 (optax.inject_hyperparams takes hyperparam_dtype=jnp.float32)."
+        )
 
 
 def _inside(values: np.ndarray, interval: str) -> bool:

@@ -18,9 +18,7 @@ _PARAMS = {
 _found: dict[tuple[Factory, tuple[str, ...]], frozenset[str]] = {}
 
 
-def structural_arguments(
-    factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> frozenset[str]:
+def structural_arguments(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> frozenset[str]:
     """The names of the numeric arguments that ``factory`` uses in Python, by a trial trace on a small tree.
 
     The trace runs once per factory and set of numeric arguments. Whatever fails without any tracer (an update that
@@ -43,9 +41,7 @@ def _search(trials: list[Callable[..., Any]], numbers: dict[str, Any]) -> frozen
     return frozenset(
         name
         for name in numbers
-        if not _traces(
-            trial, {name: numbers[name]}, {k: v for k, v in numbers.items() if k != name}
-        )
+        if not _traces(trial, {name: numbers[name]}, {k: v for k, v in numbers.items() if k != name})
     )
 
 
@@ -71,17 +67,11 @@ def _trials(factory: Factory, arguments: Mapping[str, Any]) -> list[Callable[...
         params = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), _PARAMS)
         if not hasattr(made, "init"):
             return made(jnp.zeros([], jnp.int32))
-        extra = (
-            {"value": value_fn(params), "grad": params, "value_fn": value_fn}
-            if _takes_extra(made)
-            else {}
-        )
+        extra = {"value": value_fn(params), "grad": params, "value_fn": value_fn} if _takes_extra(made) else {}
         return made.update(params, made.init(params), params, **extra)[0]
 
     def init_only(numbers: dict[str, Any]) -> Any:
-        return jax.tree.leaves(
-            make(numbers).init(jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), _PARAMS))
-        )
+        return jax.tree.leaves(make(numbers).init(jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), _PARAMS)))
 
     def bare(numbers: dict[str, Any]) -> None:
         make(numbers)

@@ -31,9 +31,7 @@ class Factory:
     domain: Mapping[str, str] = dataclasses.field(default_factory=dict)
     static: frozenset[str] = frozenset()
     wide: bool = False
-    lifted_by: Callable[..., Factory] | None = (
-        None  # how a lifted factory is found again when it is unpickled
-    )
+    lifted_by: Callable[..., Factory] | None = None  # how a lifted factory is found again when it is unpickled
 
     @property
     def lifted(self) -> bool:
@@ -43,22 +41,32 @@ class Factory:
     def signature(self) -> inspect.Signature:
         return inspect.signature(self.function)
 
+    def default(self, argument: str) -> Any:
+        """The default of an argument; ``inspect.Parameter.empty`` where there is none."""
+        parameter = self.signature.parameters.get(argument)
+        return inspect.Parameter.empty if parameter is None else parameter.default
+
+    @functools.cached_property
+    def switches(self) -> frozenset[str]:
+        """The arguments that are structure even if a number is given: those declared so, and those annotated bool."""
+        parameters = self.signature.parameters.values()
+        return self.static | {p.name for p in parameters if p.annotation in (bool, "bool")}
+
     @functools.cached_property
     def takes_schedules(self) -> frozenset[str]:
         """The arguments that take a schedule themselves, as their annotation says."""
         parameters = self.signature.parameters.values()
         unannotated = {"learning_rate"} & set(self.signature.parameters)
-        spelled = {
-            p.name
-            for p in parameters
-            if "Schedule" in str(p.annotation) or "Callable" in str(p.annotation)
-        }
+        spelled = {p.name for p in parameters if "Schedule" in str(p.annotation) or "Callable" in str(p.annotation)}
         return frozenset(spelled | unannotated)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.lifted_by is not None:
             return self.lifted_by, (self.function, self.static)
         return _own_factory, (self.function.__module__, self.function.__qualname__)
+
+    def __deepcopy__(self, memo: Any) -> Factory:
+        return self  # one factory is one identity, and a local one can't be found again by its name
 
 
 def _own_factory(module: str, qualname: str) -> Factory:
@@ -96,9 +104,7 @@ class Spec:
     slots: tuple[str, ...]  # one per argument, in call order; parts of *args under their own names
     positional: int  # how many of them are passed by position
     treedefs: tuple[PyTreeDef, ...]
-    statics: tuple[
-        tuple[Static | None, ...], ...
-    ]  # per slot and leaf: None where the leaf is a number
+    statics: tuple[tuple[Static | None, ...], ...]  # per slot and leaf: None where the leaf is a number
     paths: tuple[str, ...]  # one per number
 
     @functools.cached_property
@@ -161,16 +167,17 @@ class Bound:
         """Checks every concrete number against the range of its argument, nested values included."""
         factory = self.spec.factory
         for name, value in self.arguments().items():
-            for leaf in jax.tree.leaves(value, is_leaf=is_value):
+            if value is None and factory.default(name) is None:
+                continue
+            for leaf in jax.tree.leaves(value, is_leaf=lambda x: x is None or is_value(x)):
                 if is_value(leaf):
                     leaf.bound.check()
-                else:
+                elif not (callable(leaf) and name in factory.takes_schedules):
                     check_domain(factory.name, name, leaf, factory.domain.get(name))
 
     def _key(self) -> tuple[Any, ...]:
         return tuple(
-            (type(x), x) if isinstance(x, (int, float, complex, np.number)) else (None, id(x))
-            for x in self.leaves
+            (type(x), x) if isinstance(x, (int, float, complex, np.number)) else (None, id(x)) for x in self.leaves
         )
 
     def __eq__(self, other: object) -> bool:
@@ -180,21 +187,27 @@ class Bound:
         return hash((self.spec, self._key()))
 
     def __repr__(self) -> str:
-        defaults = {p.name: p.default for p in self.spec.factory.signature.parameters.values()}
-        variadic = any(
-            p.kind is p.VAR_POSITIONAL for p in self.spec.factory.signature.parameters.values()
-        )
+        factory = self.spec.factory
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in factory.signature.parameters.values())
         shown = [
             _show(value) if variadic else f"{name}={_show(value)}"
             for name, value in self.arguments().items()
-            if jax.tree.leaves(value)
-            and (_holds_number(value) or value is not defaults.get(name, inspect.Parameter.empty))
+            if jax.tree.leaves(value) and (_holds_number(value) or value is not factory.default(name))
         ]
-        return f"{self.spec.factory.name}({', '.join(shown)})"
+        return f"{factory.name}({', '.join(shown)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         spec = self.spec
-        return _rebuild, (spec.factory, tuple(spec.fill(self.leaves)), spec.slots, spec.positional)
+        values = tuple(
+            _Default if self._is_default_function(name, value) else value for name, value in self.arguments().items()
+        )
+        return _restore, (spec.factory, values, spec.slots, spec.positional)
+
+    def _is_default_function(self, name: str, value: Any) -> bool:
+        """Whether a function, or a pair of them, is the default: it may be a lambda, which can't be pickled."""
+        leaves, defaults = jax.tree.leaves(value), jax.tree.leaves(self.spec.factory.default(name))
+        same = len(leaves) == len(defaults) and all(x is y for x, y in zip(leaves, defaults, strict=True))
+        return same and bool(leaves) and all(map(callable, leaves))
 
 
 def bind(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
@@ -210,15 +223,20 @@ def bind(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bo
     return bound
 
 
-def _rebuild(
-    factory: Factory, values: Sequence[Any], slots: tuple[str, ...], positional: int
-) -> Bound:
+class _Default:
+    """Stands for an argument's default in a pickle."""
+
+
+def _restore(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], positional: int) -> Bound:
+    whole = [factory.default(slot) if value is _Default else value for slot, value in zip(slots, values, strict=True)]
+    return _rebuild(factory, whole, slots, positional)
+
+
+def _rebuild(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], positional: int) -> Bound:
     treedefs, statics, paths, numbers = [], [], [], []
     for slot, value in zip(slots, values, strict=True):
         leaves, treedef = jax.tree_util.tree_flatten_with_path(value)
-        kept = [
-            None if is_number(x) and slot not in factory.static else Static(x) for _, x in leaves
-        ]
+        kept = [None if is_number(x) and slot not in factory.switches else Static(x) for _, x in leaves]
         treedefs.append(treedef)
         statics.append(tuple(kept))
         for (path, x), static in zip(leaves, kept, strict=True):
@@ -248,14 +266,8 @@ def _part_names(parts: Sequence[Any]) -> list[str]:
     names: list[str] = []
     for part in parts:
         init = getattr(part, "init", part)
-        name = (
-            part.bound.spec.factory.name
-            if is_value(part)
-            else getattr(init, "__qualname__", "part").split(".")[0]
-        )
-        taken = sum(
-            n == name or n.startswith(f"{name}_") and n[len(name) + 1 :].isdigit() for n in names
-        )
+        name = part.bound.spec.factory.name if is_value(part) else getattr(init, "__qualname__", "part").split(".")[0]
+        taken = sum(n == name or (n.startswith(f"{name}_") and n[len(name) + 1 :].isdigit()) for n in names)
         names.append(f"{name}_{taken + 1}" if taken else name)
     return names
 
@@ -272,11 +284,7 @@ def _find(name: str, paths: Sequence[str], owner: str) -> int:
     found = exact or [i for i, path in enumerate(paths) if path.endswith("." + name)]
     if len(found) == 1:
         return found[0]
-    what = (
-        f"names {len(found)} numbers: {[paths[i] for i in found]}; use a full path"
-        if found
-        else "names no number"
-    )
+    what = f"names {len(found)} numbers: {[paths[i] for i in found]}; use a full path" if found else "names no number"
     raise ValueError(f"{owner}: {name!r} {what}. The numbers here are {list(paths)}.")
 
 

@@ -53,9 +53,16 @@ def as_time(step: Any) -> jax.Array:
 
 def _progress(step: Any, begin: Any, length: Any) -> jax.Array:
     """How much of the stretch of ``length`` steps after ``begin`` is done, from 0 to 1; 0 for an empty stretch."""
-    length = as_time(length)
+    length = jnp.maximum(as_time(length), 0.0)
     done = jnp.clip(as_time(step) - as_time(begin), 0.0, length)
     return done / jnp.where(length > 0, length, 1.0)
+
+
+def _power(base: jax.Array, exponent: Any) -> jax.Array:
+    """``base ** exponent`` for a base in [0, 1], with derivative 0 at base 0 (for exponents under 1 it is infinite)."""
+    positive = base > 0
+    power = jnp.where(positive, base, 1.0) ** as_time(exponent)
+    return jnp.where(positive, power, jnp.where(as_time(exponent) > 0, 0.0, 1.0))
 
 
 @schedule(domain={"value": _FINITE})
@@ -100,9 +107,7 @@ def natural_exp_decay(init_value: Numeric, decay_rate: Numeric) -> Callable[[Any
     return lambda step: as_time(init_value) * jnp.exp(-as_time(decay_rate) * as_time(step))
 
 
-@schedule(
-    domain={"transition_steps": "(0, inf)", "decay_rate": "(0, inf)", "transition_begin": _STEPS}
-)
+@schedule(domain={"transition_steps": "(0, inf)", "decay_rate": "(0, inf)", "transition_begin": _STEPS})
 def exponential_decay(
     init_value: Numeric,
     transition_steps: Numeric,
@@ -176,7 +181,7 @@ def polynomial_schedule(
     """
 
     def value(step: Any) -> jax.Array:
-        left = (1.0 - _progress(step, transition_begin, transition_steps)) ** as_time(power)
+        left = _power(1.0 - _progress(step, transition_begin, transition_steps), power)
         return as_time(end_value) + (as_time(init_value) - as_time(end_value)) * left
 
     return value
@@ -209,8 +214,7 @@ def linear_schedule(
     """
     return lambda step: (
         as_time(init_value)
-        + (as_time(end_value) - as_time(init_value))
-        * _progress(step, transition_begin, transition_steps)
+        + (as_time(end_value) - as_time(init_value)) * _progress(step, transition_begin, transition_steps)
     )
 
 
@@ -242,9 +246,7 @@ def cosine_decay_schedule(
 
     def value(step: Any) -> jax.Array:
         cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * _progress(step, 0, decay_steps)))
-        return as_time(init_value) * (
-            (1.0 - as_time(alpha)) * cosine ** as_time(exponent) + as_time(alpha)
-        )
+        return as_time(init_value) * ((1.0 - as_time(alpha)) * _power(cosine, exponent) + as_time(alpha))
 
     return value
 
@@ -288,14 +290,11 @@ def warmup_cosine_decay_schedule(
     """
 
     def value(step: Any) -> jax.Array:
-        rising = as_time(init_value) + (as_time(peak_value) - as_time(init_value)) * _progress(
-            step, 0, warmup_steps
-        )
+        rising = as_time(init_value) + (as_time(peak_value) - as_time(init_value)) * _progress(step, 0, warmup_steps)
         decay = as_time(decay_steps) - as_time(warmup_steps)
         cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * _progress(step, warmup_steps, decay)))
-        falling = as_time(end_value) + (
-            as_time(peak_value) - as_time(end_value)
-        ) * cosine ** as_time(exponent)
+        drop = as_time(peak_value) - as_time(end_value)
+        falling = as_time(end_value) + drop * _power(cosine, exponent)
         return jnp.where(as_time(step) < as_time(warmup_steps), rising, falling)
 
     return value
@@ -340,9 +339,7 @@ def _piecewise_constant(
     return value
 
 
-def join_schedules(
-    schedules: Sequence[Callable[[Any], Any]], boundaries: Sequence[Numeric]
-) -> Schedule:
+def join_schedules(schedules: Sequence[Callable[[Any], Any]], boundaries: Sequence[Numeric]) -> Schedule:
     """Schedules one after the other, each starting from its own step 0.
 
     ``a(t) = schedules[i](t − boundaries[i − 1])``, with i the number of boundaries that are ≤ t.
@@ -376,7 +373,8 @@ def _join(schedules: tuple[Any, ...], boundaries: tuple[Any, ...]) -> Callable[[
         joined = as_time(schedules[0](step))
         for boundary, following in zip(boundaries, schedules[1:], strict=True):
             since = as_time(step) - as_time(boundary)
-            joined = jnp.where(since < 0, joined, as_time(following(since)))
+            # Before its turn a schedule stays at its own step 0: at a negative one it might overflow.
+            joined = jnp.where(since < 0, joined, as_time(following(jnp.maximum(since, 0.0))))
         return joined
 
     return value

@@ -116,17 +116,11 @@ class GradientTransformation(optax.GradientTransformationExtraArgs):
         """
         assert isinstance(self, GradientTransformation)
         if self.bound is None:
-            raise ValueError(
-                "This pair was put together by hand and has no hyperparameters to replace."
-            )
+            raise ValueError("This pair was put together by hand and has no hyperparameters to replace.")
         return _from_bound(self.bound.replace(changes))  # type: ignore[return-value]
 
     def __repr__(self) -> str:
-        return (
-            repr(self.bound)
-            if self.bound
-            else f"GradientTransformation(init={self.init}, update={self.update})"
-        )
+        return repr(self.bound) if self.bound else f"GradientTransformation(init={self.init}, update={self.update})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.bound is None:
@@ -153,9 +147,7 @@ def _unflatten(spec: Any, leaves: Iterable[Any]) -> GradientTransformation:
     return _from_bound(Bound(spec, tuple(leaves)))
 
 
-jax.tree_util.register_pytree_with_keys(
-    GradientTransformation, _flatten_with_keys, _unflatten, _flatten
-)
+jax.tree_util.register_pytree_with_keys(GradientTransformation, _flatten_with_keys, _unflatten, _flatten)
 
 
 @overload
@@ -253,7 +245,20 @@ def lift(factory: Callable[P, Any], *, static: Iterable[str] = ()) -> Callable[P
         raise TypeError(
             f"lift takes a factory such as optax.lion, not {type(factory).__name__}; lift it before you call it."
         )
-    return _lift(factory, frozenset(static))
+    return _lift(_one_partial(factory), frozenset(static))
+
+
+_partials: dict[Any, functools.partial[Any]] = {}
+
+
+def _one_partial(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """The first of all equal partials: ``optax.nadam`` is one, and unpickling makes another each time."""
+    if not isinstance(factory, functools.partial):
+        return factory
+    try:
+        return _partials.setdefault((factory.func, factory.args, frozenset(factory.keywords.items())), factory)
+    except TypeError:  # an argument that has no hash
+        return factory
 
 
 @functools.lru_cache(maxsize=None)
@@ -281,7 +286,7 @@ def _lift(factory: Callable[..., Any], static: frozenset[str]) -> Callable[..., 
 
 
 def _lifted_factory(function: Callable[..., Any], static: frozenset[str]) -> Factory:
-    found: Factory = _lift(function, static).factory  # type: ignore[attr-defined]
+    found: Factory = _lift(_one_partial(function), static).factory  # type: ignore[attr-defined]
     return found
 
 
@@ -289,18 +294,14 @@ def _pair(bound: Bound) -> optax.GradientTransformationExtraArgs:
     """The pair that the factory makes of the arguments as they are now."""
     values = bound.spec.fill(bound.leaves)
     varying = [
-        name not in bound.spec.factory.takes_schedules
-        and not is_transformation(v)
-        and _schedules_in(v)
+        name not in bound.spec.factory.takes_schedules and not is_transformation(v) and _schedules_in(v)
         for name, v in zip(bound.spec.slots, values, strict=True)
     ]
     if not any(varying):
         return as_pair(bound.call(values))
 
     def at(count: Any) -> optax.GradientTransformationExtraArgs:
-        now = [
-            _evaluate(v, count) if varies else v for v, varies in zip(values, varying, strict=True)
-        ]
+        now = [_evaluate(v, count) if varies else v for v, varies in zip(values, varying, strict=True)]
         return as_pair(bound.call(now))
 
     def init(params: Any) -> ScheduledState:
@@ -383,9 +384,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
     except ValueError as error:
         raise _checks.structure_error("params", params, "updates", updates) from error
     whole = [p if u is None else u for p, u in zip(leaves, changes, strict=True)]
-    (summed,) = leafwise(
-        lambda p, u: (p + u,), {"params": params, "updates": treedef.unflatten(whole)}
-    )
+    (summed,) = leafwise(lambda p, u: (p + u,), {"params": params, "updates": treedef.unflatten(whole)})
     kept = zip(leaves, jax.tree.leaves(summed, is_leaf=lambda x: x is None), changes, strict=True)
     return treedef.unflatten([p if u is None else new for p, new, u in kept])
 

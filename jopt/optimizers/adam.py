@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jopt._leafwise import leafwise, zeros_like
-from jopt._moments import abs_sq, nonzero, root, tree_one_minus_power
+from jopt._moments import abs_sq, nonzero, one_minus_power, root
 from jopt._numbers import Numeric, ScalarOrSchedule
 from jopt.transformation import transformation
 from jopt.transforms import add_decayed_weights, chain, scale_by_learning_rate
@@ -63,36 +63,19 @@ def scale_by_adam(
             jnp.zeros([], jnp.int32), zeros_like(params, mu_dtype), zeros_like(params, real=True)
         )
 
-    def rule(
-        g: Any,
-        m: Any,
-        v: Any,
-        b1: Any,
-        b2: Any,
-        eps: Any,
-        eps_root: Any,
-        c1: Any,
-        c1_next: Any,
-        c2: Any,
-    ) -> Any:
+    def rule(g: Any, m: Any, v: Any, b1: Any, b2: Any, eps: Any, eps_root: Any, t: Any) -> tuple[Any, Any, Any]:
         m = b1 * m + (1.0 - b1) * g
         v = b2 * v + (1.0 - b2) * abs_sq(g)
-        m_hat = m * (b1 / c1_next) + g * ((1.0 - b1) / c1) if nesterov else m * (1.0 / c1)
+        c1, c2 = one_minus_power(b1, t), one_minus_power(b2, t)
+        m_hat = m * (1.0 / c1)
+        if nesterov:
+            m_hat = m * (b1 / one_minus_power(b1, t + 1.0)) + g * ((1.0 - b1) / c1)
         return m_hat / nonzero(root(v * (1.0 / c2) + eps_root) + eps), m, v
 
-    def update(
-        updates: Any, state: optax.ScaleByAdamState, params: Any = None, **extra_args: Any
-    ) -> Any:
+    def update(updates: Any, state: optax.ScaleByAdamState, params: Any = None, **extra_args: Any) -> Any:
         count = optax.safe_increment(state.count)
-        corrections = {
-            "c1": tree_one_minus_power(b1, count),
-            "c1_next": tree_one_minus_power(b1, count + 1) if nesterov else 1.0,
-            "c2": tree_one_minus_power(b2, count),
-        }
         trees = {"updates": updates, "state.mu": state.mu, "state.nu": state.nu}
-        updates, mu, nu = leafwise(
-            rule, trees, b1=b1, b2=b2, eps=eps, eps_root=eps_root, **corrections
-        )
+        updates, mu, nu = leafwise(rule, trees, b1=b1, b2=b2, eps=eps, eps_root=eps_root, t=count)
         return updates, optax.ScaleByAdamState(count, mu, nu)
 
     return init, update

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jopt._leafwise import leafwise, zeros_like
-from jopt._moments import abs_sq, nonzero, root, tree_one_minus_power
+from jopt._moments import abs_sq, nonzero, one_minus_power, root
 from jopt._numbers import Numeric, ScalarOrSchedule
 from jopt.transformation import transformation
 from jopt.transforms import chain, identity, scale_by_learning_rate, trace
@@ -69,23 +69,18 @@ def scale_by_rms(
 
     def init(params: Any) -> Any:
         nu = _filled(params, initial_scale)
-        return (
-            ScaleByRmsWithCountState(jnp.zeros([], jnp.int32), nu)
-            if bias_correction
-            else optax.ScaleByRmsState(nu)
-        )
+        return ScaleByRmsWithCountState(jnp.zeros([], jnp.int32), nu) if bias_correction else optax.ScaleByRmsState(nu)
 
-    def rule(g: Any, v: Any, decay: Any, eps: Any, correction: Any) -> Any:
+    def rule(g: Any, v: Any, decay: Any, eps: Any, t: Any) -> Any:
         v = decay * v + (1.0 - decay) * abs_sq(g)
-        return g / _denominator(v * (1.0 / correction), eps, eps_in_sqrt), v
+        c = one_minus_power(decay, t) if bias_correction else 1.0
+        return g / _denominator(v * (1.0 / c), eps, eps_in_sqrt), v
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        count, correction = _count(state, decay, bias_correction)
+        count = optax.safe_increment(state.count) if bias_correction else 0
         trees = {"updates": updates, "state.nu": state.nu}
-        updates, nu = leafwise(rule, trees, decay=decay, eps=eps, correction=correction)
-        return updates, ScaleByRmsWithCountState(
-            count, nu
-        ) if bias_correction else optax.ScaleByRmsState(nu)
+        updates, nu = leafwise(rule, trees, decay=decay, eps=eps, t=count)
+        return updates, ScaleByRmsWithCountState(count, nu) if bias_correction else optax.ScaleByRmsState(nu)
 
     return init, update
 
@@ -132,16 +127,17 @@ def scale_by_stddev(
             return ScaleByRStdDevWithCountState(jnp.zeros([], jnp.int32), mu, nu)
         return optax.ScaleByRStdDevState(mu, nu)
 
-    def rule(g: Any, m: Any, v: Any, decay: Any, eps: Any, correction: Any) -> Any:
+    def rule(g: Any, m: Any, v: Any, decay: Any, eps: Any, t: Any) -> Any:
         m = decay * m + (1.0 - decay) * g
         v = decay * v + (1.0 - decay) * abs_sq(g)
-        variance = jnp.maximum(v * (1.0 / correction) - abs_sq(m * (1.0 / correction)), 0.0)
+        c = one_minus_power(decay, t) if bias_correction else 1.0
+        variance = jnp.maximum(v * (1.0 / c) - abs_sq(m * (1.0 / c)), 0.0)
         return g / _denominator(variance, eps, eps_in_sqrt), m, v
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        count, correction = _count(state, decay, bias_correction)
+        count = optax.safe_increment(state.count) if bias_correction else 0
         trees = {"updates": updates, "state.mu": state.mu, "state.nu": state.nu}
-        updates, mu, nu = leafwise(rule, trees, decay=decay, eps=eps, correction=correction)
+        updates, mu, nu = leafwise(rule, trees, decay=decay, eps=eps, t=count)
         if bias_correction:
             return updates, ScaleByRStdDevWithCountState(count, mu, nu)
         return updates, optax.ScaleByRStdDevState(mu, nu)
@@ -206,16 +202,7 @@ def rmsprop(
 
 def _filled(params: Any, value: Any) -> Any:
     zeros = zeros_like(params, real=True)
-    return leafwise(
-        lambda z, value: (jnp.broadcast_to(value, z.shape),), {"params": zeros}, value=value
-    )[0]
-
-
-def _count(state: Any, decay: Any, bias_correction: bool) -> tuple[Any, Any]:
-    if not bias_correction:
-        return None, 1.0
-    count = optax.safe_increment(state.count)
-    return count, tree_one_minus_power(decay, count)
+    return leafwise(lambda z, value: (jnp.broadcast_to(value, z.shape),), {"params": zeros}, value=value)[0]
 
 
 def _denominator(v: jax.Array, eps: Any, eps_in_sqrt: bool) -> jax.Array:

@@ -49,9 +49,7 @@ def sgd(
 
 
 @transformation(wide=True, domain={"learning_rate": "[0, inf)", "momentum": "[0, 1]"})
-def momentum(
-    learning_rate: ScalarOrSchedule, momentum: Numeric = 0.9, nesterov: bool = False
-) -> Any:
+def momentum(learning_rate: ScalarOrSchedule, momentum: Numeric = 0.9, nesterov: bool = False) -> Any:
     """Momentum as the lecture writes it, the rate inside the velocity.
 
     ``M' = μ M − α g``; ``w' = w + M'``, or ``w' = w + μ M' − α g`` with ``nesterov``. Each step keeps the rate that it was

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jopt._leafwise import leafwise, wide_dtype
+from jopt._moments import root
 from jopt._numbers import Numeric
 from jopt.transformation import transformation
 
@@ -80,7 +81,7 @@ def _global_norm(tree: Any) -> jax.Array:
     leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
     wide = wide_dtype(*leaves)
     zero = jnp.zeros([], wide)
-    return jnp.sqrt(sum((jnp.sum(_square(x, wide)) for x in leaves), zero))
+    return root(sum((jnp.sum(_square(x, wide)) for x in leaves), zero))
 
 
 def _square(x: jax.Array, wide: Any) -> jax.Array:

@@ -82,9 +82,7 @@ def named_chain(*transforms: tuple[str, optax.GradientTransformation]) -> Gradie
     """
     for pair in transforms:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise TypeError(
-                f"named_chain takes pairs of a name and a transformation, but got {pair!r}."
-            )
+            raise TypeError(f"named_chain takes pairs of a name and a transformation, but got {pair!r}.")
     names = [name for name, _ in transforms]
     if len(set(names)) < len(names):
         raise ValueError(f"named_chain needs names that differ, but got {names}.")
@@ -100,9 +98,7 @@ def _named_chain(**parts: optax.GradientTransformation) -> Any:
         return dict(zip(parts, composed.init(params), strict=True))
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        updates, states = composed.update(
-            updates, tuple(state[name] for name in parts), params, **extra_args
-        )
+        updates, states = composed.update(updates, tuple(state[name] for name in parts), params, **extra_args)
         return updates, dict(zip(parts, states, strict=True))
 
     return init, update
@@ -112,9 +108,7 @@ def _check_parts(name: str, parts: Sequence[Any]) -> None:
     for i, part in enumerate(parts):
         if not is_transformation(part):
             hint = f"; did you forget to call {part.__name__}(...)?" if callable(part) else "."
-            raise TypeError(
-                f"{name}: part {i} is a {type(part).__name__}, not a transformation{hint}"
-            )
+            raise TypeError(f"{name}: part {i} is a {type(part).__name__}, not a transformation{hint}")
 
 
 def _compose(parts: Sequence[Any]) -> optax.GradientTransformationExtraArgs:
@@ -130,9 +124,7 @@ def _compose(parts: Sequence[Any]) -> optax.GradientTransformationExtraArgs:
         updates = jax.tree.map(_widen, updates) if wide else updates
         states = []
         for i, (pair, part_state) in enumerate(zip(pairs, state, strict=True)):
-            updates, new_state = pair.update(
-                updates, part_state, params, **_with_rate(extra_args, rates, i)
-            )
+            updates, new_state = pair.update(updates, part_state, params, **_with_rate(extra_args, rates, i))
             states.append(new_state)
         if wide:
             updates = jax.tree.map(lambda u, g: u.astype(jnp.result_type(g)), updates, given)

@@ -38,9 +38,7 @@ def add_decayed_weights(weight_decay: Numeric = 0.0, mask: Any = None) -> Any:
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         if params is None:
-            raise ValueError(
-                "add_decayed_weights needs the parameters: call update(updates, state, params)."
-            )
+            raise ValueError("add_decayed_weights needs the parameters: call update(updates, state, params).")
         chosen = mask(params) if callable(mask) else mask
         decays = True if chosen is None else jax.tree.map(jnp.asarray, chosen)
         switch = jax.tree.map(lambda d: jnp.asarray(d).astype(jnp.float32), decays)

@@ -121,9 +121,7 @@ def reduce_on_plateau(
     ) -> Any:
         observed = observe(state, _monitored(monitor, value, metrics))
         if monitor is not None:
-            observed = jax.tree.map(
-                lambda new, old: jnp.where(evaluated, new, old), observed, state
-            )
+            observed = jax.tree.map(lambda new, old: jnp.where(evaluated, new, old), observed, state)
         floor = _as(state.scale, min_lr) / jnp.maximum(_as(state.scale, learning_rate), 1e-37)
         multiplier = jnp.maximum(observed.scale, jnp.minimum(floor, 1.0))
         (scaled,) = leafwise(lambda g, s: (s * g,), {"updates": updates}, s=multiplier)
@@ -139,9 +137,7 @@ def _as(like: jax.Array, x: Any) -> jax.Array:
 def _monitored(monitor: str | None, value: Any, metrics: Mapping[str, Any] | None) -> Any:
     if monitor is None:
         if value is None:
-            raise TypeError(
-                "reduce_on_plateau needs the value to monitor: call update(..., value=loss)."
-            )
+            raise TypeError("reduce_on_plateau needs the value to monitor: call update(..., value=loss).")
         return value
     if metrics is None:
         raise TypeError(
@@ -149,7 +145,5 @@ def _monitored(monitor: str | None, value: Any, metrics: Mapping[str, Any] | Non
             f"at the steps that have no new one. In a sweep, pass evaluate= a function that returns it."
         )
     if monitor not in metrics:
-        raise ValueError(
-            f"reduce_on_plateau monitors {monitor!r}, but the metrics are {sorted(metrics)}."
-        )
+        raise ValueError(f"reduce_on_plateau monitors {monitor!r}, but the metrics are {sorted(metrics)}.")
     return metrics[monitor]

@@ -32,9 +32,7 @@ def scale(step_size: Numeric) -> Any:
     """
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        (scaled,) = leafwise(
-            lambda g, step_size: (step_size * g,), {"updates": updates}, step_size=step_size
-        )
+        (scaled,) = leafwise(lambda g, step_size: (step_size * g,), {"updates": updates}, step_size=step_size)
         return scaled, state
 
     return _empty, update
@@ -73,9 +71,7 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool =
 
     def update_scheduled(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         count = state.count
-        rate = jax.tree.map(
-            lambda a: a(count) if callable(a) else a, learning_rate, is_leaf=callable
-        )
+        rate = jax.tree.map(lambda a: a(count) if callable(a) else a, learning_rate, is_leaf=callable)
         return stepped(updates, rate), optax.ScaleByScheduleState(optax.safe_increment(count))
 
     scheduled = any(map(callable, jax.tree.leaves(learning_rate, is_leaf=callable)))
@@ -101,9 +97,7 @@ def scale_by_schedule(step_size_fn: Callable[[Any], Any]) -> Any:
     """
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        (scaled,) = leafwise(
-            lambda g, s: (s * g,), {"updates": updates}, s=step_size_fn(state.count)
-        )
+        (scaled,) = leafwise(lambda g, s: (s * g,), {"updates": updates}, s=step_size_fn(state.count))
         return scaled, optax.ScaleByScheduleState(optax.safe_increment(state.count))
 
     return _zero_count, update

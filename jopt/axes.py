@@ -1,0 +1,409 @@
+"""Axes: the values that a hyperparameter takes, standing where the number stands; and expanding a value with axes into lanes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jopt._numbers import Axis, is_number
+from jopt._values import is_value
+from jopt.transformation import GradientTransformation
+
+
+class Grid(Axis):
+    """An axis with given values, in order. Used twice, one object is one axis."""
+
+    def __init__(self, values: Iterable[Any], name: str | None = None, group: object | None = None) -> None:
+        self.values = tuple(_number(x) for x in values)
+        self.name = name
+        self.group = self if group is None else group
+        if not self.values:
+            raise ValueError("An axis needs at least one value, but got none.")
+        if len(set(self.values)) < len(self.values):
+            raise ValueError(f"The values of an axis must differ, but got {list(self.values)}.")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        shown = [f"{x:.3g}" for x in self.values]
+        inside = ", ".join(shown if len(shown) <= 6 else [*shown[:2], "...", shown[-1]])
+        return f"axis({inside}; {len(self)} values)"
+
+
+class Drawn(Axis):
+    """An axis whose values ``jopt.sweep(..., samples=)`` draws between two ends."""
+
+    def __init__(self, low: float, high: float, *, log: bool, name: str | None = None) -> None:
+        self.values = (_number(low), _number(high))
+        self.log = log
+        self.name = name
+        if not self.values[0] < self.values[1]:
+            raise ValueError(f"A drawn axis needs low < high, but got low={low} and high={high}.")
+
+    def at(self, u: np.ndarray) -> tuple[float, ...]:
+        """The values for points of the unit interval."""
+        low, high = self.values
+        drawn = np.exp(np.log(low) + u * np.log(high / low)) if self.log else low + u * (high - low)
+        return tuple(np.clip(drawn, low, high).tolist())
+
+    def __repr__(self) -> str:
+        return f"{'loguniform' if self.log else 'uniform'}({self.values[0]:.3g}, {self.values[1]:.3g})"
+
+
+def geomspace(start: float, stop: float, num: int, *, name: str | None = None) -> Grid:
+    """An axis of values evenly spaced on a logarithmic scale, both ends included.
+
+    Args:
+      start: The first value, above 0.
+      stop: The last value, above 0.
+      num: How many values, at least 1.
+      name: The name of its dimension; by default that of the argument where it stands.
+
+    Returns:
+      The axis.
+
+    Raises:
+      ValueError: For an end that is not above 0 or not finite, or ``num`` under 1.
+
+    Example:
+      >>> jopt.geomspace(1e-4, 1e-2, 3).values
+      (0.0001, 0.001, 0.01)
+    """
+    _positive("geomspace", start=start, stop=stop)
+    return Grid(_clean(np.geomspace(start, stop, _count("geomspace", num))), name)
+
+
+def linspace(start: float, stop: float, num: int, *, name: str | None = None) -> Grid:
+    """An axis of evenly spaced values, both ends included.
+
+    Args:
+      start: The first value.
+      stop: The last value.
+      num: How many values, at least 1.
+      name: The name of its dimension; by default that of the argument where it stands.
+
+    Returns:
+      The axis.
+
+    Raises:
+      ValueError: For an end that is not finite, or ``num`` under 1.
+
+    Example:
+      >>> jopt.linspace(0.0, 1.0, 3).values
+      (0.0, 0.5, 1.0)
+    """
+    return Grid(_clean(np.linspace(_number(start), _number(stop), _count("linspace", num))), name)
+
+
+def decades(start: float, stop: float, *, name: str | None = None) -> Grid:
+    """An axis of every order of magnitude from one value to another.
+
+    Args:
+      start: The first value, above 0.
+      stop: The last value, above 0, a whole number of powers of ten away from ``start``.
+      name: The name of its dimension; by default that of the argument where it stands.
+
+    Returns:
+      The axis.
+
+    Raises:
+      ValueError: For ends that are not above 0, or not whole powers of ten apart.
+
+    Example:
+      >>> jopt.decades(1e-5, 1e-2).values
+      (1e-05, 0.0001, 0.001, 0.01)
+    """
+    _positive("decades", start=start, stop=stop)
+    powers = math.log10(stop / start)
+    if abs(powers - round(powers)) > 1e-9:
+        raise ValueError(
+            f"decades steps by powers of ten, but {stop} is not a whole number of them away from {start}; use geomspace."
+        )
+    return Grid(_clean(np.geomspace(start, stop, abs(round(powers)) + 1)), name)
+
+
+def choice(*values: float, name: str | None = None) -> Grid:
+    """An axis of given values.
+
+    Args:
+      *values: Finite numbers that differ.
+      name: The name of its dimension; by default that of the argument where it stands.
+
+    Returns:
+      The axis.
+
+    Raises:
+      ValueError: For no values, equal values or NaN.
+      TypeError: For something that is no number: what is structure is swept as a dict of optimizers.
+
+    Example:
+      >>> jopt.choice(0.9, 0.95, 0.99).values
+      (0.9, 0.95, 0.99)
+    """
+    if len(values) == 1 and isinstance(values[0], (list, tuple, np.ndarray)):
+        raise TypeError(f"choice takes the values one by one: choice(*{values[0]!r}).")
+    return Grid(values, name)
+
+
+def zipped(*axes: Grid | Sequence[float]) -> tuple[Grid, ...]:
+    """Axes that are walked together: setting k takes the k-th value of each.
+
+    Args:
+      *axes: Grids, or sequences of numbers, of one length.
+
+    Returns:
+      One axis for each argument, to be put where the numbers stand. They share one dimension.
+
+    Raises:
+      ValueError: For axes of different lengths.
+
+    Example:
+      >>> rate, decay = jopt.zipped(jopt.choice(0.1, 0.01), jopt.choice(1e-4, 1e-3))
+      >>> decay.values
+      (0.0001, 0.001)
+    """
+    grids = [axis if isinstance(axis, Grid) else Grid(axis) for axis in axes]
+    if len({len(grid) for grid in grids}) > 1:
+        raise ValueError(f"zipped takes axes of one length, but got lengths {[len(grid) for grid in grids]}.")
+    group = object()
+    return tuple(_Walked(grid.values, grid.name, group) for grid in grids)
+
+
+class _Walked(Grid):
+    """A member of ``zipped``; it may repeat values, since the others tell its settings apart."""
+
+    def __init__(self, values: Iterable[Any], name: str | None, group: object) -> None:
+        self.values = tuple(values)
+        self.name = name
+        self.group = group
+
+
+def loguniform(low: float, high: float, *, name: str | None = None) -> Drawn:
+    """An axis drawn evenly on a logarithmic scale, with ``jopt.sweep(..., samples=)``.
+
+    The draws are quasi-random (scrambled Sobol points, one dimension per drawn axis), the same for the same ``seed=``.
+
+    Args:
+      low: The lower end, above 0.
+      high: The upper end.
+      name: The name of its dimension; by default that of the argument where it stands.
+
+    Returns:
+      The axis.
+
+    Raises:
+      ValueError: Unless 0 < low < high.
+
+    Example:
+      >>> jopt.loguniform(1e-5, 1e-1)
+      loguniform(1e-05, 0.1)
+    """
+    _positive("loguniform", low=low, high=high)
+    return Drawn(low, high, log=True, name=name)
+
+
+def uniform(low: float, high: float, *, name: str | None = None) -> Drawn:
+    """An axis drawn evenly between two ends, with ``jopt.sweep(..., samples=)``.
+
+    The draws are quasi-random (scrambled Sobol points, one dimension per drawn axis), the same for the same ``seed=``.
+
+    Args:
+      low: The lower end.
+      high: The upper end.
+      name: The name of its dimension; by default that of the argument where it stands.
+
+    Returns:
+      The axis.
+
+    Raises:
+      ValueError: Unless low < high.
+
+    Example:
+      >>> jopt.uniform(0.8, 0.99)
+      uniform(0.8, 0.99)
+    """
+    return Drawn(low, high, log=False, name=name)
+
+
+def _number(x: Any) -> float:
+    if isinstance(x, (str, bool)) or not is_number(x) or isinstance(x, Axis) or np.ndim(x) > 0:
+        raise TypeError(
+            f"An axis takes numbers, but got {x!r}; what is structure (a function, a bool, a rule) is swept as a dict of "
+            f"optimizers."
+        )
+    if not math.isfinite(x):
+        raise ValueError(f"The values of an axis must be finite, but got {x!r}.")
+    return float(x)
+
+
+def _positive(name: str, **ends: float) -> None:
+    for argument, x in ends.items():
+        if not _number(x) > 0:
+            raise ValueError(f"{name}: {argument} must be above 0 on a logarithmic scale, but got {x!r}.")
+
+
+def _count(name: str, num: int) -> int:
+    if int(num) != num or num < 1:
+        raise ValueError(f"{name}: num must be a whole number of at least 1, but got {num!r}.")
+    return int(num)
+
+
+def _clean(values: np.ndarray) -> list[float]:
+    """Values without the last digits' noise of a power, so that 1e-3 reads 0.001."""
+    return [float(f"{x:.12g}") for x in values]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimension:
+    """One dimension of a sweep: the leaves that walk along it, with their names and values."""
+
+    name: str
+    members: tuple[tuple[str, tuple[int, ...], tuple[float, ...]], ...]  # name, indices of leaves, values
+
+    def __len__(self) -> int:
+        return len(self.members[0][2])
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """A value with axes, taken apart into dimensions; setting k counts through their product, the last one fastest."""
+
+    optimizer: Any
+    dimensions: tuple[Dimension, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(d) for d in self.dimensions)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def leaf_values(self) -> dict[int, np.ndarray]:
+        """For each leaf that has an axis, its value in every setting."""
+        grids = np.indices(self.shape).reshape(len(self.shape), -1)
+        return {
+            leaf: np.asarray(values)[grids[d]]
+            for d, dimension in enumerate(self.dimensions)
+            for _, leaves, values in dimension.members
+            for leaf in leaves
+        }
+
+    def at(self, setting: int) -> Any:
+        """The optimizer of one setting, with Python numbers for its axes."""
+        chosen = {leaf: float(values[setting]) for leaf, values in self.leaf_values().items()}
+        leaves, treedef = jax.tree.flatten(self.optimizer)
+        return treedef.unflatten([chosen.get(i, x) for i, x in enumerate(leaves)])
+
+    def stacked(self, settings: Sequence[int]) -> tuple[Any, Any]:
+        """The optimizers of several settings as one value with a leading axis, and its ``in_axes``."""
+        varying = self.leaf_values()
+        leaves, treedef = jax.tree.flatten(self.optimizer)
+        stacks = [_stack(varying[i], settings) if i in varying else x for i, x in enumerate(leaves)]
+        return treedef.unflatten(stacks), treedef.unflatten([0 if i in varying else None for i in range(len(leaves))])
+
+
+def _stack(values: np.ndarray, settings: Sequence[int]) -> jax.Array:
+    # Weakly typed, as a Python number is, so that a lane computes in the types of its solo run.
+    return jnp.stack([jnp.asarray(float(values[k])) for k in settings])
+
+
+def expand(optimizer: Any, samples: int | None = None, seed: int = 0) -> Space:
+    """Takes a value with axes apart into the dimensions of its sweep."""
+    found = _axes_of(optimizer)
+    drawn = [axis for axis, _, _ in found if isinstance(axis, Drawn)]
+    if drawn and samples is None:
+        raise ValueError(f"{drawn[0]!r} is drawn, so jopt.sweep needs samples=, the number of draws.")
+    if samples is not None and not drawn:
+        raise ValueError("samples= is for drawn axes (loguniform, uniform), but the optimizer has none.")
+    points = _sobol(len(drawn), samples or 0, seed)
+    values = {id(axis): axis.values for axis, _, _ in found}
+    values.update({id(axis): axis.at(points[:, i]) for i, axis in enumerate(drawn)})
+    groups: dict[int, list[tuple[Any, str, tuple[int, ...]]]] = {}
+    for axis, name, leaves in found:
+        group = id(drawn) if isinstance(axis, Drawn) else id(axis.group)
+        groups.setdefault(group, []).append((axis, name, leaves))
+    dimensions = []
+    for members in groups.values():
+        together = len(members) > 1 and isinstance(members[0][0], Drawn)
+        named = tuple((name, leaves, values[id(axis)]) for axis, name, leaves in members)
+        dimensions.append(Dimension("sample" if together else members[0][1], named))
+    return Space(optimizer, tuple(dimensions))
+
+
+def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
+    """The axis objects of a value, each once, with its name and its leaves."""
+    flat = jax.tree_util.tree_flatten_with_path(optimizer)[0]
+    where: dict[int, tuple[Any, list[int]]] = {}
+    for i, (_, leaf) in enumerate(flat):
+        if isinstance(leaf, Axis):
+            where.setdefault(id(leaf), (leaf, []))[1].append(i)
+    paths = [jax.tree_util.keystr(path).lstrip(".") for path, _ in flat]
+    names = _shortest({leaves[0]: paths[leaves[0]] for axis, leaves in where.values() if axis.name is None})
+    named = [(axis, axis.name or names[leaves[0]], tuple(leaves)) for axis, leaves in where.values()]
+    taken = [name for _, name, _ in named]
+    clash = {name for name in taken if taken.count(name) > 1 or name in ("seed", "step", "eval_step")}
+    if clash:
+        raise ValueError(
+            f"Two dimensions of the sweep would be called {sorted(clash)}; give one of the axes another name=."
+        )
+    return named
+
+
+def _shortest(paths: dict[int, str]) -> dict[int, str]:
+    """The shortest ends of the paths that tell them apart."""
+    names = {}
+    for i, path in paths.items():
+        parts = path.split(".")
+        ends = [".".join(parts[-k:]) for k in range(1, len(parts) + 1)]
+        others = [other for j, other in paths.items() if j != i]
+        names[i] = next((e for e in ends if not any(o == e or o.endswith("." + e) for o in others)), path)
+    return names
+
+
+def _sobol(dimensions: int, samples: int, seed: int) -> np.ndarray:
+    if dimensions == 0:
+        return np.zeros((0, 0))
+    from scipy.stats import qmc
+
+    sampler = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
+    return np.asarray(sampler.random_base2(max(0, math.ceil(math.log2(_count("samples", samples)))))[:samples])
+
+
+def lanes(optimizer: Any) -> tuple[GradientTransformation, Any]:
+    """Expands an optimizer with axes into one value with a leading lane axis, for a sweep without the engine.
+
+    ``stacked, in_axes = jopt.lanes(opt)``; then
+    ``jax.jit(jax.vmap(jopt.train, in_axes=(None, None, in_axes, None)), static_argnums=0)``, with the loss static,
+    trains every lane.
+
+    Args:
+      optimizer: A transformation with grids among its numbers.
+
+    Returns:
+      The value whose swept numbers are arrays of shape ``[lanes]`` (the product of the axes, the last one fastest), and a
+      value of the same structure with 0 for these and ``None`` for the others: the ``in_axes`` for ``jax.vmap``.
+
+    Raises:
+      TypeError: For something that is no jopt value.
+      ValueError: For a drawn axis.
+
+    Example:
+      >>> stacked, in_axes = jopt.lanes(jopt.sgd(jopt.choice(0.1, 0.2)))
+      >>> stacked.hyperparams["learning_rate"]
+      Array([0.1, 0.2], dtype=float32, weak_type=True)
+    """
+    if not is_value(optimizer):
+        raise TypeError(
+            f"lanes takes a jopt optimizer, but got {type(optimizer).__name__}; jopt.lift makes one of a factory."
+        )
+    space = expand(optimizer)
+    stacked, in_axes = space.stacked(range(space.size))
+    return stacked, in_axes

@@ -1,0 +1,201 @@
+"""Blocks: lanes that run in one compiled call, and the executables that start, advance and evaluate them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jopt.engine.program import Program
+
+
+@dataclasses.dataclass
+class Block:
+    """Lanes at the same step: the product of some settings and some seeds.
+
+    Arrays of the carry have leading axes ``[seeds, settings]``; an axis of length one is left out.
+    """
+
+    settings: np.ndarray  # setting ids, in order
+    seeds: np.ndarray  # positions in the list of seeds
+    optimizer: Any  # the settings' numbers stacked where they are swept
+    carry: Any
+    step: int = 0
+    feedback: Any = None  # the latest evaluation, for programs that want it
+    fresh: bool = False  # whether it is newer than the last step
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.seeds), len(self.settings)
+
+    @property
+    def lanes(self) -> int:
+        return len(self.seeds) * len(self.settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What is static in an executable: the program, which numbers are swept, and how many lanes there are."""
+
+    program: Program
+    in_axes: Any  # of the optimizer: a tuple with 0 or None for each leaf
+    seeds: int
+    settings: int
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        return tuple(n for n in (self.seeds, self.settings) if n > 1)
+
+    def over_lanes(self, function: Callable[..., Any], optimizer: Any) -> Callable[..., Any]:
+        """``function(optimizer, per seed, per lane)`` over all lanes: vmapped where there are several."""
+        axes = jax.tree.unflatten(jax.tree.structure(optimizer), self.in_axes)
+        if self.settings > 1:
+            function = jax.vmap(function, in_axes=(axes, None, 0))
+        return jax.vmap(function, in_axes=(None, 0, 0)) if self.seeds > 1 else function
+
+
+def start(shape: Shape, optimizer: Any, keys: Any, given: Any) -> Any:
+    """The carry of a block before its first step."""
+    fill = jnp.zeros(shape.lead)  # vmap needs something to map over
+    return shape.over_lanes(lambda opt, key, _: shape.program.start(opt, key, given), optimizer)(optimizer, keys, fill)
+
+
+def evaluate(shape: Shape, optimizer: Any, carry: Any) -> Any:
+    """The evaluation of every lane of a block."""
+    assert shape.program.evaluate is not None
+    function = shape.program.evaluate
+    nothing = jnp.zeros((shape.seeds,)) if shape.seeds > 1 else jnp.zeros(())
+    return shape.over_lanes(lambda opt, _, c: function(c), optimizer)(optimizer, nothing, carry)
+
+
+def one_step(
+    shape: Shape, optimizer: Any, carry: Any, data: Any, rows: Any, i: Any, first: Any, keys: Any, feedback: Any
+) -> Any:
+    """Every lane one step further: step ``first + i``, whose rows are the i-th."""
+    t = first + i
+    axis = 1 if shape.seeds > 1 else 0
+    row = jax.tree.map(lambda r: jax.lax.dynamic_index_in_dim(r, i, axis, keepdims=False), rows)
+    loss_key, data_key = (jax.vmap(fold_in, (0, None))(k, t) if shape.seeds > 1 else fold_in(k, t) for k in keys)
+    now = None if feedback is None else {"metrics": feedback[0], "evaluated": feedback[1] & (i == 0)}
+
+    def lane(opt: Any, per_seed: Any, per_lane: Any) -> Any:
+        row, loss_key, data_key = per_seed
+        carry, metrics = per_lane
+        batch = shape.program.source.batch(data, row, data_key, t)
+        told = None if now is None else {"metrics": metrics, "evaluated": now["evaluated"]}
+        return shape.program.step(opt, carry, batch, loss_key, told)
+
+    per_lane = (carry, None if now is None else now["metrics"])
+    return shape.over_lanes(lane, optimizer)(optimizer, (row, loss_key, data_key), per_lane)
+
+
+fold_in = jax.random.fold_in
+
+
+def scan_steps(
+    shape: Shape,
+    length: int,
+    optimizer: Any,
+    carry: Any,
+    data: Any,
+    rows: Any,
+    n: Any,
+    first: Any,
+    keys: Any,
+    feedback: Any,
+) -> Any:
+    """``n`` of at most ``length`` steps in one compiled loop; the records have a leading axis of ``length``."""
+
+    def step(i: Any, carry: Any) -> Any:
+        return one_step(shape, optimizer, carry, data, rows, i, first, keys, feedback)
+
+    made = jax.eval_shape(step, jnp.int32(0), carry)[1]
+    records = jax.tree.map(lambda r: jnp.zeros((length, *r.shape), r.dtype), made)
+
+    def body(i: Any, state: Any) -> Any:
+        carry, records = state
+        carry, metrics = step(i, carry)
+        return carry, jax.tree.map(lambda r, m: r.at[i].set(m), records, metrics)
+
+    return jax.lax.fori_loop(0, n, body, (carry, records))
+
+
+class Executables:
+    """Compiled functions by what they were compiled for; kept for the process, the oldest dropped."""
+
+    def __init__(self, limit: int = 512) -> None:
+        self.limit = limit
+        self.compiled: OrderedDict[Any, Any] = OrderedDict()
+        self.lock = threading.Lock()
+        self.pending: dict[Any, threading.Lock] = {}
+
+    def get(
+        self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None
+    ) -> Any:
+        """The executable of ``function(*static, *args)``, and the seconds that compiling took just now."""
+        key = (function.__name__, static, _signature(args))
+        with self.lock:
+            if key in self.compiled:
+                self.compiled.move_to_end(key)
+                return self.compiled[key], 0.0
+            pending = self.pending.setdefault(key, threading.Lock())
+        with pending:
+            with self.lock:
+                if key in self.compiled:
+                    return self.compiled[key], 0.0
+            begin = time.perf_counter()
+            donated = () if donate is None else (donate,)
+            named = functools.wraps(function)(functools.partial(function, *static))
+            executable = jax.jit(named, donate_argnums=donated).lower(*args).compile()
+            with self.lock:
+                self.compiled[key] = executable
+                while len(self.compiled) > self.limit:
+                    self.compiled.popitem(last=False)
+            return executable, time.perf_counter() - begin
+
+
+def _signature(args: tuple[Any, ...]) -> Any:
+    leaves, treedef = jax.tree.flatten(args)
+    return treedef, tuple(map(_aval, leaves))
+
+
+def _aval(x: Any) -> Any:
+    if isinstance(x, jax.Array):
+        device = x.sharding if not x.aval.weak_type or x.ndim else None
+        return x.shape, x.dtype, x.aval.weak_type, device
+    return np.shape(x), np.result_type(x), type(x)
+
+
+def split(tree: Any, shape: tuple[int, int], parts: Sequence[np.ndarray]) -> list[Any]:
+    """A block's carry taken apart along its settings, by positions."""
+    seeds, settings = shape
+    if settings == 1:
+        return [tree]
+    axis = 1 if seeds > 1 else 0
+    return [jax.tree.map(lambda x, p=part: _pick(x, p, axis), tree) for part in parts]
+
+
+def _pick(x: Any, positions: np.ndarray, axis: int) -> Any:
+    if len(positions) == 1:
+        return jax.lax.index_in_dim(x, int(positions[0]), axis, keepdims=False)
+    return jax.lax.slice_in_dim(x, int(positions[0]), int(positions[-1]) + 1, axis=axis)
+
+
+def join(trees: Sequence[Any], shapes: Sequence[tuple[int, int]]) -> Any:
+    """Carries put together along their settings, in order."""
+    if len(trees) == 1:
+        return trees[0]
+    axis = 1 if shapes[0][0] > 1 else 0
+    wide = [
+        tree if settings > 1 else jax.tree.map(lambda x: jnp.expand_dims(x, axis), tree)
+        for tree, (_, settings) in zip(trees, shapes, strict=True)
+    ]
+    return jax.tree.map(lambda *xs: jnp.concatenate(xs, axis=axis), *wide)

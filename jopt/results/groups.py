@@ -1,0 +1,178 @@
+"""The result of a sweep of several optimizers: one result each, by name."""
+
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import report, storage
+from .plots import GroupPlots
+from .record import SweepRecord, Timings
+from .result import At, Mode, SweepResult
+from .trial import Trial
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+    import xarray as xr
+
+
+def check_group_names(names: Mapping[str, Any]) -> None:
+    """Raises unless the names can label the groups of a result.
+
+    Raises:
+      ValueError: if there is no name, or one is empty, holds a "/" or is no string.
+    """
+    if not names:
+        raise ValueError("a dictionary of optimizers must hold at least one, but it is empty")
+    for name in names:
+        if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
+            raise ValueError(f"the group name {name!r} must be a non-empty string without '/'")
+
+
+class GroupedResult(SweepResult):
+    """What `jopt.sweep` returns for a dictionary of optimizers: a SweepResult of each, by name.
+
+    It reads like a dictionary (`result["adam"]`, `len`, iteration over names) and answers like a
+    SweepResult: `best` looks at all groups, `dataset` is an `xarray.DataTree` with a node per
+    group, `to_pandas` has a column `group`, and what belongs to one optimizer (`record`, `plan`,
+    `optimizer`, `params`) is a dictionary by name.
+
+    Args:
+      groups: name -> the result of that optimizer.
+
+    Example:
+      >>> result = jopt.sweep(loss, params, {"sgd": sgd, "adam": adam}, data, steps=500)  # doctest: +SKIP
+      >>> result.best().group, result["sgd"].best().hyperparams  # doctest: +SKIP
+    """
+
+    def __init__(self, groups: Mapping[str, SweepResult]) -> None:
+        check_group_names(groups)
+        self._groups = dict(groups)
+
+    def __getitem__(self, name: str) -> SweepResult:
+        """The result of one group."""
+        if name not in self._groups:
+            raise KeyError(f"there is no group {name!r}: the groups are {', '.join(self._groups)}")
+        return self._groups[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a group of that name."""
+        return name in self._groups
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the groups."""
+        return iter(self._groups)
+
+    def __len__(self) -> int:
+        """The number of groups."""
+        return len(self._groups)
+
+    def keys(self) -> KeysView[str]:
+        """The names of the groups."""
+        return self._groups.keys()
+
+    def values(self) -> ValuesView[SweepResult]:
+        """The result of each group."""
+        return self._groups.values()
+
+    def items(self) -> ItemsView[str, SweepResult]:
+        """Name and result of each group."""
+        return self._groups.items()
+
+    @property
+    def record(self) -> dict[str, SweepRecord]:  # type: ignore[override]  # by name
+        """Name -> the arrays of that group."""
+        return {name: result.record for name, result in self.items()}
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """Name -> how that group ran."""
+        return {name: result.plan for name, result in self.items()}
+
+    @property
+    def timings(self) -> Timings:
+        """Seconds and lane-steps, summed over the groups."""
+        every = [result.timings for result in self.values()]
+        return Timings(
+            compile_s=sum(t.compile_s for t in every),
+            run_s=sum(t.run_s for t in every),
+            total_s=sum(t.total_s for t in every),
+            lane_steps=sum(t.lane_steps for t in every),
+        )
+
+    @property
+    def version(self) -> str:
+        """The version of jopt that ran the sweep."""
+        return next(iter(self.values())).version
+
+    @property
+    def optimizer(self) -> dict[str, Any]:
+        """Name -> the optimizer value with its axes."""
+        return {name: result.optimizer for name, result in self.items()}
+
+    def optimizer_at(self, index: tuple[int, ...]) -> Any:
+        """Not defined over groups: an index belongs to the grid of one of them."""
+        name = next(iter(self))
+        raise TypeError(f"choose a group first, for example result[{name!r}].optimizer_at({index})")
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Name -> trained parameters, leaves [*dims, seed, ...]."""
+        return {name: result.params for name, result in self.items()}
+
+    @cached_property
+    def dataset(self) -> "xr.DataTree":  # type: ignore[override]  # a tree holds datasets of unlike dims
+        """An `xarray.DataTree` with one node per group, each as `SweepResult.dataset`."""
+        import xarray as xr
+
+        nodes = {name: result.dataset for name, result in self.items()}
+        return xr.DataTree.from_dict(nodes, name="jopt sweep")
+
+    def best(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> Trial:
+        """The best setting of all groups; its `group` says whose it is.
+
+        The arguments and the rules are those of `SweepResult.best`; of equal scores the first group
+        is taken.
+
+        Raises:
+          ValueError: if there is no such metric, or every setting of every group diverged.
+        """
+        trials = [
+            replace(result.best(metric, mode, at), group=name)
+            for name, result in self.items()
+            if report.has_best(result, metric, mode, at)
+        ]
+        if not trials:
+            raise ValueError(report.no_best_of_groups(list(self), metric))
+        pick = min if mode == "min" else max
+        return pick(trials, key=lambda trial: trial.score)
+
+    def to_pandas(self, metric: str | None = None, kind: Literal["final", "curves"] = "final") -> "pd.DataFrame":
+        """The long table of `SweepResult.to_pandas`, all groups below each other, `group` first.
+
+        A hyperparameter that a group did not sweep is NaN in its rows.
+        """
+        import pandas as pd
+
+        frames = [result.to_pandas(metric, kind).assign(group=name) for name, result in self.items()]
+        table = pd.concat(frames, ignore_index=True)
+        return table[["group", *(column for column in table.columns if column != "group")]]
+
+    @property
+    def plot(self) -> GroupPlots:
+        """Pictures: `.compare()` in one axes, `.curves()` with a panel per group."""
+        return GroupPlots(self.record)
+
+    def table(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> str:
+        """The best of each group, its score and the diverged lanes, as aligned plain text."""
+        return report.table(self, metric, mode, at)
+
+    def save(self, path: "str | os.PathLike[str]") -> None:
+        """Writes all groups to one file, exactly `path`; see `SweepResult.save`."""
+        storage.save(self, path)
+
+    def __repr__(self) -> str:
+        """A table of the best of each group, and the time."""
+        return report.describe_groups(self)

@@ -1,0 +1,182 @@
+"""What an engine hands over when a sweep is finished: plain NumPy arrays and their names."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESERVED = ("seed", "step", "eval_step", "diverged_at", "steps_done")
+
+
+def check_names(swept: Iterable[str], recorded: Iterable[str]) -> None:
+    """Raises unless every name can stand beside the others in one dataset.
+
+    An engine calls this before it runs, so that no finished run is lost to a name.
+
+    Args:
+      swept: names of dimensions and of hyperparameters.
+      recorded: names of the loss, the auxiliary values and the metrics.
+
+    Raises:
+      ValueError: if a name is the result's own, or a recorded name is swept or recorded twice.
+    """
+    swept = set(swept)
+    if clash := sorted(swept.intersection(RESERVED)):
+        raise ValueError(
+            f"an axis may not be named {clash[0]!r}, which the result uses itself: give the axis another name="
+        )
+    taken = {**dict.fromkeys(RESERVED, "the result itself"), **dict.fromkeys(swept, "an axis")}
+    for name in recorded:
+        if name in taken:
+            raise ValueError(
+                f"a recorded value may not be named {name!r}, which names {taken[name]}: "
+                "rename it in the dictionary that the loss or evaluate returns"
+            )
+        taken[name] = "another recorded value"
+
+
+class Series(NamedTuple):
+    """One recorded value over time.
+
+    Attributes:
+      dim: "step" or "eval_step".
+      steps: steps done at each entry, [n].
+      values: [*dims, seed, n].
+    """
+
+    dim: str
+    steps: NDArray[Any]
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SweepRecord:
+    """The raw outcome of a sweep of one optimizer.
+
+    Attributes:
+      dims: name of each axis of the grid, in order; empty for a sweep of one setting.
+      coords: hyperparameter name -> (dim, values [size of dim]). Names that were walked together
+        share a dim; the name of a plain axis is its dim.
+      seeds: [seed], integers.
+      step: [step], the number, from 1, of the last step that each record covers.
+      eval_step: [eval_step], the steps done at each evaluation; may be empty.
+      losses: "loss" and the auxiliary values of the loss: [*dims, seed, step].
+      metrics: what `evaluate` returned: [*dims, seed, eval_step].
+      diverged_at: [*dims, seed], the step, from 1, of the first non-finite loss; NaN means never.
+      steps_done: [*dims, seed], the steps that each lane ran.
+    """
+
+    dims: tuple[str, ...]
+    coords: Mapping[str, tuple[str, NDArray[Any]]]
+    seeds: NDArray[Any]
+    step: NDArray[Any]
+    eval_step: NDArray[Any]
+    losses: Mapping[str, NDArray[Any]]
+    metrics: Mapping[str, NDArray[Any]]
+    diverged_at: NDArray[Any]
+    steps_done: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        """Checks names and shapes: a mislabelled result is worse than none."""
+        check_names({*self.dims, *self.coords}, [*self.losses, *self.metrics])
+        lanes = (*self._grid_shape(), len(self.seeds))
+        self._check_shapes({"diverged_at": self.diverged_at, "steps_done": self.steps_done}, lanes)
+        self._check_shapes(self.losses, (*lanes, len(self.step)))
+        self._check_shapes(self.metrics, (*lanes, len(self.eval_step)))
+
+    def _grid_shape(self) -> tuple[int, ...]:
+        sizes: dict[str, int] = {}
+        for name, (dim, values) in self.coords.items():
+            if dim not in self.dims:
+                raise ValueError(f"coords[{name!r}] lies along {dim!r}, which is not one of dims {self.dims}")
+            if sizes.setdefault(dim, len(values)) != len(values):
+                raise ValueError(f"coords[{name!r}] has {len(values)} values, but {dim!r} has {sizes[dim]}")
+        if missing := [dim for dim in self.dims if dim not in sizes]:
+            raise ValueError(f"dims {missing} have no coordinate: coords needs a name for each dim")
+        return tuple(sizes[dim] for dim in self.dims)
+
+    @staticmethod
+    def _check_shapes(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> None:
+        for name, array in arrays.items():
+            if array.shape != shape:
+                raise ValueError(f"{name!r} has shape {array.shape}, but dims and coords say {shape}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of the grid: number of values along each of `dims`."""
+        return tuple(int(size) for size in self.diverged_at.shape[:-1])
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """[*dims, seed]: whether the lane met a loss that is not finite."""
+        return ~np.isnan(np.asarray(self.diverged_at, np.float64))
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of everything recorded over time: losses first, then metrics."""
+        return (*self.losses, *self.metrics)
+
+    def setting(self, index: tuple[int, ...]) -> dict[str, Any]:
+        """Swept hyperparameters, name -> Python number, at one point of the grid."""
+        position = dict(zip(self.dims, index, strict=True))
+        return {name: values[position[dim]].item() for name, (dim, values) in self.coords.items()}
+
+    def series(self, metric: str) -> Series:
+        """The recorded values of one metric over time.
+
+        Raises:
+          ValueError: if there is no such metric, or nothing of it was recorded.
+        """
+        if metric not in self.metric_names:
+            known = ", ".join(self.metric_names)
+            raise ValueError(f"there is no metric {metric!r} in this result: it has {known}")
+        if metric in self.losses:
+            series = Series("step", self.step, self.losses[metric])
+        else:
+            series = Series("eval_step", self.eval_step, self.metrics[metric])
+        if not len(series.steps):
+            raise ValueError(f"nothing was recorded of {metric!r}: lower record_every or eval_every")
+        return series
+
+    def coordinate(self, name: str) -> tuple[int, NDArray[Any]]:
+        """Position in `dims` and values [n] of a swept hyperparameter (or of a dim's first one).
+
+        Raises:
+          ValueError: if nothing of that name was swept.
+        """
+        if name in self.dims and name not in self.coords:
+            name = self.names_along(name)[0]
+        if name not in self.coords:
+            known = ", ".join(self.coords) or "nothing"
+            raise ValueError(f"{name!r} was not swept in this result: it swept {known}")
+        dim, values = self.coords[name]
+        return self.dims.index(dim), np.asarray(values)
+
+    def names_along(self, dim: str) -> list[str]:
+        """Hyperparameters that vary along a dim, the one named like it first."""
+        names = [name for name, (along, _) in self.coords.items() if along == dim]
+        return sorted(names, key=lambda name: name != dim)
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of a sweep went.
+
+    Attributes:
+      compile_s: seconds spent tracing and compiling.
+      run_s: seconds spent running compiled code.
+      total_s: seconds of the whole call.
+      lane_steps: optimizer steps done, summed over lanes.
+    """
+
+    compile_s: float
+    run_s: float
+    total_s: float
+    lane_steps: int
+
+    @property
+    def lane_steps_per_second(self) -> float:
+        """Optimizer steps per second of `run_s`, over all lanes; 0 if nothing was timed."""
+        return self.lane_steps / self.run_s if self.run_s > 0 else 0.0

@@ -1,0 +1,203 @@
+"""The result of a sweep: labelled, plotted, saved."""
+
+import html
+from collections.abc import Callable
+from functools import cached_property
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import report, scores, storage, tables
+from .deferred import Deferred
+from .plots import Plots
+from .record import SweepRecord, Timings
+from .trial import Trial
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+    import xarray as xr
+
+Mode = Literal["min", "max"]
+At = Literal["last", "best"]
+
+
+class SweepResult:
+    """What `jopt.sweep` returns: every lane's curves, outcome and trained parameters, labelled.
+
+    A sweep of several optimizers returns a `GroupedResult`, which is a SweepResult of each by name.
+
+    Args:
+      record: the arrays and their names.
+      optimizer: the value that was swept, with its axes.
+      optimizer_at: index of a setting in the grid -> the optimizer of that setting, without axes.
+      params: trained parameters, leaves [*dims, seed, ...].
+      plan: what ran and why; its str() is a sentence.
+      timings: where the time went.
+      version: the jopt that ran the sweep; None: this one.
+
+    Example:
+      >>> result = jopt.sweep(
+      ...     loss, params, jopt.adam(jopt.geomspace(1e-5, 1e-1, 25)), data, steps=500
+      ... )  # doctest: +SKIP
+      >>> result.dataset.loss.sel(step=500)  # doctest: +SKIP
+      >>> result.best().hyperparams  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        record: SweepRecord,
+        *,
+        optimizer: Any,
+        optimizer_at: Callable[[tuple[int, ...]], Any],
+        params: Any,
+        plan: Any,
+        timings: Timings,
+        version: str | None = None,
+    ) -> None:
+        self._record = record
+        self._plan = plan
+        self._timings = timings
+        self._optimizer = optimizer
+        self._optimizer_at = optimizer_at
+        self._params = params
+        self._version = _installed_version() if version is None else version
+
+    @property
+    def record(self) -> SweepRecord:
+        """The arrays and their names, as the engine handed them over."""
+        return self._record
+
+    @property
+    def plan(self) -> Any:
+        """How the sweep ran and why; print it."""
+        return self._plan
+
+    @property
+    def timings(self) -> Timings:
+        """Seconds of compiling, running and all; lane-steps, and lane-steps per second."""
+        return self._timings
+
+    @property
+    def version(self) -> str:
+        """The version of jopt that ran the sweep."""
+        return self._version
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer value that was swept, with its axes."""
+        return self._optimizer.get() if isinstance(self._optimizer, Deferred) else self._optimizer
+
+    @property
+    def description(self) -> str:
+        """The optimizer as text; a loaded result has it even where the optimizer cannot be read."""
+        return repr(self._optimizer)
+
+    def optimizer_at(self, index: tuple[int, ...]) -> Any:
+        """The optimizer of one setting, without axes; `index` has one integer per dimension."""
+        return self._optimizer_at(index)
+
+    @property
+    def params(self) -> Any:
+        """Trained parameters of all lanes: leaves [*dims, seed, ...]."""
+        return self._params.get() if isinstance(self._params, Deferred) else self._params
+
+    @cached_property
+    def dataset(self) -> "xr.Dataset":
+        """Everything recorded, as an `xarray.Dataset`.
+
+        Dimensions: one per axis, `seed`, `step` (end of each record), `eval_step` (evaluations).
+        Variables:
+          loss and the auxiliary values of the loss: [*axes, seed, step], means over the record.
+          the metrics of evaluate: [*axes, seed, eval_step].
+          diverged_at: [*axes, seed], first step whose loss was not finite; NaN: never.
+          steps_done: [*axes, seed].
+        Hyperparameters that were walked together are coordinates along one dimension.
+        """
+        steps = int(self.record.steps_done.max(initial=0))
+        attrs = {"title": "jopt sweep", "optimizer": self.description, "steps": steps}
+        return tables.to_dataset(self.record, {**attrs, "jopt_version": self.version})
+
+    def best(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> Trial:
+        """The best setting: mean over seeds of a metric, diverged settings left out.
+
+        The score of a setting is the mean over seeds of the metric at the last record, or with
+        `at="best"` of each seed's best record. A setting of which any seed diverged, or scored no
+        finite number, is never best. Of equal settings the first in grid order is taken.
+
+        Args:
+          metric: "loss" (the training loss; its last record is the mean over that record's steps),
+            an auxiliary value of the loss, or a metric of `evaluate`.
+          mode: "min" or "max": which values are good.
+          at: "last" or "best".
+
+        Returns:
+          The setting as a `Trial`.
+
+        Raises:
+          ValueError: if there is no such metric, or every setting diverged.
+        """
+        scored = scores.score(self.record, metric, mode, at)
+        index = scored.best_index()
+        if index is None:
+            raise ValueError(report.no_best(self.record, metric))
+        return Trial(
+            setting=self.record.setting(index),
+            score=float(scored.mean[index]),
+            scores=scored.per_seed[index],
+            metric=metric,
+            mode=mode,
+            index=index,
+            result=self,
+        )
+
+    def to_pandas(self, metric: str | None = None, kind: Literal["final", "curves"] = "final") -> "pd.DataFrame":
+        """The result as a long table.
+
+        Args:
+          metric: one metric only; None: all.
+          kind: "final": a row per setting and seed, with the last value of each metric, diverged_at
+            and steps_done. "curves": a row per setting, seed, time and metric, with columns step,
+            metric and value.
+
+        Returns:
+          A `pandas.DataFrame`, a column per swept hyperparameter first.
+        """
+        if kind not in ("final", "curves"):
+            raise ValueError(f"kind is {kind!r}, but it must be 'final' or 'curves'")
+        build = tables.final_frame if kind == "final" else tables.curves_frame
+        return build(self.record, metric)
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures: `.curves()`, `.response()`, `.heatmap()`, `.compare()`; axes in, axes out."""
+        return Plots(self.record)
+
+    def table(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> str:
+        """The best setting, its score and the diverged lanes, as aligned plain text."""
+        return report.table({"": self}, metric, mode, at)
+
+    def save(self, path: "str | os.PathLike[str]") -> None:
+        """Writes the result to one file, exactly `path`; `jopt.load_result` reads it back.
+
+        Arrays are stored as NumPy stores them; the optimizer and the structure of the parameters
+        are pickled. Where pickling fails (a function defined inside another), all else is saved and
+        the loaded result says so when the optimizer is asked for.
+        """
+        storage.save({"": self}, path)
+
+    def __repr__(self) -> str:
+        """What was swept, what ran, the best setting, what diverged, the plan and the time."""
+        return report.describe(self)
+
+    def _repr_html_(self) -> str:
+        # xarray's own table folds; the lines above it are what one wants first.
+        table = self.dataset._repr_html_()
+        return f"<pre>{html.escape(repr(self))}</pre>{table}"
+
+
+def _installed_version() -> str:
+    try:
+        return metadata.version("jopt")
+    except metadata.PackageNotFoundError:
+        return "unknown"

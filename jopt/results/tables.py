@@ -1,0 +1,103 @@
+"""A record as labelled tables: an xarray Dataset, a long pandas DataFrame."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .record import SweepRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+def to_dataset(record: SweepRecord, attrs: dict[str, Any]) -> "xr.Dataset":
+    """The record as a dataset: dims [*dims, seed, step, eval_step], arrays shared, not copied."""
+    import xarray as xr
+
+    lanes = (*record.dims, "seed")
+    losses = {
+        name: ((*lanes, "step"), values, _about(_loss_label(name), "1")) for name, values in record.losses.items()
+    }
+    metrics = {
+        name: ((*lanes, "eval_step"), values, _about(f"{name}, evaluated", "1"))
+        for name, values in record.metrics.items()
+    }
+    outcome = {
+        "diverged_at": (
+            lanes,
+            record.diverged_at,
+            _about("first step with a loss that is not finite (NaN: never)", "steps"),
+        ),
+        "steps_done": (lanes, record.steps_done, _about("steps that the lane ran", "steps")),
+    }
+    return xr.Dataset({**losses, **metrics, **outcome}, coords=_coords(record), attrs=attrs)
+
+
+def _coords(record: SweepRecord) -> dict[str, Any]:
+    swept = {name: (dim, values, _about(name.replace("_", " "), "1")) for name, (dim, values) in record.coords.items()}
+    return {
+        **swept,
+        "seed": ("seed", record.seeds, {"long_name": "seed"}),
+        "step": ("step", record.step, _about("last step of the record, from 1", "steps")),
+        "eval_step": (
+            "eval_step",
+            record.eval_step,
+            _about("steps done at the evaluation", "steps"),
+        ),
+    }
+
+
+def _loss_label(name: str) -> str:
+    return f"training {name}, mean over the steps of the record"
+
+
+def _about(long_name: str, units: str) -> dict[str, str]:
+    return {"long_name": long_name, "units": units}
+
+
+def final_frame(record: SweepRecord, metric: str | None) -> "pd.DataFrame":
+    """One row per setting and seed: hyperparameters, seed, last values, diverged_at, steps_done."""
+    import pandas as pd
+
+    names = record.metric_names if metric is None else (metric,)
+    columns = _lane_columns(record)
+    for name in names:
+        # Nothing recorded of a metric is a column of NaN in a table of all, an error if asked for.
+        empty = metric is None and not _recorded(record, name)
+        columns[name] = np.nan if empty else record.series(name).values[..., -1].ravel()
+    columns["diverged_at"] = record.diverged_at.ravel()
+    columns["steps_done"] = record.steps_done.ravel()
+    return pd.DataFrame(columns)
+
+
+def curves_frame(record: SweepRecord, metric: str | None) -> "pd.DataFrame":
+    """One row per setting, seed, time and metric: hyperparameters, seed, step, metric, value."""
+    import pandas as pd
+
+    names = record.metric_names if metric is None else (metric,)
+    wanted = [name for name in names if metric is not None or _recorded(record, name)]
+    return pd.concat([_one_curve(record, name) for name in wanted], ignore_index=True)
+
+
+def _one_curve(record: SweepRecord, name: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    _, steps, values = record.series(name)
+    lanes = {key: np.repeat(column, len(steps)) for key, column in _lane_columns(record).items()}
+    count = record.diverged_at.size
+    time = {"step": np.tile(steps, count), "metric": name, "value": values.ravel()}
+    return pd.DataFrame({**lanes, **time})
+
+
+def _lane_columns(record: SweepRecord) -> dict[str, Any]:
+    where = np.indices(record.diverged_at.shape).reshape(record.diverged_at.ndim, -1)
+    columns: dict[str, NDArray[Any]] = {
+        name: values[where[record.dims.index(dim)]] for name, (dim, values) in record.coords.items()
+    }
+    return {**columns, "seed": np.asarray(record.seeds)[where[-1]]}
+
+
+def _recorded(record: SweepRecord, name: str) -> bool:
+    return bool(len(record.step if name in record.losses else record.eval_step))

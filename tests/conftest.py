@@ -1,0 +1,49 @@
+"""Settings and fixtures that every test shares."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+os.environ["MPLBACKEND"] = "Agg"
+
+import hypothesis
+import jax
+import pytest
+
+hypothesis.settings.register_profile(
+    "jopt",
+    derandomize=True,
+    deadline=None,  # the first example compiles
+    max_examples=25,
+    # The fixtures below hold for a whole test, so sharing them between examples is what is meant.
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("jopt")
+
+
+def _configured(name: str, value: object) -> Iterator[None]:
+    """Sets one JAX option for all threads (JAX's context managers reach only their own)."""
+    before = getattr(jax.config, name)
+    jax.config.update(name, value)
+    yield
+    jax.config.update(name, before)
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """The test runs with 64-bit types."""
+    yield from _configured("jax_enable_x64", True)
+
+
+@pytest.fixture
+def strict_promotion() -> Iterator[None]:
+    """The test runs where mixing dtypes is an error."""
+    yield from _configured("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    """Figures do not outlive the test that drew them (matplotlib warns at twenty)."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
