@@ -21,7 +21,7 @@ class Grid(Axis):
 
     def __init__(self, values: Iterable[Any], name: str | None = None, group: object | None = None) -> None:
         self.values = tuple(_number(x) for x in values)
-        self.name = name
+        self.name = _name(name)
         self.group = self if group is None else group
         if not self.values:
             raise ValueError("An axis needs at least one value, but got none.")
@@ -43,7 +43,7 @@ class Drawn(Axis):
     def __init__(self, low: float, high: float, *, log: bool, name: str | None = None) -> None:
         self.values = (_number(low), _number(high))
         self.log = log
-        self.name = name
+        self.name = _name(name)
         if not self.values[0] < self.values[1]:
             raise ValueError(f"A drawn axis needs low < high, but got low={low} and high={high}.")
 
@@ -77,7 +77,7 @@ def geomspace(start: float, stop: float, num: int, *, name: str | None = None) -
       (0.0001, 0.001, 0.01)
     """
     _positive("geomspace", start=start, stop=stop)
-    return Grid(_clean(np.geomspace(start, stop, _count("geomspace", num))), name)
+    return Grid(_clean(np.geomspace(start, stop, _count("geomspace: num", num))), name)
 
 
 def linspace(start: float, stop: float, num: int, *, name: str | None = None) -> Grid:
@@ -99,7 +99,7 @@ def linspace(start: float, stop: float, num: int, *, name: str | None = None) ->
       >>> jopt.linspace(0.0, 1.0, 3).values
       (0.0, 0.5, 1.0)
     """
-    return Grid(_clean(np.linspace(_number(start), _number(stop), _count("linspace", num))), name)
+    return Grid(_clean(np.linspace(_number(start), _number(stop), _count("linspace: num", num))), name)
 
 
 def decades(start: float, stop: float, *, name: str | None = None) -> Grid:
@@ -147,7 +147,7 @@ def choice(*values: float, name: str | None = None) -> Grid:
       >>> jopt.choice(0.9, 0.95, 0.99).values
       (0.9, 0.95, 0.99)
     """
-    if len(values) == 1 and isinstance(values[0], (list, tuple, np.ndarray)):
+    if len(values) == 1 and isinstance(values[0], (list, tuple, np.ndarray, jax.Array)):
         raise TypeError(f"choice takes the values one by one: choice(*{values[0]!r}).")
     return Grid(values, name)
 
@@ -162,26 +162,30 @@ def zipped(*axes: Grid | Sequence[float]) -> tuple[Grid, ...]:
       One axis for each argument, to be put where the numbers stand. They share one dimension.
 
     Raises:
-      ValueError: For axes of different lengths.
+      ValueError: For no axes, or axes of different lengths.
+      TypeError: For something that is neither a grid nor a sequence of numbers.
 
     Example:
       >>> rate, decay = jopt.zipped(jopt.choice(0.1, 0.01), jopt.choice(1e-4, 1e-3))
       >>> decay.values
       (0.0001, 0.001)
     """
-    grids = [axis if isinstance(axis, Grid) else Grid(axis) for axis in axes]
-    if len({len(grid) for grid in grids}) > 1:
-        raise ValueError(f"zipped takes axes of one length, but got lengths {[len(grid) for grid in grids]}.")
+    for axis in axes:
+        if not isinstance(axis, (Grid, list, tuple, np.ndarray, jax.Array)):
+            raise TypeError(f"zipped takes grids, or sequences of numbers, but got {axis!r}.")
+    lengths = [len(axis) for axis in axes]
+    if len(set(lengths)) != 1 or lengths[0] == 0:
+        raise ValueError(f"zipped takes at least one axis, all of one length of at least 1, but got lengths {lengths}.")
     group = object()
-    return tuple(_Walked(grid.values, grid.name, group) for grid in grids)
+    return tuple(_Walked(axis, group) for axis in axes)
 
 
 class _Walked(Grid):
     """A member of ``zipped``; it may repeat values, since the others tell its settings apart."""
 
-    def __init__(self, values: Iterable[Any], name: str | None, group: object) -> None:
-        self.values = tuple(values)
-        self.name = name
+    def __init__(self, axis: Grid | Sequence[float], group: object) -> None:
+        self.values = axis.values if isinstance(axis, Grid) else tuple(_number(x) for x in axis)
+        self.name = axis.name if isinstance(axis, Grid) else None
         self.group = group
 
 
@@ -233,7 +237,7 @@ def uniform(low: float, high: float, *, name: str | None = None) -> Drawn:
 
 
 def _number(x: Any) -> float:
-    if isinstance(x, (str, bool)) or not is_number(x) or isinstance(x, Axis) or np.ndim(x) > 0:
+    if not is_number(x) or isinstance(x, Axis) or np.ndim(x) > 0 or np.iscomplexobj(x):
         raise TypeError(
             f"An axis takes numbers, but got {x!r}; what is structure (a function, a bool, a rule) is swept as a dict of "
             f"optimizers."
@@ -243,6 +247,12 @@ def _number(x: Any) -> float:
     return float(x)
 
 
+def _name(name: str | None) -> str | None:
+    if name is not None and not (isinstance(name, str) and name):
+        raise TypeError(f"The name= of an axis must be a non-empty string, but got {name!r}.")
+    return name
+
+
 def _positive(name: str, **ends: float) -> None:
     for argument, x in ends.items():
         if not _number(x) > 0:
@@ -250,8 +260,10 @@ def _positive(name: str, **ends: float) -> None:
 
 
 def _count(name: str, num: int) -> int:
-    if int(num) != num or num < 1:
-        raise ValueError(f"{name}: num must be a whole number of at least 1, but got {num!r}.")
+    whole = isinstance(num, (int, np.integer)) and not isinstance(num, bool)
+    if not whole or num < 1:
+        kind = ValueError if is_number(num) else TypeError
+        raise kind(f"{name} must be a whole number of at least 1, but got {num!r}.")
     return int(num)
 
 
@@ -288,7 +300,7 @@ class Space:
 
     def leaf_values(self) -> dict[int, np.ndarray]:
         """For each leaf that has an axis, its value in every setting."""
-        grids = np.indices(self.shape).reshape(len(self.shape), -1)
+        grids = np.indices(self.shape).reshape(len(self.shape), self.size)
         return {
             leaf: np.asarray(values)[grids[d]]
             for d, dimension in enumerate(self.dimensions)
@@ -338,6 +350,9 @@ def expand(optimizer: Any, samples: int | None = None, seed: int = 0) -> Space:
     return Space(optimizer, tuple(dimensions))
 
 
+_RESERVED = ("seed", "step", "eval_step", "diverged_at", "steps_done", "loss")
+
+
 def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
     """The axis objects of a value, each once, with its name and its leaves."""
     flat = jax.tree_util.tree_flatten_with_path(optimizer)[0]
@@ -349,11 +364,11 @@ def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
     names = _shortest({leaves[0]: paths[leaves[0]] for axis, leaves in where.values() if axis.name is None})
     named = [(axis, axis.name or names[leaves[0]], tuple(leaves)) for axis, leaves in where.values()]
     taken = [name for _, name, _ in named]
-    clash = {name for name in taken if taken.count(name) > 1 or name in ("seed", "step", "eval_step")}
-    if clash:
-        raise ValueError(
-            f"Two dimensions of the sweep would be called {sorted(clash)}; give one of the axes another name=."
-        )
+    for name in taken:
+        if taken.count(name) > 1:
+            raise ValueError(f"Two axes of the sweep are called {name!r}; give one of them another name=.")
+        if name in _RESERVED:
+            raise ValueError(f"The result of a sweep uses {name!r} itself; give the axis another name=.")
     return named
 
 

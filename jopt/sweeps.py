@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +205,6 @@ def _sweep(
     seed: int,
     evaluate: Callable[..., Any] | None,
 ) -> SweepResult:
-    begin = time.perf_counter()
     steps, record_every = _whole("steps", steps), _whole("record_every", record_every)
     seed_list = _seeds(seeds)
     evaluations = _evaluation_steps(steps, eval_every, evaluate)
@@ -219,8 +217,12 @@ def _sweep(
         job_program = program(feed, _monitors(value, evaluate))
         records = Records(space.size, len(seed_list), steps, record_every, evaluations)
         jobs[name] = Job(space, job_program, feed, seed_list, steps, records, given, seed)
-    outcomes = carry_out(jobs, asked, progress)
-    results = {name: _result(jobs[name], outcome, begin) for name, outcome in outcomes.items()}
+    from jopt.results import Progress
+
+    lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
+    with Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
+        outcomes = carry_out(jobs, asked, bar)
+    results = {name: _result(jobs[name], outcome) for name, outcome in outcomes.items()}
     if not isinstance(optimizer, dict):
         return results[""]
     from jopt.results import GroupedResult
@@ -228,7 +230,7 @@ def _sweep(
     return GroupedResult(results)
 
 
-def _result(job: Job, outcome: Outcome, begin: float) -> SweepResult:
+def _result(job: Job, outcome: Outcome) -> SweepResult:
     from jopt.results import SweepRecord, SweepResult, Timings
 
     space, records = job.space, job.records
@@ -249,7 +251,6 @@ def _result(job: Job, outcome: Outcome, begin: float) -> SweepResult:
         steps_done=records.steps_done.reshape(lanes),
     )
     kept = [array.reshape(*lanes, *array.shape[2:]) for array in records.kept]
-    lane_steps = space.size * len(job.seeds) * job.steps
     return SweepResult(
         record,
         optimizer=space.optimizer,
@@ -257,7 +258,10 @@ def _result(job: Job, outcome: Outcome, begin: float) -> SweepResult:
         params=jax.tree.unflatten(records.kept_structure, kept),
         plan=outcome.plan,
         timings=Timings(
-            compile_s=job.compile_s, run_s=outcome.run_s, total_s=time.perf_counter() - begin, lane_steps=lane_steps
+            compile_s=job.compile_s,
+            run_s=max(0.0, outcome.total_s - job.compile_s),
+            total_s=outcome.total_s,
+            lane_steps=job.lanes * job.steps,
         ),
     )
 

@@ -7,7 +7,7 @@ import functools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -28,17 +28,25 @@ class Block:
     seeds: np.ndarray  # positions in the list of seeds
     optimizer: Any  # the settings' numbers stacked where they are swept
     carry: Any
+    real: np.ndarray  # [seeds, settings], false for lanes that only fill up the block
     step: int = 0
     feedback: Any = None  # the latest evaluation, for programs that want it
-    fresh: bool = False  # whether it is newer than the last step
+    fresh: Any = None  # per lane, whether it is newer than the last step
 
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.seeds), len(self.settings)
 
     @property
-    def lanes(self) -> int:
-        return len(self.seeds) * len(self.settings)
+    def lead(self) -> tuple[int, ...]:
+        return tuple(n for n in self.shape if n > 1)
+
+    @property
+    def lanes(self) -> tuple[np.ndarray, np.ndarray]:
+        """The real lanes: the setting and the seed of each, in the order of the carry."""
+        settings = np.broadcast_to(self.settings, self.shape)
+        seeds = np.broadcast_to(self.seeds[:, None], self.shape)
+        return settings[self.real], seeds[self.real]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +70,9 @@ class Shape:
         return jax.vmap(function, in_axes=(None, 0, 0)) if self.seeds > 1 else function
 
 
-def start(shape: Shape, optimizer: Any, keys: Any, given: Any) -> Any:
-    """The carry of a block before its first step."""
-    fill = jnp.zeros(shape.lead)  # vmap needs something to map over
-    return shape.over_lanes(lambda opt, key, _: shape.program.start(opt, key, given), optimizer)(optimizer, keys, fill)
+def start(program: Program, optimizer: Any, key: Any, given: Any) -> Any:
+    """The carry of one lane before its first step."""
+    return program.start(optimizer, key, given)
 
 
 def evaluate(shape: Shape, optimizer: Any, carry: Any) -> Any:
@@ -83,21 +90,17 @@ def one_step(
     t = first + i
     axis = 1 if shape.seeds > 1 else 0
     row = jax.tree.map(lambda r: jax.lax.dynamic_index_in_dim(r, i, axis, keepdims=False), rows)
-    loss_key, data_key = (jax.vmap(fold_in, (0, None))(k, t) if shape.seeds > 1 else fold_in(k, t) for k in keys)
-    now = None if feedback is None else {"metrics": feedback[0], "evaluated": feedback[1] & (i == 0)}
+    fold_in = jax.vmap(jax.random.fold_in, (0, None)) if shape.seeds > 1 else jax.random.fold_in
+    loss_key, data_key = (fold_in(k, t) for k in keys)
 
     def lane(opt: Any, per_seed: Any, per_lane: Any) -> Any:
         row, loss_key, data_key = per_seed
-        carry, metrics = per_lane
+        carry, latest = per_lane
         batch = shape.program.source.batch(data, row, data_key, t)
-        told = None if now is None else {"metrics": metrics, "evaluated": now["evaluated"]}
+        told = None if latest is None else {"metrics": latest[0], "evaluated": latest[1] & (i == 0)}
         return shape.program.step(opt, carry, batch, loss_key, told)
 
-    per_lane = (carry, None if now is None else now["metrics"])
-    return shape.over_lanes(lane, optimizer)(optimizer, (row, loss_key, data_key), per_lane)
-
-
-fold_in = jax.random.fold_in
+    return shape.over_lanes(lane, optimizer)(optimizer, (row, loss_key, data_key), (carry, feedback))
 
 
 def scan_steps(
@@ -141,7 +144,7 @@ class Executables:
         self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None
     ) -> Any:
         """The executable of ``function(*static, *args)``, and the seconds that compiling took just now."""
-        key = (function.__name__, static, _signature(args))
+        key = (function.__name__, static, signature(args))
         with self.lock:
             if key in self.compiled:
                 self.compiled.move_to_end(key)
@@ -162,7 +165,7 @@ class Executables:
             return executable, time.perf_counter() - begin
 
 
-def _signature(args: tuple[Any, ...]) -> Any:
+def signature(args: tuple[Any, ...]) -> Any:
     leaves, treedef = jax.tree.flatten(args)
     return treedef, tuple(map(_aval, leaves))
 
@@ -172,30 +175,3 @@ def _aval(x: Any) -> Any:
         device = x.sharding if not x.aval.weak_type or x.ndim else None
         return x.shape, x.dtype, x.aval.weak_type, device
     return np.shape(x), np.result_type(x), type(x)
-
-
-def split(tree: Any, shape: tuple[int, int], parts: Sequence[np.ndarray]) -> list[Any]:
-    """A block's carry taken apart along its settings, by positions."""
-    seeds, settings = shape
-    if settings == 1:
-        return [tree]
-    axis = 1 if seeds > 1 else 0
-    return [jax.tree.map(lambda x, p=part: _pick(x, p, axis), tree) for part in parts]
-
-
-def _pick(x: Any, positions: np.ndarray, axis: int) -> Any:
-    if len(positions) == 1:
-        return jax.lax.index_in_dim(x, int(positions[0]), axis, keepdims=False)
-    return jax.lax.slice_in_dim(x, int(positions[0]), int(positions[-1]) + 1, axis=axis)
-
-
-def join(trees: Sequence[Any], shapes: Sequence[tuple[int, int]]) -> Any:
-    """Carries put together along their settings, in order."""
-    if len(trees) == 1:
-        return trees[0]
-    axis = 1 if shapes[0][0] > 1 else 0
-    wide = [
-        tree if settings > 1 else jax.tree.map(lambda x: jnp.expand_dims(x, axis), tree)
-        for tree, (_, settings) in zip(trees, shapes, strict=True)
-    ]
-    return jax.tree.map(lambda *xs: jnp.concatenate(xs, axis=axis), *wide)

@@ -3,66 +3,70 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jopt.engine import pool
 from jopt.engine.plan import Plan
-from jopt.engine.planner import propose
+from jopt.engine.planner import explore
 from jopt.engine.runner import Job
+from jopt.engine.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How one group was run, and how long that took."""
+    """How one group was run, and how long that took, in seconds."""
 
     plan: Plan
-    run_s: float
+    total_s: float
 
 
-def carry_out(jobs: Mapping[str, Job], asked: Plan, progress: bool | None) -> dict[str, Outcome]:
-    """Runs every job to its last step."""
-    from jopt.results.progress import Progress
-
-    devices = pool.devices_for(asked.workers)
-    lanes = sum(job.space.size * len(job.seeds) for job in jobs.values())
-    lane_steps = sum(job.space.size * len(job.seeds) * job.steps for job in jobs.values())
+def carry_out(jobs: Mapping[str, Job], asked: Plan, bar: Any) -> dict[str, Outcome]:
+    """Runs every job to its last step; ``bar.advance(lane_steps, best=)`` hears of the progress."""
     outcomes = {}
-    with Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
-        for name, job in jobs.items():
-            job.on_progress = lambda done, best: bar.advance(done, best=best)
-            begin = time.perf_counter()
-            plan = run_job(job, asked, devices)
-            outcomes[name] = Outcome(plan, time.perf_counter() - begin)
+    for name, job in jobs.items():
+        job.on_progress = lambda done, best: bar.advance(done, best=best)
+        begin = time.perf_counter()
+        plan = run_job(job, asked)
+        outcomes[name] = Outcome(plan, time.perf_counter() - begin)
     return outcomes
 
 
-def run_job(job: Job, asked: Plan, devices: Sequence[Any]) -> Plan:
+def run_job(job: Job, asked: Plan) -> Plan:
     """Plans and runs one job."""
-    plan = propose(job, asked, devices)
-    cuts = cut(job.space.size, len(job.seeds), plan.width or 1)
-    loop, chunk = plan.loop or "scan", plan.chunk
+    devices = pool.devices_for(asked.workers)
+    store = Store(job)
+    plan = explore(job, asked, devices, store)
+    blocks = cut(job.space.size, len(job.seeds), plan.width or 1, len(devices))
+    width = max(len(settings) for settings, _ in blocks)
 
-    def task(settings: Sequence[int], seeds: Sequence[int]) -> Any:
-        def run(device: Any) -> None:
-            block = job.new_block(settings, seeds, device)
-            job.run(block, job.steps, loop, chunk, device)
+    def run(settings: np.ndarray, seeds: np.ndarray, device: Any) -> None:
+        for block in store.blocks(settings, seeds, width, plan, device):
+            job.run(block, job.steps, plan.loop or "scan", plan.chunk, device)
             if not job.stop.is_set():
                 job.finish(block)
 
-        return run
-
-    pool.run_all([task(*lanes) for lanes in cuts], devices, job.stop)
+    tasks = [functools.partial(run, settings, seeds) for settings, seeds in blocks]
+    pool.run_all(tasks, devices, job.stop)
     return plan
 
 
-def cut(settings: int, seeds: int, width: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of at most ``width`` lanes: whole seeds together where they fit, else each seed's settings in equal parts."""
+def cut(settings: int, seeds: int, width: int, workers: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of at most ``width`` lanes: whole seeds together where they fit, else each seed's settings in equal parts.
+
+    Equal parts keep to one executable: where they do not divide, a block is filled up by at most one lane. Where there
+    would be fewer blocks than workers, or a last round that keeps only some of them busy, the parts are made smaller.
+    """
     if width >= settings:
-        together = max(1, width // settings)
-        return [(np.arange(settings), np.arange(s, min(s + together, seeds))) for s in range(0, seeds, together)]
-    parts = np.array_split(np.arange(settings), -(-settings // width))
-    return [(part, np.array([seed])) for seed in range(seeds) for part in parts]
+        together = min(max(1, width // settings), -(-seeds // min(workers, seeds)))
+        return [(np.arange(settings), part) for part in _parts(seeds, together)]
+    return [(part, np.array([seed])) for seed in range(seeds) for part in _parts(settings, width)]
+
+
+def _parts(count: int, width: int) -> list[np.ndarray]:
+    return np.array_split(np.arange(count), math.ceil(count / width))

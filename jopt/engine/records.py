@@ -31,49 +31,48 @@ class Records:
 
     def steps_recorded(self, block: Block, first: int, metrics: dict[str, np.ndarray]) -> None:
         """Takes the metrics of a stretch of steps, arrays ``[steps, *lanes of the block]``."""
-        at = np.ix_(block.settings, block.seeds)
+        lanes = block.lanes
         for name, values in metrics.items():
-            lanes = self._by_lane(values, block)
-            self._add_to_windows(self._array(self.losses, name, len(self.record_steps), values.dtype), at, lanes, first)
-        watched = self._by_lane(metrics["loss"] if "loss" in metrics else next(iter(metrics.values())), block)
-        self._watch(at, watched, first)
+            found = values.reshape(len(values), *block.shape)[:, block.real].T  # [lanes, steps]
+            kept = self._array(self.losses, name, len(self.record_steps), values.dtype)
+            self._add_to_windows(kept, lanes, found, first)
+            if name == "loss" or "loss" not in metrics and name == next(iter(metrics)):
+                self._watch(lanes, found, first)
 
-    def _by_lane(self, values: np.ndarray, block: Block) -> np.ndarray:
-        return values.reshape(len(values), *block.shape).transpose(2, 1, 0)  # [settings, seeds, steps]
-
-    def _add_to_windows(self, kept: np.ndarray, at: Any, lanes: np.ndarray, first: int) -> None:
-        steps = np.arange(first, first + lanes.shape[-1])
+    def _add_to_windows(self, kept: np.ndarray, lanes: Any, found: np.ndarray, first: int) -> None:
+        steps = np.arange(first, first + found.shape[-1])
         if self.record_every == 1:
-            kept[(*at, slice(first, first + len(steps)))] = lanes
+            kept[(*lanes, slice(first, first + len(steps)))] = found
             return
         windows = steps // self.record_every
         lengths = np.minimum(self.record_every, self.steps - windows * self.record_every)
         starts = np.flatnonzero(np.r_[True, np.diff(windows) > 0])
-        sums = np.add.reduceat(lanes / lengths, starts, axis=-1)
-        self._keep(kept, at, windows[starts], sums)
+        for window, part in zip(windows[starts], np.add.reduceat(found / lengths, starts, axis=-1).T, strict=True):
+            kept[(*lanes, window)] += part
 
-    def _keep(self, kept: np.ndarray, at: Any, windows: np.ndarray, sums: np.ndarray) -> None:
-        for k, window in enumerate(windows):
-            kept[(*at, window)] += sums[..., k]
-
-    def _watch(self, at: Any, lanes: np.ndarray, first: int) -> None:
-        bad = ~np.isfinite(lanes)
+    def _watch(self, lanes: Any, found: np.ndarray, first: int) -> None:
+        bad = ~np.isfinite(found)
         when = np.where(bad.any(axis=-1), first + 1.0 + bad.argmax(axis=-1), np.nan)
-        self.diverged_at[at] = np.fmin(self.diverged_at[at], when)
-        self.steps_done[at] = first + lanes.shape[-1]
-        last = lanes[..., -1]
-        if np.isfinite(last).any():
-            self.best_loss = min(self.best_loss, float(np.min(last[np.isfinite(last)])))
+        self.diverged_at[lanes] = np.fmin(self.diverged_at[lanes], when)
+        self.steps_done[lanes] = first + found.shape[-1]
+        last = found[:, -1][np.isfinite(found[:, -1])]
+        if len(last):
+            self.best_loss = min(self.best_loss, float(last.min()))
 
     def evaluated(self, block: Block, step: int, metrics: dict[str, np.ndarray]) -> None:
         """Takes the evaluation of a block after ``step`` steps, scalars ``[*lanes of the block]``."""
         when = int(np.searchsorted(self.eval_steps, step))
-        at = np.ix_(block.settings, block.seeds)
         for name, values in metrics.items():
             if name in self.losses:
                 raise ValueError(f"evaluate: {name!r} is already the name of a training record; rename it.")
             kept = self._array(self.metrics, name, len(self.eval_steps), values.dtype)
-            kept[(*at, when)] = values.reshape(block.shape).T
+            kept[(*block.lanes, when)] = values.reshape(block.shape)[block.real]
+
+    def forget(self, block: Block) -> None:
+        """Clears what a block has recorded, before its lanes start anew."""
+        for kept in self.losses.values():
+            kept[block.lanes] = 0.0 if self.record_every > 1 else np.nan
+        self.diverged_at[block.lanes] = np.nan
 
     def _array(self, table: dict[str, np.ndarray], name: str, length: int, dtype: Any) -> np.ndarray:
         with self._lock:
@@ -86,11 +85,10 @@ class Records:
     def finished(self, block: Block, kept: Any) -> None:
         """Takes what the result keeps of a block's lanes, a tree of arrays ``[*lanes of the block, ...]``."""
         leaves, structure = jax.tree.flatten(kept)
-        at = np.ix_(block.settings, block.seeds)
-        shapes = [np.shape(x)[sum(n > 1 for n in block.shape) :] for x in leaves]
+        shapes = [np.shape(x)[len(block.lead) :] for x in leaves]
         with self._lock:
             if self.kept_structure is None:
                 self.kept_structure = structure
                 self.kept = [np.empty((*self.lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
         for array, leaf, shape in zip(self.kept, leaves, shapes, strict=True):
-            array[at] = np.asarray(leaf).reshape(*block.shape, *shape).swapaxes(0, 1)
+            array[block.lanes] = np.asarray(leaf).reshape(*block.shape, *shape)[block.real]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 
 from jopt.axes import Space
 from jopt.engine import blocks
+from jopt.engine.analysis import Analysis, analyse
 from jopt.engine.blocks import Block, Executables, Shape
 from jopt.engine.program import Program
 from jopt.engine.records import Records
@@ -37,53 +39,118 @@ class Job:
     seed: int  # of the sweep: the root of every key
     compile_s: float = 0.0
     on_progress: Callable[[int, float | None], None] = lambda lane_steps, best: None
-    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
+        self.stop = threading.Event()
         self._lock = threading.Lock()
         self._placed: dict[Any, Any] = {}
         self.length = min(self.steps, LONGEST_CHUNK)
 
-    def new_block(self, settings: Sequence[int], seeds: Sequence[int], device: Any) -> Block:
-        """A block before its first step, on ``device``."""
-        stacked, in_axes = self.space.stacked(settings)
-        if len(settings) == 1:
-            stacked = jax.tree.map(lambda x, axis: x if axis is None else x[0], stacked, in_axes, is_leaf=_is_none)
-        stacked = jax.device_put(jax.tree.map(jnp.asarray, stacked), device)
-        block = Block(np.asarray(settings), np.asarray(seeds), stacked, None)
-        init_keys = self.keys(block, 0, device)
-        args = (stacked, init_keys, self.place("given", self.given, device))
-        block.carry = self.call(blocks.start, (self.shape(block),), args)
-        return block
+    @property
+    def lanes(self) -> int:
+        return self.space.size * len(self.seeds)
+
+    @functools.cached_property
+    def varying(self) -> dict[int, np.ndarray]:
+        """For each leaf of the optimizer that has an axis, its value in every setting."""
+        return self.space.leaf_values()
+
+    @functools.cached_property
+    def axes(self) -> tuple[int | None, ...]:
+        """For each leaf of the optimizer, 0 if it has an axis."""
+        leaves = len(jax.tree.leaves(self.space.optimizer))
+        return tuple(0 if i in self.varying else None for i in range(leaves))
+
+    @functools.cached_property
+    def analysis(self) -> Analysis:
+        """What one step of one lane costs; raises where the user's functions are wrong."""
+        row = self.feed.rows(int(self.seeds[0]), 0, 1)
+        return analyse(self.program, self.optimizer([0]), self.axes, self.given, self.feed.data, row)
+
+    def optimizer(self, settings: Sequence[int]) -> Any:
+        """The optimizers of some settings: swept numbers stacked, or single for a single setting."""
+        leaves, treedef = jax.tree.flatten(self.space.optimizer)
+        return treedef.unflatten([self._number(i, x, settings) for i, x in enumerate(leaves)])
+
+    def _number(self, leaf: int, x: Any, settings: Sequence[int]) -> Any:
+        if leaf not in self.varying:
+            return jnp.asarray(x)
+        # Weakly typed, as a Python number is, so that a lane computes in the types of its solo run.
+        numbers = [jnp.asarray(float(self.varying[leaf][k])) for k in settings]
+        return jnp.stack(numbers) if len(numbers) > 1 else numbers[0]
 
     def shape(self, block: Block) -> Shape:
         """The static part of a block's executables."""
-        varying = self.space.leaf_values()
-        axes = tuple(0 if i in varying else None for i in range(len(jax.tree.leaves(block.optimizer))))
-        seeds, settings = block.shape
-        return Shape(self.program, axes, seeds, settings)
+        return Shape(self.program, self.axes, *block.shape)
 
-    def keys(self, block: Block, purpose: int, device: Any) -> Any:
-        """One key for each seed of the block; 0 starts, 2 is the loss's, 3 the batches'."""
+    def new_block(self, settings: Sequence[int], seeds: Sequence[int], width: int, device: Any) -> Block:
+        """A block before its first step on ``device``, filled up to ``width`` settings with copies of its last lane."""
+        filled = np.concatenate([settings, np.repeat(settings[-1:], width - len(settings))]).astype(int)
+        real = np.broadcast_to(np.arange(width) < len(settings), (len(seeds), width))
+        optimizer = jax.device_put(self.optimizer(filled), device)
+        block = Block(filled, np.asarray(seeds), optimizer, None, real)
+        block.carry = self._first_carry(block, device)
+        if self.program.feedback:
+            made = jax.eval_shape(self.program.evaluate, self.analysis.carry)  # type: ignore[arg-type]
+            nan = jax.tree.map(lambda x: np.full(block.lead, np.nan, x.dtype), made)
+            block.feedback, block.fresh = jax.device_put(nan, device), np.zeros(block.lead, bool)
+        return block
+
+    def _first_carry(self, block: Block, device: Any) -> Any:
+        """Lanes of one seed start alike, unless a swept number says otherwise."""
+        alike = not self.analysis.start_depends
+        lanes = [(k, s) for s in block.seeds for k in (block.settings[:1] if alike else block.settings)]
+        carries = [self._start(int(k), int(s), device) for k, s in lanes]
+        grouped = (len(block.seeds), 1 if alike else len(block.settings))
+
+        def spread(*leaves: Any) -> Any:
+            stacked = np.stack([to_numpy(x) for x in leaves])
+            lanes = stacked.reshape(*grouped, *stacked.shape[1:])
+            whole = np.broadcast_to(lanes, (*block.shape, *stacked.shape[1:]))
+            return whole.reshape(*block.lead, *stacked.shape[1:])
+
+        if not block.lead:
+            return jax.tree.map(jnp.copy, carries[0])  # a chunk donates its carry, and this one is kept
+        return to_device(jax.tree.map(spread, *carries), carries[0], device)
+
+    def _start(self, setting: int, seed: int, device: Any) -> Any:
+        setting = setting if self.analysis.start_depends else 0
+
+        def make() -> Any:
+            args = (jax.device_put(self.optimizer([setting]), device), self.key(seed, 0, device))
+            return self.call(blocks.start, (self.program,), (*args, self.place("given", lambda: self.given, device)))
+
+        return self.place(("start", setting, seed), make, device)
+
+    def key(self, seed: int, purpose: int, device: Any) -> Any:
+        """A seed's key; purpose 0 starts, 2 is the loss's, 3 the batches'."""
 
         def make() -> Any:
             root = jax.random.fold_in(jax.random.key(self.seed), purpose)
-            made = [jax.random.fold_in(root, np.uint32(self.seeds[s])) for s in block.seeds]
+            return jax.random.fold_in(root, np.uint32(self.seeds[seed]))
+
+        return self.place(("key", purpose, seed), make, device)
+
+    def keys(self, block: Block, device: Any) -> tuple[Any, Any]:
+        """The keys of the loss and of the batches, stacked where the block has several seeds."""
+
+        def make(purpose: int) -> Any:
+            made = [self.key(int(s), purpose, device) for s in block.seeds]
             return jnp.stack(made) if len(made) > 1 else made[0]
 
-        return self.place(("key", purpose, tuple(block.seeds)), make, device)
+        seeds = tuple(block.seeds)
+        loss, data = (self.place(("keys", p, seeds), functools.partial(make, p), device) for p in (2, 3))
+        return loss, data
 
-    def place(self, name: Any, value: Any, device: Any) -> Any:
-        """``value`` on ``device``, put there once."""
-        with self._lock:
-            if (name, device) not in self._placed:
-                made = value() if callable(value) else value
-                self._placed[name, device] = jax.device_put(made, device)
-            return self._placed[name, device]
+    def place(self, name: Any, make: Callable[[], Any], device: Any) -> Any:
+        """What ``make`` returns, on ``device``, made and put there once."""
+        if (name, device) not in self._placed:
+            made = jax.device_put(make(), device)
+            with self._lock:
+                self._placed.setdefault((name, device), made)
+        return self._placed[name, device]
 
-    def call(
-        self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None = None
-    ) -> Any:
+    def call(self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None = None) -> Any:
         """Runs a block function by its executable."""
         executable, seconds = EXECUTABLES.get(function, static, args, donate)
         self.compile_s += seconds
@@ -93,24 +160,25 @@ class Job:
         """Dispatches ``steps`` further steps; what it returns brings their records home."""
         shape, first = self.shape(block), block.step
         rows = self.rows(block, first, steps, device)
-        fixed = (self.place("data", self.feed.data, device), rows)
-        keys = (self.keys(block, 2, device), self.keys(block, 3, device))
-        feedback = (block.feedback, np.bool_(block.fresh)) if self.program.feedback else None
+        data, keys = self.place("data", lambda: self.feed.data, device), self.keys(block, device)
+        feedback = (block.feedback, block.fresh) if self.program.feedback else None
+        metrics: Any = []
         if loop == "scan":
-            args = (block.optimizer, block.carry, *fixed, np.int32(steps), np.int32(first), keys, feedback)
+            args = (block.optimizer, block.carry, data, rows, np.int32(steps), np.int32(first), keys, feedback)
             block.carry, metrics = self.call(blocks.scan_steps, (shape, self.length), args, donate=1)
         else:
-            metrics = []
+            args = (block.optimizer, block.carry, data, rows, np.int32(0), np.int32(first), keys, feedback)
+            executable, seconds = EXECUTABLES.get(blocks.one_step, (shape,), args, 1)
+            self.compile_s += seconds
             for i in range(steps):
-                args = (block.optimizer, block.carry, *fixed, np.int32(i), np.int32(first), keys, feedback)
-                block.carry, made = self.call(blocks.one_step, (shape,), args, donate=1)
+                block.carry, made = executable(*args[:1], block.carry, *args[2:4], np.int32(i), *args[5:])
                 metrics.append(made)
-        block.step, block.fresh = first + steps, False
+        block.step, block.fresh = first + steps, np.zeros(block.lead, bool)
 
         def bring_home() -> None:
             self.records.steps_recorded(block, first, _to_host(metrics, steps))
             best = self.records.best_loss
-            self.on_progress(steps * block.lanes, best if np.isfinite(best) else None)
+            self.on_progress(steps * int(block.real.sum()), best if np.isfinite(best) else None)
 
         return bring_home
 
@@ -127,7 +195,7 @@ class Job:
         metrics = self.call(blocks.evaluate, (self.shape(block),), (block.optimizer, block.carry))
         step = block.step
         if self.program.feedback:
-            block.feedback, block.fresh = metrics, True
+            block.feedback, block.fresh = metrics, np.ones(block.lead, bool)
 
         def bring_home() -> None:
             self.records.evaluated(block, step, {name: np.asarray(x) for name, x in metrics.items()})
@@ -136,9 +204,8 @@ class Job:
 
     def run(self, block: Block, until: int, loop: str, chunk: int | None, device: Any) -> float:
         """Runs a block to step ``until``: chunks between evaluations, each chunk's records fetched while the next runs."""
-        begin, waiting = time.perf_counter(), []
-        if self.program.feedback and block.feedback is None:
-            block.feedback = self.unevaluated(block, device)
+        begin = time.perf_counter()
+        waiting: list[Callable[[], None]] = []
         while block.step < until and not self.stop.is_set():
             due = self.next_evaluation(block.step)
             steps = min(chunk or self.length, self.length, until - block.step, due - block.step)
@@ -156,18 +223,26 @@ class Job:
         later = self.records.eval_steps[self.records.eval_steps > step]
         return int(later[0]) if len(later) else self.steps
 
-    def unevaluated(self, block: Block, device: Any) -> Any:
-        """The evaluation before there is one: NaN."""
-        assert self.program.evaluate is not None
-        lead = self.shape(block).lead
-        one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[len(lead) :], x.dtype), block.carry)
-        made = jax.eval_shape(self.program.evaluate, one)
-        return jax.tree.map(lambda x: jax.device_put(jnp.full(lead, jnp.nan, x.dtype), device), made)
-
     def finish(self, block: Block) -> None:
         """Brings home what the result keeps of a block."""
-        self.records.finished(block, jax.tree.map(np.asarray, self.program.kept(block.carry)))
+        self.records.finished(block, self.program.kept(block.carry))
         block.carry = None
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """An array on the host; a random key as its data."""
+    return np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+
+
+def to_device(tree: Any, like: Any, device: Any) -> Any:
+    """Host arrays on the device, with the keys of ``like`` wrapped again."""
+
+    def put(x: Any, old: Any) -> Any:
+        placed = jax.device_put(x, device)
+        is_key = jnp.issubdtype(old.dtype, jax.dtypes.prng_key)
+        return jax.random.wrap_key_data(placed, impl=jax.random.key_impl(old)) if is_key else placed
+
+    return jax.tree.map(put, tree, like)
 
 
 def _to_host(metrics: Any, steps: int) -> dict[str, np.ndarray]:
@@ -181,7 +256,3 @@ def _pad(rows: Any, length: int) -> np.ndarray:
     if len(rows) == length:
         return rows
     return np.concatenate([rows, np.zeros((length - len(rows), *rows.shape[1:]), rows.dtype)])
-
-
-def _is_none(x: object) -> bool:
-    return x is None

@@ -1,6 +1,6 @@
 """The result of a sweep of several optimizers: one result each, by name."""
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,7 +31,7 @@ def check_group_names(names: Mapping[str, Any]) -> None:
             raise ValueError(f"the group name {name!r} must be a non-empty string without '/'")
 
 
-class GroupedResult(SweepResult):
+class GroupedResult(SweepResult, Mapping[str, SweepResult]):
     """What `jopt.sweep` returns for a dictionary of optimizers: a SweepResult of each, by name.
 
     It reads like a dictionary (`result["adam"]`, `len`, iteration over names) and answers like a
@@ -43,8 +43,11 @@ class GroupedResult(SweepResult):
       groups: name -> the result of that optimizer.
 
     Example:
-      >>> result = jopt.sweep(loss, params, {"sgd": sgd, "adam": adam}, data, steps=500)  # doctest: +SKIP
-      >>> result.best().group, result["sgd"].best().hyperparams  # doctest: +SKIP
+      >>> rates = jopt.geomspace(0.01, 1.0, 3)
+      >>> optimizers = {"sgd": jopt.sgd(rates), "adam": jopt.adam(rates)}
+      >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), optimizers, steps=5, progress=False)
+      >>> list(result), result.best().group in result
+      (['sgd', 'adam'], True)
     """
 
     def __init__(self, groups: Mapping[str, SweepResult]) -> None:
@@ -57,10 +60,6 @@ class GroupedResult(SweepResult):
             raise KeyError(f"there is no group {name!r}: the groups are {', '.join(self._groups)}")
         return self._groups[name]
 
-    def __contains__(self, name: object) -> bool:
-        """Whether there is a group of that name."""
-        return name in self._groups
-
     def __iter__(self) -> Iterator[str]:
         """The names of the groups."""
         return iter(self._groups)
@@ -68,18 +67,6 @@ class GroupedResult(SweepResult):
     def __len__(self) -> int:
         """The number of groups."""
         return len(self._groups)
-
-    def keys(self) -> KeysView[str]:
-        """The names of the groups."""
-        return self._groups.keys()
-
-    def values(self) -> ValuesView[SweepResult]:
-        """The result of each group."""
-        return self._groups.values()
-
-    def items(self) -> ItemsView[str, SweepResult]:
-        """Name and result of each group."""
-        return self._groups.items()
 
     @property
     def record(self) -> dict[str, SweepRecord]:  # type: ignore[override]  # by name
@@ -93,12 +80,12 @@ class GroupedResult(SweepResult):
 
     @property
     def timings(self) -> Timings:
-        """Seconds and lane-steps, summed over the groups."""
+        """Seconds and lane-steps, summed over the groups; total_s is the whole call, so the longest."""
         every = [result.timings for result in self.values()]
         return Timings(
             compile_s=sum(t.compile_s for t in every),
             run_s=sum(t.run_s for t in every),
-            total_s=sum(t.total_s for t in every),
+            total_s=max(t.total_s for t in every),
             lane_steps=sum(t.lane_steps for t in every),
         )
 
@@ -113,7 +100,17 @@ class GroupedResult(SweepResult):
         return {name: result.optimizer for name, result in self.items()}
 
     def optimizer_at(self, index: tuple[int, ...]) -> Any:
-        """Not defined over groups: an index belongs to the grid of one of them."""
+        """Not defined over groups: an index belongs to the grid of one of them.
+
+        Args:
+          index: one integer per dimension.
+
+        Returns:
+          Nothing: it raises.
+
+        Raises:
+          TypeError: always; choose a group first.
+        """
         name = next(iter(self))
         raise TypeError(f"choose a group first, for example result[{name!r}].optimizer_at({index})")
 
@@ -133,8 +130,15 @@ class GroupedResult(SweepResult):
     def best(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> Trial:
         """The best setting of all groups; its `group` says whose it is.
 
-        The arguments and the rules are those of `SweepResult.best`; of equal scores the first group
-        is taken.
+        The rules are those of `SweepResult.best`; of equal scores the first group is taken.
+
+        Args:
+          metric: "loss", an auxiliary value of the loss, or a metric of `evaluate`.
+          mode: "min" or "max": which values are good.
+          at: "last" or "best".
+
+        Returns:
+          The setting as a `Trial`.
 
         Raises:
           ValueError: if there is no such metric, or every setting of every group diverged.
@@ -152,7 +156,12 @@ class GroupedResult(SweepResult):
     def to_pandas(self, metric: str | None = None, kind: Literal["final", "curves"] = "final") -> "pd.DataFrame":
         """The long table of `SweepResult.to_pandas`, all groups below each other, `group` first.
 
-        A hyperparameter that a group did not sweep is NaN in its rows.
+        Args:
+          metric: one metric only; None: all.
+          kind: "final" or "curves".
+
+        Returns:
+          A `pandas.DataFrame`. A hyperparameter that a group did not sweep is NaN in its rows.
         """
         import pandas as pd
 
@@ -166,11 +175,24 @@ class GroupedResult(SweepResult):
         return GroupPlots(self.record)
 
     def table(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> str:
-        """The best of each group, its score and the diverged lanes, as aligned plain text."""
+        """The best of each group, its score and the diverged lanes, as aligned plain text.
+
+        Args:
+          metric: what to score.
+          mode: "min" or "max".
+          at: "last" or "best".
+
+        Returns:
+          The lines, a row per group.
+        """
         return report.table(self, metric, mode, at)
 
     def save(self, path: "str | os.PathLike[str]") -> None:
-        """Writes all groups to one file, exactly `path`; see `SweepResult.save`."""
+        """Writes all groups to one file; see `SweepResult.save`.
+
+        Args:
+          path: the name of the file, used exactly.
+        """
         storage.save(self, path)
 
     def __repr__(self) -> str:

@@ -25,7 +25,8 @@ class Progress:
       description: a word or two before the bar.
 
     Example:
-      >>> with Progress(None, total_lane_steps=100, lanes=2) as bar:
+      >>> from jopt.results import Progress
+      >>> with Progress(False, total_lane_steps=100, lanes=2) as bar:
       ...     bar.advance(50, best=0.3)
     """
 

@@ -123,13 +123,14 @@ def _axis(record: SweepRecord, dim: str) -> str:
         values = np.asarray(record.coords[name][1])
         low, high = text.number(values.min().item()), text.number(values.max().item())
         ranges.append(f"{name} {low} to {high}" if len(values) > 1 else f"{name} {low}")
-    return f"{' with '.join(ranges)} ({record.shape[record.dims.index(dim)]} values)"
+    return f"{' with '.join(ranges)} ({text.count(record.shape[record.dims.index(dim)], 'value')})"
 
 
 def _ran(record: SweepRecord) -> str:
     settings, seeds = record.diverged[..., 0].size, len(record.seeds)
     steps = int(record.steps_done.max(initial=0))
-    return f"{settings} settings x {seeds} seeds = {settings * seeds} lanes, {steps} steps each"
+    grid = f"{text.count(settings, 'setting')} × {text.count(seeds, 'seed')}"
+    return f"{grid} = {text.count(settings * seeds, 'lane')}, {text.count(steps, 'step')} each"
 
 
 def _time(timings: Timings) -> str:

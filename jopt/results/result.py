@@ -37,11 +37,12 @@ class SweepResult:
       version: the jopt that ran the sweep; None: this one.
 
     Example:
-      >>> result = jopt.sweep(
-      ...     loss, params, jopt.adam(jopt.geomspace(1e-5, 1e-1, 25)), data, steps=500
-      ... )  # doctest: +SKIP
-      >>> result.dataset.loss.sel(step=500)  # doctest: +SKIP
-      >>> result.best().hyperparams  # doctest: +SKIP
+      >>> rates = jopt.geomspace(0.01, 1.0, 3)
+      >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
+      >>> result.dataset.loss.sizes["learning_rate"]
+      3
+      >>> round(result.best().hyperparams["learning_rate"], 6)
+      0.1
     """
 
     def __init__(
@@ -94,7 +95,14 @@ class SweepResult:
         return repr(self._optimizer)
 
     def optimizer_at(self, index: tuple[int, ...]) -> Any:
-        """The optimizer of one setting, without axes; `index` has one integer per dimension."""
+        """The optimizer of one setting, without axes.
+
+        Args:
+          index: one integer per dimension of the grid.
+
+        Returns:
+          The optimizer value.
+        """
         return self._optimizer_at(index)
 
     @property
@@ -174,15 +182,27 @@ class SweepResult:
         return Plots(self.record)
 
     def table(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> str:
-        """The best setting, its score and the diverged lanes, as aligned plain text."""
+        """The best setting, its score and the diverged lanes, as aligned plain text.
+
+        Args:
+          metric: what to score, as in `best`.
+          mode: "min" or "max".
+          at: "last" or "best".
+
+        Returns:
+          The lines: a header, a rule and a row.
+        """
         return report.table({"": self}, metric, mode, at)
 
     def save(self, path: "str | os.PathLike[str]") -> None:
-        """Writes the result to one file, exactly `path`; `jopt.load_result` reads it back.
+        """Writes the result to one file, which `jopt.load_result` reads back.
 
         Arrays are stored as NumPy stores them; the optimizer and the structure of the parameters
         are pickled. Where pickling fails (a function defined inside another), all else is saved and
         the loaded result says so when the optimizer is asked for.
+
+        Args:
+          path: the name of the file, used exactly.
         """
         storage.save({"": self}, path)
 

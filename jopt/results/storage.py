@@ -145,8 +145,11 @@ def load_result(path: "str | os.PathLike[str]") -> "SweepResult":
       ValueError: if the file holds no result or is damaged.
 
     Example:
-      >>> result.save("adam.sweep")  # doctest: +SKIP
-      >>> jopt.load_result("adam.sweep").best()  # doctest: +SKIP
+      >>> rates = jopt.geomspace(0.01, 1.0, 3)
+      >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
+      >>> result.save("sgd.sweep")
+      >>> jopt.load_result("sgd.sweep").best().index
+      (1,)
     """
     from .groups import GroupedResult
 

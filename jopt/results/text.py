@@ -12,6 +12,11 @@ def number(value: Any) -> str:
     return re.sub(r"e([+-])0*(\d)", lambda m: "e" + m[1].replace("+", "") + m[2], f"{value:.3g}")
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things: "1 lane", "3 lanes"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def setting(values: Mapping[str, Any]) -> str:
     """A setting as "learning_rate=0.001, b1=0.9"."""
     return ", ".join(f"{name}={number(value)}" for name, value in values.items()) or "the only setting"

@@ -28,8 +28,11 @@ class Trial:
       result: the result that the setting belongs to.
 
     Example:
-      >>> best = result.best()  # doctest: +SKIP
-      >>> best.hyperparams["learning_rate"], best.score  # doctest: +SKIP
+      >>> rates = jopt.geomspace(0.01, 1.0, 3)
+      >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
+      >>> best = result.best()
+      >>> best.index, best.params.shape
+      ((1,), (2,))
     """
 
     setting: dict[str, Any]

@@ -25,6 +25,7 @@ class Curves:
       low: [setting, n], over seeds.
       high: [setting, n], over seeds.
       diverged: [setting].
+      ended: [setting], the step at which the first seed diverged.
       best: the best setting at the last record, or None.
       hue: name of the hyperparameter that the colours stand for, or None.
       shades: [setting], its values.
@@ -39,6 +40,7 @@ class Curves:
         self.metric, self.mode = metric, mode
         self.seeds = len(record.seeds)
         self.diverged = record.diverged.any(-1).ravel()
+        self.ended = np.fmin.reduce(np.asarray(record.diverged_at, np.float64), axis=-1).ravel()
         self.shape, self.record = record.shape, record
         self.best = scores.score(record, metric, mode, "last").best_index()
         self.hue = _hue(record) if color is None else color
@@ -79,14 +81,17 @@ class Curves:
             ax.fill_between(self.steps, self.low[setting], self.high[setting], color=color, alpha=0.13, lw=0)
 
     def _draw_diverged(self, ax: "Axes", setting: int, view: style.View, color: Any) -> None:
+        # The line ends where it leaves the picture, at the latest where a seed diverged: what is
+        # evaluated after that is finite but means nothing.
         line = self.mean[setting]
-        finite = np.isfinite(line)
-        ended = len(line) if finite.all() else int(np.argmin(finite))
-        ax.plot(self.steps[:ended], line[:ended], color=style.OUT, lw=1.0, ls="--", zorder=1.5)
-        # The cross stands where the line ends or leaves the picture, so that none is lost outside.
-        gone = (line[:ended] > view.high) | (line[:ended] < view.low)
-        end = int(np.argmax(gone)) if gone.any() else max(ended - 1, 0)
-        height = view.clip(line[end]) if ended else view.high if self.mode == "min" else view.low
+        over = ~np.isfinite(line) | (self.steps >= self.ended[setting])
+        length = int(np.argmax(over)) if over.any() else len(line)
+        gone = (line[:length] > view.high) | (line[:length] < view.low)
+        end = int(np.argmax(gone)) if gone.any() else max(length - 1, 0)
+        shown = slice(0, min(end + 1, length))
+        ax.plot(self.steps[shown], line[shown], color=style.OUT, lw=1.0, ls="--", zorder=1.5)
+        bad_edge = view.high if self.mode == "min" else view.low
+        height = view.clip(line[end]) if length else bad_edge
         ax.plot(self.steps[end], height, "x", color=color, ms=6, mew=1.6, clip_on=False, zorder=4)
 
     def _draw_best(self, ax: "Axes", index: tuple[int, ...]) -> None:
@@ -172,5 +177,5 @@ def _proxy(curves: Curves, norm: Any, value: Any) -> Any:
 def _diverged_proxy(count: int) -> Any:
     from matplotlib.lines import Line2D
 
-    label = f"diverged ({count} {'setting' if count == 1 else 'settings'})"
+    label = f"diverged ({text.count(count, 'setting')})"
     return Line2D([], [], color=style.OUT, ls="--", marker="x", label=label)

@@ -12,7 +12,8 @@ from . import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TICKS = 9  # labels that fit under an axis
+ROWS = 16  # labels that fit beside an axis
+CHARACTERS = 44  # of labels that fit under it, gaps included
 
 
 def draw_heatmap(
@@ -34,8 +35,9 @@ def draw_heatmap(
     mean = scored.mean[np.ix_(up, right)]
     ax = style.axes(ax, 6.6, 5.0)
     _draw_cells(ax, mean, metric, mode)
-    _ticks(ax.xaxis, xs[right])
-    _ticks(ax.yaxis, ys[up])
+    across, upwards = _labels(xs[right]), _labels(ys[up])
+    _ticks(ax.xaxis, across, CHARACTERS // (2 + max(map(len, across))))
+    _ticks(ax.yaxis, upwards, ROWS)
     ax.set(xlabel=style.words(x), ylabel=style.words(y))
     _mark_best(ax, scores.Scores(mean, mean[..., None], mode).best_index(), mean, metric)
     return ax
@@ -88,11 +90,15 @@ def _hatch(ax: "Axes", out: NDArray[np.bool_]) -> None:
         ax.add_patch(cell)
 
 
-def _ticks(axis: Any, values: NDArray[Any]) -> None:
-    """Labels at the middle of the cells, as many as are readable."""
-    every = -(-len(values) // TICKS)
-    shown = np.arange(0, len(values), every)
-    axis.set_ticks(shown + 0.5, [text.number(values[i].item()) for i in shown])
+def _labels(values: NDArray[Any]) -> list[str]:
+    return [text.number(value.item()) for value in values]
+
+
+def _ticks(axis: Any, labels: list[str], room: int) -> None:
+    """Labels at the middle of the cells, evenly thinned to what is readable."""
+    every = -(-len(labels) // max(room, 1))
+    shown = range(0, len(labels), every)
+    axis.set_ticks([i + 0.5 for i in shown], [labels[i] for i in shown])
 
 
 def _mark_best(ax: "Axes", index: tuple[int, ...] | None, mean: NDArray[Any], metric: str) -> None:

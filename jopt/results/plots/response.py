@@ -59,7 +59,7 @@ def draw_response(record: SweepRecord, metric: str, mode: str, at: str, x: str |
     ax = style.axes(ax)
     _set_scales(ax, [line], metric, mode, at, rows=1)
     _draw_line(ax, line, style.GROUPS[0], None, banded=len(record.seeds) > 1)
-    _draw_diverged(ax, line, style.OUT, 0, mode, "diverged")
+    _draw_diverged(ax, line, style.OUT, _row_height(1) / 2, mode, "diverged")
     if line.best is not None:
         where, score = line.x[line.best].item(), float(line.mean[line.best])
         label = f"best: {line.name}={text.number(where)}, {metric} {text.number(score)}"
@@ -81,25 +81,26 @@ def draw_compare(
     ax = style.axes(ax)
     single = {n: scores.score(r, metric, mode, at) for n, r in records.items() if not r.dims}
     levels = np.array([float(scored.mean) for scored in single.values()])
-    _set_scales(ax, list(lines.values()), metric, mode, at, rows=len(lines), more=levels)
+    _set_scales(ax, list(lines.values()), metric, mode, at, rows=len(records), more=levels)
     for row, name in enumerate(records):
         color = style.GROUPS[row % len(style.GROUPS)]
+        height = _row_height(len(records)) * (row + 0.5)
         if name in lines:
-            _draw_group(ax, name, lines[name], color, row, mode, len(records[name].seeds) > 1)
+            _draw_group(ax, name, lines[name], color, height, mode, len(records[name].seeds) > 1)
         else:
             _draw_level(ax, name, float(single[name].mean), color)
     _compare_legend(ax, any(np.isnan(line.mean).any() for line in lines.values()))
     return ax
 
 
-def _draw_group(ax: "Axes", name: str, line: Profile, color: str, row: int, mode: str, banded: bool) -> None:
+def _draw_group(ax: "Axes", name: str, line: Profile, color: str, height: float, mode: str, banded: bool) -> None:
     label = f"{name}: all diverged"
     if line.best is not None:
         where, score = line.x[line.best].item(), float(line.mean[line.best])
         label = f"{name}: {text.number(score)} at {text.number(where)}"
         style.star(ax, where, score, color, None)
     _draw_line(ax, line, color, label, banded)
-    _draw_diverged(ax, line, color, row, mode, None)
+    _draw_diverged(ax, line, color, height, mode, None)
 
 
 def _draw_level(ax: "Axes", name: str, score: float, color: str) -> None:
@@ -137,12 +138,15 @@ def _set_scales(
     ax.set(xlabel=" / ".join(map(style.words, names)), ylabel=f"{style.words(metric)} ({when})")
 
 
-ROW = 0.045  # height of a row of crosses, as a share of the axes
+def _row_height(rows: int) -> float:
+    """Height of a row of crosses, as a share of the axes; all rows take a third at most."""
+    return min(0.045, 1 / (3 * max(rows, 1)))
 
 
 def _with_room(view: style.View, mode: str, rows: int) -> style.View:
     """The view with rows for crosses at its bad edge, where no line runs."""
-    share = ROW * rows / (1 - ROW * rows)
+    used = _row_height(rows) * rows
+    share = used / (1 - used)
     low, high = (np.log10(view.low), np.log10(view.high)) if view.log else (view.low, view.high)
     extra = share * (high - low)
     low, high = (low, high + extra) if mode == "min" else (low - extra, high)
@@ -155,9 +159,8 @@ def _draw_line(ax: "Axes", line: Profile, color: str, label: str | None, banded:
         ax.fill_between(line.x, line.low, line.high, color=color, alpha=0.18, lw=0)
 
 
-def _draw_diverged(ax: "Axes", line: Profile, color: str, row: int, mode: str, label: str | None) -> None:
+def _draw_diverged(ax: "Axes", line: Profile, color: str, height: float, mode: str, label: str | None) -> None:
     out = line.x[np.isnan(line.mean)]
-    height = ROW * (row + 0.5)
     heights = np.full(len(out), 1 - height if mode == "min" else height)
     if len(out):
         place = ax.get_xaxis_transform()  # x in data, y as a share of the axes

@@ -1,0 +1,129 @@
+"""What one step of one lane consists of, read off its jaxpr: the planner's cost model."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jopt.engine import blocks
+from jopt.engine.blocks import Shape
+from jopt.engine.program import Program
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+    """The costs of one step of one lane."""
+
+    fingerprint: str  # of the computation, the same in another process
+    convolutions: int
+    flops: float  # of matrix products and convolutions
+    operations: int
+    carry_bytes: int
+    start_depends: bool  # whether the first carry depends on a swept number
+    carry: Any  # the shapes of one lane's carry
+
+
+_known: OrderedDict[Any, Analysis] = OrderedDict()
+_lock = threading.Lock()
+
+
+def analyse(program: Program, optimizer: Any, axes: tuple[int | None, ...], given: Any, data: Any, row: Any) -> Analysis:
+    """Traces the start and one step of one lane, and looks for mistakes of the user's functions on the way.
+
+    ``row`` is the rows of one step, with a leading axis of one.
+    """
+    args = (optimizer, given, data, row)
+    key = (program, axes, blocks.signature(args))
+    with _lock:
+        if key in _known:
+            _known.move_to_end(key)
+            return _known[key]
+    made = _trace(program, axes, *args)
+    with _lock:
+        _known[key] = made
+        while len(_known) > 256:
+            _known.popitem(last=False)
+    return made
+
+
+def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given: Any, data: Any, row: Any) -> Analysis:
+    random = jax.random.key(0)
+    started, carry = jax.make_jaxpr(program.start, return_shape=True)(optimizer, random, given)
+    feedback = (jax.eval_shape(program.evaluate, carry), False) if program.feedback and program.evaluate else None
+    shape = Shape(program, axes, 1, 1)
+
+    def step(optimizer: Any, carry: Any, data: Any, row: Any, feedback: Any) -> Any:
+        zero = jnp.int32(0)
+        told = None if feedback is None else (feedback[0], jnp.bool_(feedback[1]))
+        return blocks.one_step(shape, optimizer, carry, data, row, zero, zero, (random, random), told)
+
+    stepped = without_leaks(step, optimizer, carry, data, row, feedback)
+    if program.evaluate is not None:
+        jax.eval_shape(program.evaluate, carry)
+    equations = list(_equations(stepped.jaxpr))
+    swept = {v for v, axis in zip(started.jaxpr.invars, axes, strict=False) if axis is not None}
+    return Analysis(
+        fingerprint=hashlib.sha256(re.sub("0x[0-9a-f]+", "", str(stepped)).encode()).hexdigest()[:32],
+        convolutions=sum(e.primitive.name == "conv_general_dilated" for e in equations),
+        flops=float(sum(_flops(e) for e in equations)),
+        operations=len(equations),
+        carry_bytes=sum(math.prod(x.shape) * _itemsize(x.dtype) for x in jax.tree.leaves(carry)),
+        start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
+        carry=carry,
+    )
+
+
+def without_leaks(function: Any, *args: Any) -> Any:
+    """The jaxpr of a function, or an error where it keeps a traced value beyond the trace."""
+    try:
+        with jax.checking_leaks():
+            return jax.make_jaxpr(function)(*args)
+    except Exception as error:
+        if "Leaked trace" not in str(error):
+            raise
+        raise ValueError(
+            "The loss (or step, or evaluate) keeps a traced value beyond its own call, for example by appending it to a list: "
+            "it runs once, as a trace, and not at each step. Return what you want to keep as auxiliary values (has_aux=True)."
+        ) from error
+
+
+def _top(jaxpr: Any) -> Iterator[list[Any]]:
+    for equation in jaxpr.eqns:
+        yield list(equation.invars)
+    yield list(jaxpr.outvars)
+
+
+def _equations(jaxpr: Any) -> Iterator[Any]:
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from _equations(inner)
+
+
+def _flops(equation: Any) -> float:
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        lhs = equation.invars[0].aval.shape
+        return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(lhs[i] for i in contracted)
+    if equation.primitive.name == "conv_general_dilated":
+        kernel = equation.invars[1].aval.shape
+        out = equation.params["dimension_numbers"].rhs_spec[0]
+        return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) / max(1, kernel[out])
+    return 0.0
+
+
+def _itemsize(dtype: Any) -> int:
+    return 8 if jnp.issubdtype(dtype, jax.dtypes.extended) else np.dtype(dtype).itemsize

@@ -1,0 +1,91 @@
+"""Lanes between two plans: taken home from the blocks that they ran in, and put into others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jopt.engine.blocks import Block
+from jopt.engine.plan import Plan
+from jopt.engine.runner import Job, to_device, to_numpy
+
+
+@dataclasses.dataclass
+class Lane:
+    """One lane on the host: its step, and the leaves of its carry and of its latest evaluation."""
+
+    step: int
+    leaves: list[np.ndarray]
+
+
+class Store:
+    """The lanes that have begun; the others are at step 0 and nowhere yet."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.lanes: dict[tuple[int, int], Lane] = {}
+
+    def step(self, setting: int, seed: int) -> int:
+        lane = self.lanes.get((setting, seed))
+        return lane.step if lane else 0
+
+    def take(self, block: Block) -> None:
+        """Takes the lanes of a block home."""
+        leaves = [to_numpy(x) for x in jax.tree.leaves(_state(block))]
+        flat = [x.reshape(*block.shape, *x.shape[len(block.lead) :])[block.real] for x in leaves]
+        for i, lane in enumerate(zip(*(ids.tolist() for ids in block.lanes), strict=True)):
+            self.lanes[lane] = Lane(block.step, [x[i].copy() for x in flat])
+        block.carry = None
+
+    def block(self, settings: np.ndarray, seeds: np.ndarray, width: int, device: Any) -> Block:
+        """A block of lanes that are all at one step."""
+        block = self.job.new_block(settings, seeds, width, device)
+        self._fill(block, device)
+        return block
+
+    def blocks(
+        self, settings: np.ndarray, seeds: np.ndarray, width: int, plan: Plan, device: Any
+    ) -> Iterator[Block]:
+        """One block of these lanes, once those that are behind have caught up with the others."""
+        steps = {self.step(int(k), int(s)) for k in settings for s in seeds}
+        block = self.block(settings, seeds, width, device)
+        everyone = block.real
+        for here, there in zip(sorted(steps), sorted(steps)[1:], strict=False):
+            ids = np.broadcast_to(block.settings, block.shape), np.broadcast_to(block.seeds[:, None], block.shape)
+            at = np.vectorize(self.step)(*ids)
+            block.step, block.real = here, everyone & (at == here)
+            self.job.run(block, there, plan.loop or "scan", plan.chunk, device)
+            self.take(block)
+            block = self.block(settings, seeds, width, device)
+        block.step = max(steps)
+        for lane in [(int(k), int(s)) for k in settings for s in seeds]:
+            self.lanes.pop(lane, None)
+        yield block
+
+    def _fill(self, block: Block, device: Any) -> None:
+        """Puts the stored lanes of a block into its carry."""
+        lanes = [(int(k), int(s)) for s in block.seeds for k in block.settings]
+        if not any(lane in self.lanes for lane in lanes):
+            return
+        state = _state(block)
+        leaves, treedef = jax.tree.flatten(state)
+        filled = [to_numpy(x).reshape(len(lanes), *to_numpy(x).shape[len(block.lead) :]).copy() for x in leaves]
+        for i, lane in enumerate(lanes):
+            if lane in self.lanes:
+                for array, x in zip(filled, self.lanes[lane].leaves, strict=True):
+                    array[i] = x
+        shaped = [x.reshape(*block.lead, *x.shape[1:]) for x in filled]
+        block.step = min(self.step(*lane) for lane in lanes)
+        _set_state(block, to_device(treedef.unflatten(shaped), state, device))
+
+
+def _state(block: Block) -> Any:
+    return block.carry, block.feedback, block.fresh
+
+
+def _set_state(block: Block, state: Sequence[Any]) -> None:
+    block.carry, block.feedback, block.fresh = state
