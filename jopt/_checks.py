@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jopt._leafwise import leaf_paths, structure_error
 from jopt._numbers import Axis
-from jopt._values import Bound
+from jopt._values import Bound, is_value
 
 __all__ = ["is_pair", "no_axes", "params", "structure_error", "update"]
 
@@ -56,12 +56,13 @@ def update(bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any, p
     name = bound.spec.factory.name
     params(f"{name}: updates", updates, " The order is update(updates, state, params).")
     if parameters is not None:
-        _same_leaves(name, updates, parameters)
+        _same_leaves(bound, updates, parameters)
     if not bound.spec.factory.lifted:
         _own_state(name, bound, init, updates, state)
 
 
-def _same_leaves(name: str, updates: Any, parameters: Any) -> None:
+def _same_leaves(bound: Bound, updates: Any, parameters: Any) -> None:
+    name = bound.spec.factory.name
     leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
     try:
         others = treedef.flatten_up_to(parameters)
@@ -70,12 +71,20 @@ def _same_leaves(name: str, updates: Any, parameters: Any) -> None:
     for i, (g, p) in enumerate(zip(leaves, others, strict=True)):
         if g is None or (p is not None and jnp.shape(g) == jnp.shape(p)):
             continue
+        if p is not None and not _is_own(bound):
+            return  # somebody else's rule may take one gradient per example
         path = leaf_paths(treedef.unflatten(range(len(leaves))))[i]
         found = "is None" if p is None else f"has shape {jnp.shape(p)}"
         raise ValueError(
             f"{name}: the gradient at {path} has shape {jnp.shape(g)}, but its parameter {found}. "
             f"Pass the parameters with respect to which the gradients were taken: update(updates, state, params)."
         )
+
+
+def _is_own(bound: Bound) -> bool:
+    """Whether the rule, and each part of a chain, is one of jopt's kind and not lifted or Optax's."""
+    parts = [x for x in bound.arguments().values() if hasattr(x, "init")]
+    return not bound.spec.factory.lifted and all(is_value(part) and _is_own(part.bound) for part in parts)
 
 
 def _own_state(name: str, bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any) -> None:

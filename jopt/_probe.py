@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jopt._numbers import Axis, is_number
-from jopt._values import Factory
+from jopt._values import Factory, is_value
 
 _PARAMS = {
     "b": jax.ShapeDtypeStruct((3,), jnp.float32),
@@ -26,12 +26,18 @@ def structural_arguments(factory: Factory, args: Sequence[Any], kwargs: Mapping[
     """
     call = factory.signature.bind(*args, **kwargs)
     call.apply_defaults()
-    named = {k: v for k, v in call.arguments.items() if is_number(v) and k not in factory.static}
-    concrete = {k: v.values[0] if isinstance(v, Axis) else v for k, v in named.items()}
+    named = {k: v for k, v in call.arguments.items() if _is_numeric(v) and k not in factory.static}
+    concrete = jax.tree.map(lambda x: x.values[0] if isinstance(x, Axis) else x, named)
     key = (factory, tuple(concrete))
     if key not in _found:
         _found[key] = _search(_trials(factory, call.arguments), concrete)
     return _found[key]
+
+
+def _is_numeric(value: Any) -> bool:
+    """Whether an argument is a number or a container of numbers only; another value takes tracers anyhow."""
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and not is_value(value) and all(map(is_number, leaves))
 
 
 def _search(trials: list[Callable[..., Any]], numbers: dict[str, Any]) -> frozenset[str]:

@@ -87,6 +87,21 @@ def one_step(
     shape: Shape, optimizer: Any, carry: Any, data: Any, rows: Any, i: Any, first: Any, keys: Any, feedback: Any
 ) -> Any:
     """Every lane one step further: step ``first + i``, whose rows are the i-th."""
+    return _step(shape, shape.program.source.batch, optimizer, carry, data, rows, i, first, keys, feedback)
+
+
+def _step(
+    shape: Shape,
+    make_batch: Callable[..., Any],
+    optimizer: Any,
+    carry: Any,
+    data: Any,
+    rows: Any,
+    i: Any,
+    first: Any,
+    keys: Any,
+    feedback: Any,
+) -> Any:
     t = first + i
     axis = 1 if shape.seeds > 1 else 0
     row = jax.tree.map(lambda r: jax.lax.dynamic_index_in_dim(r, i, axis, keepdims=False), rows)
@@ -96,7 +111,7 @@ def one_step(
     def lane(opt: Any, per_seed: Any, per_lane: Any) -> Any:
         row, loss_key, data_key = per_seed
         carry, latest = per_lane
-        batch = shape.program.source.batch(data, row, data_key, t)
+        batch = make_batch(data, row, data_key, t)
         told = None if latest is None else {"metrics": latest[0], "evaluated": latest[1] & (i == 0)}
         return shape.program.step(opt, carry, batch, loss_key, told)
 
@@ -117,8 +132,13 @@ def scan_steps(
 ) -> Any:
     """``n`` of at most ``length`` steps in one compiled loop; the records have a leading axis of ``length``."""
 
+    source = shape.program.source
+    ahead = source.gathers_ahead(data, rows)
+    make_batch = source.gathered if ahead else source.batch
+    rows = source.gather(data, rows) if ahead else rows
+
     def step(i: Any, carry: Any) -> Any:
-        return one_step(shape, optimizer, carry, data, rows, i, first, keys, feedback)
+        return _step(shape, make_batch, optimizer, carry, data, rows, i, first, keys, feedback)
 
     made = jax.eval_shape(step, jnp.int32(0), carry)[1]
     records = jax.tree.map(lambda r: jnp.zeros((length, *r.shape), r.dtype), made)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jopt.engine import pool
+from jopt.engine.cutting import cut
 from jopt.engine.plan import Plan
 from jopt.engine.planner import explore
 from jopt.engine.runner import Job
@@ -46,27 +46,11 @@ def run_job(job: Job, asked: Plan) -> Plan:
     width = max(len(settings) for settings, _ in blocks)
 
     def run(settings: np.ndarray, seeds: np.ndarray, device: Any) -> None:
-        for block in store.blocks(settings, seeds, width, plan, device):
-            job.run(block, job.steps, plan.loop or "scan", plan.chunk, device)
-            if not job.stop.is_set():
-                job.finish(block)
+        block = store.level(settings, seeds, width, plan, device)
+        job.run(block, job.steps, plan.loop or "scan", plan.chunk, device)
+        if not job.stop.is_set():
+            job.finish(block)
 
     tasks = [functools.partial(run, settings, seeds) for settings, seeds in blocks]
     pool.run_all(tasks, devices, job.stop)
     return plan
-
-
-def cut(settings: int, seeds: int, width: int, workers: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of at most ``width`` lanes: whole seeds together where they fit, else each seed's settings in equal parts.
-
-    Equal parts keep to one executable: where they do not divide, a block is filled up by at most one lane. Where there
-    would be fewer blocks than workers, or a last round that keeps only some of them busy, the parts are made smaller.
-    """
-    if width >= settings:
-        together = min(max(1, width // settings), -(-seeds // min(workers, seeds)))
-        return [(np.arange(settings), part) for part in _parts(seeds, together)]
-    return [(part, np.array([seed])) for seed in range(seeds) for part in _parts(settings, width)]
-
-
-def _parts(count: int, width: int) -> list[np.ndarray]:
-    return np.array_split(np.arange(count), math.ceil(count / width))

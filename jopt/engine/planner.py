@@ -1,19 +1,149 @@
-"""Chooses a plan: a rule of thumb proposes, chunks of the real run measure."""
+"""Chooses a plan: a rule of thumb proposes, chunks of the real run measure.
+
+What is measured is the throughput of all workers together, in lane-steps per second, on chunks that count: the lanes
+keep what they have learned, and go on in other blocks. Compiling is the price of a candidate, so a sweep that would be
+over by then does not try it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from jopt.engine import memory, pool
+from jopt.engine.analysis import Analysis
+from jopt.engine.cutting import cut
 from jopt.engine.plan import Plan
 from jopt.engine.runner import Job
 from jopt.engine.store import Store
 
+CACHE_BYTES = 768 * 1024  # what a block's carries may take of a core's cache
+LIGHT_FLOPS = 8e6  # what the lanes of a block may compute in a step before width brings nothing more
+WORTH = 5.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
+TRIAL_S = 0.05  # how long a candidate is measured
+
 
 def explore(job: Job, asked: Plan, devices: Sequence[Any], store: Store) -> Plan:
-    """The plan for a job: what was asked for, completed by measurement."""
-    job.analysis  # noqa: B018
-    lanes = job.space.size * len(job.seeds)
-    width = asked.width or max(1, -(-lanes // len(devices)))
-    return dataclasses.replace(asked, width=width, loop=asked.loop or "scan", workers=len(devices))
+    """The plan for a job: what was asked for, completed by memory, rule of thumb and measurement."""
+    base = dataclasses.replace(asked, workers=len(devices))
+    candidates = propose(job, base, devices)
+    best = dataclasses.replace(candidates[0], reason=candidates[0].reason or "as asked for")
+    if len(candidates) == 1:
+        return best
+    key = memory.key(job, devices)
+    known = memory.recall(key)
+    if known is not None:
+        found = dataclasses.replace(base, width=known.width, loop=known.loop, reason="measured before")
+        if known.explored or not _worth(job, known.throughput, known.compile_s):
+            return found
+        candidates = [found, *(c for c in candidates if (c.width, c.loop) != (found.width, found.loop))]
+    return _measure(job, candidates, devices, store, key)
+
+
+def _measure(job: Job, candidates: Sequence[Plan], devices: Sequence[Any], store: Store, key: str) -> Plan:
+    tried: list[tuple[float, Plan]] = []
+    for candidate in candidates:
+        compiled_before = job.compile_s
+        throughput = trial(job, candidate, devices, store)
+        tried.append((throughput, candidate))
+        tried.sort(key=lambda pair: -pair[0])
+        compile_s = max(job.compile_s - compiled_before, 0.05)
+        explored = len(tried) == len(candidates)
+        memory.remember(key, memory.Known(tried[0][1].width, tried[0][1].loop, tried[0][0], compile_s, explored))
+        if not _worth(job, tried[0][0], compile_s):
+            break
+    best = tried[0][1]
+    if len(tried) == 1:
+        reason = f"{best.reason}; the rest of the run is too short to try others"
+    else:
+        others = ", ".join(f"{t:,.0f} with width {c.width} ({c.loop})" for t, c in tried[1:])
+        reason = f"measured {tried[0][0]:,.0f} lane-steps per second against {others}"
+    return dataclasses.replace(best, reason=reason)
+
+
+def _worth(job: Job, throughput: float, compile_s: float) -> bool:
+    done = int(job.records.steps_done.sum())
+    return (job.lanes * job.steps - done) / throughput > WORTH * compile_s
+
+
+def propose(job: Job, base: Plan, devices: Sequence[Any]) -> list[Plan]:
+    """Plans by the kind of model and device, the most promising first; what was asked for stays."""
+    rule = _on_cpu if devices[0].platform == "cpu" else _on_accelerator
+    pairs = rule(job.analysis, job.space.size, len(job.seeds), len(devices))
+    pairs = [(base.width or width, base.loop or loop, why) for width, loop, why in pairs]
+    if base.width is not None and base.loop is not None:
+        return [dataclasses.replace(base, reason="as asked for")]
+    unique: dict[tuple[int, str], Plan] = {}
+    for width, loop, why in pairs:
+        whole = _whole_width(job, width, len(devices))
+        unique.setdefault((whole, loop), dataclasses.replace(base, width=width, loop=loop, reason=why))  # type: ignore[arg-type]
+    return list(unique.values())
+
+
+def _whole_width(job: Job, width: int, workers: int) -> int:
+    settings, seeds = cut(job.space.size, len(job.seeds), width, workers)[0]
+    return len(settings) * len(seeds)
+
+
+def _on_cpu(analysis: Analysis, settings: int, seeds: int, workers: int) -> list[tuple[int, str, str]]:
+    if analysis.convolutions:
+        return [(1, "host", "convolutions in a compiled loop lose their fast path on CPUs")]
+    share = max(1, -(-settings * seeds // workers))
+    fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
+    width = min(share, 2 ** int(np.log2(max(1.0, fitting))))
+    if width == share:
+        return [(share, "scan", "light lanes, an equal share for each worker"), (settings * seeds, "scan", "all lanes at once")]
+    why = f"{width} lanes of {analysis.carry_bytes / 1024:,.0f} kB and {analysis.flops / 1e6:,.1f} Mflop fill a core"
+    return [(w, "scan", why) for w in (width, min(share, 2 * width), max(1, width // 2))]
+
+
+def _on_accelerator(analysis: Analysis, settings: int, seeds: int, workers: int) -> list[tuple[int, str, str]]:
+    lanes = max(1, -(-settings * seeds // workers))
+    why = "an accelerator runs all lanes in one call until it is full"
+    loops = ["host", "scan"] if analysis.convolutions else ["scan"]
+    return [(lanes, loop, why) for loop in loops] + [(max(1, lanes // 4), loops[0], why)]
+
+
+def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
+    """The throughput of a plan in lane-steps per second, measured on the lanes that have done least."""
+    width, loop = plan.width or 1, plan.loop or "scan"
+    blocks = cut(job.space.size, len(job.seeds), width, len(devices))
+    behind = sorted(blocks, key=lambda lanes: _steps(store, lanes)[1])[: len(devices)]
+    barrier, rates = threading.Barrier(len(behind)), []
+    whole = max(len(settings) for settings, _ in blocks)
+
+    def measure(settings: np.ndarray, seeds: np.ndarray, device: Any) -> None:
+        block = store.level(settings, seeds, whole, plan, device)
+        try:
+            job.run(block, min(job.steps, block.step + 2), loop, None, device)  # compiles, and warms the caches
+            seconds = max(job.run(block, min(job.steps, block.step + 4), loop, None, device) / 4, 1e-7)
+            _wait(barrier)
+            steps = min(int(TRIAL_S / seconds) + 1, job.length, max(1, job.next_evaluation(block.step) - 1 - block.step))
+            seconds = job.run(block, min(job.steps, block.step + steps), loop, None, device)
+            rates.append(int(block.real.sum()) * steps / max(seconds, 1e-9))
+        except BaseException:
+            barrier.abort()
+            raise
+        store.take(block)
+
+    pool.run_all([functools.partial(measure, *lanes) for lanes in behind], devices, job.stop)
+    rounds = -(-len(blocks) // len(devices))
+    return float(np.mean(rates)) * len(blocks) / rounds
+
+
+def _wait(barrier: threading.Barrier) -> None:
+    try:
+        barrier.wait(timeout=60)
+    except threading.BrokenBarrierError:
+        time.sleep(0)  # another worker failed, and its error is the one to report
+
+
+def _steps(store: Store, lanes: tuple[np.ndarray, np.ndarray]) -> tuple[int, int]:
+    steps = [store.step(int(k), int(s)) for k in lanes[0] for s in lanes[1]]
+    return min(steps), max(steps)

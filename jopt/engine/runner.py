@@ -44,7 +44,9 @@ class Job:
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._placed: dict[Any, Any] = {}
-        self.length = min(self.steps, LONGEST_CHUNK)
+        # A chunk ends at the next evaluation, so its executable is made no longer than that.
+        gaps = np.diff(self.records.eval_steps, prepend=0)
+        self.length = int(min(self.steps, LONGEST_CHUNK, gaps.max() if len(gaps) else self.steps))
 
     @property
     def lanes(self) -> int:
@@ -173,7 +175,8 @@ class Job:
             for i in range(steps):
                 block.carry, made = executable(*args[:1], block.carry, *args[2:4], np.int32(i), *args[5:])
                 metrics.append(made)
-        block.step, block.fresh = first + steps, np.zeros(block.lead, bool)
+        block.step = first + steps
+        block.fresh = None if feedback is None else np.zeros(block.lead, bool)
 
         def bring_home() -> None:
             self.records.steps_recorded(block, first, _to_host(metrics, steps))

@@ -19,6 +19,9 @@ import numpy as np
 from jopt.training import same_length
 
 
+GATHER_BYTES = 16 * 2**20  # of batches gathered ahead for one chunk
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """How a step makes its batch: ``kind`` is "whole", "rows", "function", "batches" or "none"."""
@@ -36,6 +39,21 @@ class Source:
             assert self.function is not None
             return self.function(key, step)
         return row  # "batches": the row is the batch; "none": it is None
+
+    def gathers_ahead(self, data: Any, rows: Any) -> bool:
+        """Whether a chunk's batches are gathered at once: faster than step by step, while they take little memory."""
+        if self.kind != "rows":
+            return False
+        per_row = sum(x.size // max(1, x.shape[0]) * x.dtype.itemsize for x in jax.tree.leaves(data))
+        return bool(rows.size * per_row <= GATHER_BYTES)
+
+    def gather(self, data: Any, rows: Any) -> Any:
+        """The batches of a chunk, with the leading axes of its rows."""
+        return jax.tree.map(lambda x: jnp.take(x, rows, axis=0, mode="clip"), data)
+
+    def gathered(self, data: Any, row: Any, key: Any, step: Any) -> Any:
+        """The batch of a step whose row was gathered ahead."""
+        return row
 
 
 class Feed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -41,36 +40,30 @@ class Store:
             self.lanes[lane] = Lane(block.step, [x[i].copy() for x in flat])
         block.carry = None
 
-    def block(self, settings: np.ndarray, seeds: np.ndarray, width: int, device: Any) -> Block:
-        """A block of lanes that are all at one step."""
-        block = self.job.new_block(settings, seeds, width, device)
-        self._fill(block, device)
+    def level(self, settings: np.ndarray, seeds: np.ndarray, width: int, plan: Plan, device: Any) -> Block:
+        """A block of these lanes at one step: those that are behind catch up, the others wait."""
+        block = self._filled(settings, seeds, width, device)
+        steps = self._steps(block)
+        levels = np.unique(steps[block.real])
+        for here, there in zip(levels, levels[1:], strict=False):
+            block.step, block.real = int(here), block.real & (self._steps(block) == here)
+            self.job.run(block, int(there), plan.loop or "scan", plan.chunk, device)
+            self.take(block)
+            block = self._filled(settings, seeds, width, device)
+        block.step = int(levels[-1])
+        for setting, seed in zip(*(ids.tolist() for ids in block.lanes), strict=True):
+            self.lanes.pop((setting, seed), None)
         return block
 
-    def blocks(
-        self, settings: np.ndarray, seeds: np.ndarray, width: int, plan: Plan, device: Any
-    ) -> Iterator[Block]:
-        """One block of these lanes, once those that are behind have caught up with the others."""
-        steps = {self.step(int(k), int(s)) for k in settings for s in seeds}
-        block = self.block(settings, seeds, width, device)
-        everyone = block.real
-        for here, there in zip(sorted(steps), sorted(steps)[1:], strict=False):
-            ids = np.broadcast_to(block.settings, block.shape), np.broadcast_to(block.seeds[:, None], block.shape)
-            at = np.vectorize(self.step)(*ids)
-            block.step, block.real = here, everyone & (at == here)
-            self.job.run(block, there, plan.loop or "scan", plan.chunk, device)
-            self.take(block)
-            block = self.block(settings, seeds, width, device)
-        block.step = max(steps)
-        for lane in [(int(k), int(s)) for k in settings for s in seeds]:
-            self.lanes.pop(lane, None)
-        yield block
+    def _steps(self, block: Block) -> np.ndarray:
+        return np.array([[self.step(int(k), int(s)) for k in block.settings] for s in block.seeds])
 
-    def _fill(self, block: Block, device: Any) -> None:
-        """Puts the stored lanes of a block into its carry."""
+    def _filled(self, settings: np.ndarray, seeds: np.ndarray, width: int, device: Any) -> Block:
+        """A new block with the carries of the lanes that have begun."""
+        block = self.job.new_block(settings, seeds, width, device)
         lanes = [(int(k), int(s)) for s in block.seeds for k in block.settings]
         if not any(lane in self.lanes for lane in lanes):
-            return
+            return block
         state = _state(block)
         leaves, treedef = jax.tree.flatten(state)
         filled = [to_numpy(x).reshape(len(lanes), *to_numpy(x).shape[len(block.lead) :]).copy() for x in leaves]
@@ -79,13 +72,10 @@ class Store:
                 for array, x in zip(filled, self.lanes[lane].leaves, strict=True):
                     array[i] = x
         shaped = [x.reshape(*block.lead, *x.shape[1:]) for x in filled]
-        block.step = min(self.step(*lane) for lane in lanes)
-        _set_state(block, to_device(treedef.unflatten(shaped), state, device))
+        block.carry, block.feedback, block.fresh = to_device(treedef.unflatten(shaped), state, device)
+        return block
 
 
 def _state(block: Block) -> Any:
     return block.carry, block.feedback, block.fresh
 
-
-def _set_state(block: Block, state: Sequence[Any]) -> None:
-    block.carry, block.feedback, block.fresh = state

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -12,7 +11,7 @@ from jopt._leafwise import leafwise, zeros_like
 from jopt._moments import abs_sq, nonzero, one_minus_power, root
 from jopt._numbers import Numeric, ScalarOrSchedule
 from jopt.transformation import transformation
-from jopt.transforms import add_decayed_weights, chain, scale_by_learning_rate
+from jopt.transforms import add_decayed_weights, chain, scale, scale_by_learning_rate
 
 _DOMAIN = {"b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)", "eps_root": "[0, inf)"}
 _ALIAS_DOMAIN = {**_DOMAIN, "learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -188,5 +187,9 @@ def adamw(
             add_decayed_weights(weight_decay, mask),
             scale_by_learning_rate(learning_rate),
         )
-    minus = jax.tree.map(lambda x: -x, weight_decay)
-    return chain(adam_part, scale_by_learning_rate(learning_rate), add_decayed_weights(minus, mask))
+    return chain(
+        adam_part,
+        scale_by_learning_rate(learning_rate, flip_sign=False),
+        add_decayed_weights(weight_decay, mask),
+        scale(-1.0),
+    )

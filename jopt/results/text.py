@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def number(value: Any) -> str:
-    """A number in three digits, "1e-5" rather than "1e-05"; integers in full."""
+def number(value: Any, digits: int = 3) -> str:
+    """A number in a few digits, "1e-5" rather than "1e-05"; integers in full."""
     if isinstance(value, int):
         return str(value)
-    return re.sub(r"e([+-])0*(\d)", lambda m: "e" + m[1].replace("+", "") + m[2], f"{value:.3g}")
+    return re.sub(r"e([+-])0*(\d)", lambda m: "e" + m[1].replace("+", "") + m[2], f"{value:.{digits}g}")
 
 
 def count(number: int, noun: str) -> str:

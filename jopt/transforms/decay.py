@@ -25,7 +25,7 @@ def add_decayed_weights(weight_decay: Numeric = 0.0, mask: Any = None) -> Any:
         parameter tree will do. By default all do.
 
     Returns:
-      The transformation; its state is empty. Its ``update`` needs the parameters.
+      The transformation; its state holds no arrays and has Optax's structure. Its ``update`` needs the parameters.
 
     Raises:
       ValueError: When ``update`` is called without the parameters.
@@ -51,4 +51,8 @@ def add_decayed_weights(weight_decay: Numeric = 0.0, mask: Any = None) -> Any:
         )
         return decayed, state
 
-    return lambda params: optax.EmptyState(), update
+    def init(params: Any) -> Any:
+        # Optax's state for a mask, so that a checkpoint of one fits the other.
+        return optax.EmptyState() if mask is None else optax.MaskedState(optax.EmptyState())
+
+    return init, update

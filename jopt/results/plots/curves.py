@@ -28,7 +28,8 @@ class Curves:
       ended: [setting], the step at which the first seed diverged.
       best: the best setting at the last record, or None.
       hue: name of the hyperparameter that the colours stand for, or None.
-      shades: [setting], its values.
+      values: its different values, ascending.
+      shades: [setting], what the colours stand for: its values, or their ranks where they are few.
     """
 
     def __init__(self, record: SweepRecord, metric: str, mode: str, color: str | None) -> None:
@@ -44,7 +45,10 @@ class Curves:
         self.shape, self.record = record.shape, record
         self.best = scores.score(record, metric, mode, "last").best_index()
         self.hue = _hue(record) if color is None else color
-        self.shades = self._shades()
+        shades = self._shades()
+        self.values, ranks = np.unique(shades, return_inverse=True)
+        # A few values get colours evenly apart, however close they lie: 0.9, 0.95, 0.99.
+        self.shades = shades if len(self.values) > FEW else ranks.astype(float)
 
     def _shades(self) -> NDArray[Any]:
         if self.hue is None:
@@ -147,12 +151,11 @@ def _grid(count: int) -> NDArray[Any]:
 def _draw_panel(ax: "Axes", curves: Curves, view: style.View) -> None:
     norm = style.norm(curves.shades)
     curves.draw(ax, view, norm)
-    values = np.unique(curves.shades)
     handles = list(ax.get_legend_handles_labels()[0])
-    if curves.hue is not None and len(values) > FEW:
+    if curves.hue is not None and len(curves.values) > FEW:
         _add_colorbar(ax, curves, norm)
     elif curves.hue is not None:
-        handles += [_proxy(curves, norm, value) for value in values]
+        handles += [_proxy(curves, norm, rank) for rank in range(len(curves.values))]
     if curves.diverged.any():
         handles.append(_diverged_proxy(int(curves.diverged.sum())))
     if handles:
@@ -167,10 +170,10 @@ def _add_colorbar(ax: "Axes", curves: Curves, norm: Any) -> None:
     ax.figure.colorbar(mappable, ax=ax, label=style.words(curves.hue))
 
 
-def _proxy(curves: Curves, norm: Any, value: Any) -> Any:
+def _proxy(curves: Curves, norm: Any, rank: int) -> Any:
     from matplotlib.lines import Line2D
 
-    color = style.colormap()(norm(value))
+    color, value = style.colormap()(norm(rank)), curves.values[rank]
     return Line2D([], [], color=color, label=f"{curves.hue}={text.number(value.item())}")
 
 

@@ -1,0 +1,79 @@
+"""Plans that were measured, by computation and machine: in the process, and in the user's cache directory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from jopt.engine.runner import Job
+
+_plans: dict[str, Known] = {}
+_lock = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known of one computation on one machine."""
+
+    width: int | None
+    loop: Any
+    throughput: float  # lane-steps per second
+    compile_s: float  # of one candidate
+    explored: bool  # whether every candidate was measured
+
+
+def key(job: Job, devices: Sequence[Any]) -> str:
+    """A name for the computation, its size and the machine, the same in another process."""
+    parts = (
+        job.analysis.fingerprint,
+        job.space.size,
+        len(job.seeds),
+        len(devices),
+        devices[0].device_kind,
+        os.cpu_count(),
+        jax.__version__,
+        jax.lib.__version__,
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def recall(name: str) -> Known | None:
+    """What is known under a name; entries that can't be read count as unknown."""
+    with _lock:
+        if name in _plans:
+            return _plans[name]
+    try:
+        known = Known(**json.loads((directory() / f"{name}.json").read_text()))
+        good = known.loop in ("scan", "host") and known.width is not None and known.width >= 1 and known.throughput > 0
+    except (OSError, ValueError, TypeError):
+        return None
+    return known if good else None
+
+
+def remember(name: str, known: Known) -> None:
+    """Keeps a plan; a cache directory that can't be written is no error."""
+    with _lock:
+        _plans[name] = known
+    with contextlib.suppress(OSError):
+        directory().mkdir(parents=True, exist_ok=True)
+        partial = directory() / f"{name}.{os.getpid()}.tmp"
+        partial.write_text(json.dumps(dataclasses.asdict(known)))
+        partial.replace(directory() / f"{name}.json")
+
+
+def directory() -> pathlib.Path:
+    """``$JOPT_CACHE_DIR``, or ``jopt/plans`` in the user's cache directory."""
+    given = os.environ.get("JOPT_CACHE_DIR")
+    if given:
+        return pathlib.Path(given) / "plans"
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "jopt" / "plans"
