@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jopt import _checks
-from jopt.transformation import apply_updates, as_pair
+from jopt.transformation import apply_updates, as_pair, is_transformation
 
 
 def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -> tuple[Any, Any, jax.Array]:
@@ -29,7 +29,7 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
 
     Raises:
       TypeError: For swapped arguments, or a loss that is no floating scalar.
-      ValueError: For batches whose leaves differ in their number of steps.
+      ValueError: For batches without arrays, or whose leaves differ in their number of steps.
 
     Example:
       >>> import jax.numpy as jnp
@@ -43,7 +43,15 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
             f"train takes (loss, params, optimizer, batches); the loss is a {type(loss).__name__}, not a function."
         )
     _checks.params("train", params)
+    if not is_transformation(optimizer):
+        hint = "; call the factory: jopt.adam(...)" if callable(optimizer) else ""
+        raise TypeError(f"train: the optimizer must be a transformation, but got {type(optimizer).__name__}{hint}.")
     pair = as_pair(optimizer)
+    if not jax.tree.leaves(batches):
+        raise ValueError(
+            "train: batches holds no array; give a pytree of arrays with a leading axis of steps (jnp.arange(steps), for a "
+            "loss that takes no data)."
+        )
     same_length("batches", batches, "steps")
 
     def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], jax.Array]:

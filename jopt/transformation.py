@@ -210,7 +210,7 @@ def transformation(
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
         bound = bind(spec, args, kwargs)
-        _checks.is_pair(spec.name, bound.call(without_axes(bound)))
+        _checks.is_pair(spec.name, bound.call(_at(bound, without_axes(bound), 0)))
         return _from_bound(bound)
 
     make.factory = spec  # type: ignore[attr-defined]
@@ -272,7 +272,7 @@ def _lift(factory: Callable[..., Any], static: frozenset[str]) -> Callable[..., 
         if found - static:
             return _lift(factory, static | found)(*args, **kwargs)
         bound = bind(dynamic, args, kwargs)
-        made = bound.call(without_axes(bound))
+        made = bound.call(_at(bound, without_axes(bound), 0))
         if hasattr(made, "init") and hasattr(made, "update"):
             return _from_bound(bound)
         if callable(made):
@@ -293,16 +293,11 @@ def _lifted_factory(function: Callable[..., Any], static: frozenset[str]) -> Fac
 def _pair(bound: Bound) -> optax.GradientTransformationExtraArgs:
     """The pair that the factory makes of the arguments as they are now."""
     values = bound.spec.fill(bound.leaves)
-    varying = [
-        name not in bound.spec.factory.takes_schedules and not is_transformation(v) and _schedules_in(v)
-        for name, v in zip(bound.spec.slots, values, strict=True)
-    ]
-    if not any(varying):
+    if not any(_varying(bound, values)):
         return as_pair(bound.call(values))
 
     def at(count: Any) -> optax.GradientTransformationExtraArgs:
-        now = [_evaluate(v, count) if varies else v for v, varies in zip(values, varying, strict=True)]
-        return as_pair(bound.call(now))
+        return as_pair(bound.call(_at(bound, values, count)))
 
     def init(params: Any) -> ScheduledState:
         count = jnp.zeros([], jnp.int32)
@@ -313,6 +308,19 @@ def _pair(bound: Bound) -> optax.GradientTransformationExtraArgs:
         return updates, ScheduledState(optax.safe_increment(state.count), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _varying(bound: Bound, values: list[Any]) -> list[bool]:
+    """For each argument, whether it holds a schedule where the factory expects a number."""
+    own = bound.spec.factory.takes_schedules
+    slots = zip(bound.spec.slots, values, strict=True)
+    return [name not in own and not is_transformation(v) and _schedules_in(v) for name, v in slots]
+
+
+def _at(bound: Bound, values: list[Any], count: Any) -> list[Any]:
+    """The arguments with every such schedule's value after ``count`` updates."""
+    varying = _varying(bound, values)
+    return [_evaluate(v, count) if varies else v for v, varies in zip(values, varying, strict=True)]
 
 
 def is_transformation(x: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jopt.engine import memory, pool
+from jopt.engine import limits, memory, pool
 from jopt.engine.analysis import Analysis
 from jopt.engine.cutting import cut
 from jopt.engine.plan import Plan
@@ -80,7 +80,8 @@ def propose(job: Job, base: Plan, devices: Sequence[Any]) -> list[Plan]:
     if base.width is not None and base.loop is not None:
         return [dataclasses.replace(base, reason="as asked for")]
     unique: dict[tuple[int, str], Plan] = {}
-    for width, loop, why in pairs:
+    for asked_width, loop, why in pairs:
+        width = asked_width if base.width is not None else limits.widest(job, asked_width, loop, devices)
         whole = _whole_width(job, width, len(devices))
         unique.setdefault((whole, loop), dataclasses.replace(base, width=width, loop=loop, reason=why))  # type: ignore[arg-type]
     return list(unique.values())

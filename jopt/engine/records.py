@@ -68,11 +68,13 @@ class Records:
             kept = self._array(self.metrics, name, len(self.eval_steps), values.dtype)
             kept[(*block.lanes, when)] = values.reshape(block.shape)[block.real]
 
-    def forget(self, block: Block) -> None:
-        """Clears what a block has recorded, before its lanes start anew."""
+    def forget(self, settings: np.ndarray, seeds: np.ndarray) -> None:
+        """Clears what some lanes have recorded, before they start anew."""
+        lanes = np.ix_(settings, seeds)
         for kept in self.losses.values():
-            kept[block.lanes] = 0.0 if self.record_every > 1 else np.nan
-        self.diverged_at[block.lanes] = np.nan
+            kept[lanes] = 0.0 if self.record_every > 1 else np.nan
+        self.diverged_at[lanes] = np.nan
+        self.steps_done[lanes] = 0
 
     def _array(self, table: dict[str, np.ndarray], name: str, length: int, dtype: Any) -> np.ndarray:
         with self._lock:

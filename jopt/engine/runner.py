@@ -158,25 +158,34 @@ class Job:
         self.compile_s += seconds
         return executable(*args)
 
-    def advance(self, block: Block, steps: int, loop: str, device: Any) -> Callable[[], None]:
-        """Dispatches ``steps`` further steps; what it returns brings their records home."""
-        shape, first = self.shape(block), block.step
+    def executable(self, block: Block, loop: str, device: Any, first: int = 0, steps: int = 1) -> tuple[Any, list[Any]]:
+        """The executable that advances a block, and its arguments: optimizer, carry, data, rows, count, first, keys, feedback."""
         rows = self.rows(block, first, steps, device)
         data, keys = self.place("data", lambda: self.feed.data, device), self.keys(block, device)
         feedback = (block.feedback, block.fresh) if self.program.feedback else None
-        metrics: Any = []
+        scan = loop == "scan"
+        count = np.int32(steps if scan else 0)  # steps to do, or the step to do
+        args = [block.optimizer, block.carry, data, rows, count, np.int32(first), keys, feedback]
+        function = blocks.scan_steps if scan else blocks.one_step
+        static = (self.shape(block), self.length) if scan else (self.shape(block),)
+        executable, seconds = EXECUTABLES.get(function, static, tuple(args), 1)
+        self.compile_s += seconds
+        return executable, args
+
+    def advance(self, block: Block, steps: int, loop: str, device: Any) -> Callable[[], None]:
+        """Dispatches ``steps`` further steps; what it returns brings their records home."""
+        first = block.step
+        executable, args = self.executable(block, loop, device, first, steps)
         if loop == "scan":
-            args = (block.optimizer, block.carry, data, rows, np.int32(steps), np.int32(first), keys, feedback)
-            block.carry, metrics = self.call(blocks.scan_steps, (shape, self.length), args, donate=1)
+            block.carry, metrics = executable(*args)
         else:
-            args = (block.optimizer, block.carry, data, rows, np.int32(0), np.int32(first), keys, feedback)
-            executable, seconds = EXECUTABLES.get(blocks.one_step, (shape,), args, 1)
-            self.compile_s += seconds
+            metrics = []
             for i in range(steps):
-                block.carry, made = executable(*args[:1], block.carry, *args[2:4], np.int32(i), *args[5:])
+                args[1], args[4] = block.carry, np.int32(i)
+                block.carry, made = executable(*args)
                 metrics.append(made)
         block.step = first + steps
-        block.fresh = None if feedback is None else np.zeros(block.lead, bool)
+        block.fresh = np.zeros(block.lead, bool) if self.program.feedback else None
 
         def bring_home() -> None:
             self.records.steps_recorded(block, first, _to_host(metrics, steps))

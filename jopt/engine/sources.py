@@ -61,10 +61,14 @@ class Feed:
 
     source: Source
     data: Any = None  # what lies on the device, shared by all lanes
+    lockstep = False  # whether blocks must keep together, because batches come once
 
     def rows(self, seed: int, step: int, length: int) -> Any:
         """The rows of ``length`` steps from ``step`` (0-based) on, with a leading axis of steps, or ``None``."""
         return None
+
+    def forget(self, step: int) -> None:
+        """Hears that no block needs the batches before ``step`` any more."""
 
 
 class NoData(Feed):
@@ -130,6 +134,7 @@ class Iterated(Feed):
     """Batches of an iterable, the same for every lane; a new pass over it begins where one ends."""
 
     source = Source("batches")
+    lockstep = True
 
     def __init__(self, iterable: Iterable[Any]) -> None:
         self.iterable = iterable
@@ -201,6 +206,8 @@ def feed_of(data: Any, batch_size: int | None, seed: int) -> Feed:
 
 
 def _is_stream(data: Any) -> bool:
+    if isinstance(data, Iterator):
+        return True
     leaves = jax.tree.leaves(data)
     whole = len(leaves) == 1 and leaves[0] is data
     return whole and not hasattr(data, "dtype") and hasattr(data, "__iter__") and not isinstance(data, (str, bytes))

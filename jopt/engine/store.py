@@ -40,6 +40,11 @@ class Store:
             self.lanes[lane] = Lane(block.step, [x[i].copy() for x in flat])
         block.carry = None
 
+    def drop(self, settings: np.ndarray, seeds: np.ndarray) -> None:
+        """Forgets some lanes: they are at step 0 again."""
+        for lane in [(int(k), int(s)) for k in settings for s in seeds]:
+            self.lanes.pop(lane, None)
+
     def level(self, settings: np.ndarray, seeds: np.ndarray, width: int, plan: Plan, device: Any) -> Block:
         """A block of these lanes at one step: those that are behind catch up, the others wait."""
         block = self._filled(settings, seeds, width, device)
@@ -51,8 +56,7 @@ class Store:
             self.take(block)
             block = self._filled(settings, seeds, width, device)
         block.step = int(levels[-1])
-        for setting, seed in zip(*(ids.tolist() for ids in block.lanes), strict=True):
-            self.lanes.pop((setting, seed), None)
+        self.drop(settings, seeds)
         return block
 
     def _steps(self, block: Block) -> np.ndarray:
@@ -71,7 +75,7 @@ class Store:
             if lane in self.lanes:
                 for array, x in zip(filled, self.lanes[lane].leaves, strict=True):
                     array[i] = x
-        shaped = [x.reshape(*block.lead, *x.shape[1:]) for x in filled]
+        shaped = [x.reshape((*block.lead, *x.shape[1:])) for x in filled]
         block.carry, block.feedback, block.fresh = to_device(treedef.unflatten(shaped), state, device)
         return block
 

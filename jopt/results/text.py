@@ -1,15 +1,19 @@
 """Numbers, settings and tables as people read them."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def number(value: Any, digits: int = 3) -> str:
-    """A number in a few digits, "1e-5" rather than "1e-05"; integers in full."""
+def number(value: Any) -> str:
+    """A number in three digits, "1e-5" rather than "1e-05"; integers in full."""
     if isinstance(value, int):
         return str(value)
-    return re.sub(r"e([+-])0*(\d)", lambda m: "e" + m[1].replace("+", "") + m[2], f"{value:.{digits}g}")
+    # Of a decay rate the distance to one is what matters: 0.9999 must not read 1.
+    digits = 2 + math.ceil(-math.log10(1 - value)) if 0.9 < value < 1 else 3
+    shown = f"{value:.{digits}g}"
+    return re.sub(r"e([+-])0*(\d)", lambda m: "e" + m[1].replace("+", "") + m[2], shown)
 
 
 def count(number: int, noun: str) -> str:

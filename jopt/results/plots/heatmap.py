@@ -91,7 +91,7 @@ def _hatch(ax: "Axes", out: NDArray[np.bool_]) -> None:
 
 
 def _labels(values: NDArray[Any]) -> list[str]:
-    return [text.number(value.item(), digits=2) for value in values]
+    return [text.number(value.item()) for value in values]
 
 
 def _ticks(axis: Any, labels: list[str], room: int) -> None:

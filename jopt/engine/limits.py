@@ -1,0 +1,60 @@
+"""How many lanes fit: bytes = a + b · width, read off compiled code, against what the device has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jopt.engine.runner import Job
+
+SHARE = 0.8  # of the device's memory that a sweep may take
+UNDOUBTED = 0.05  # a share that needs no look at compiled code
+
+
+def budget(device: Any) -> float:
+    """The bytes that a sweep may take on a device."""
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return SHARE * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    try:
+        return SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return SHARE * 4 * 2**30
+
+
+def widest(job: Job, width: int, loop: str, devices: Sequence[Any]) -> int:
+    """The largest width up to ``width`` whose blocks, one per worker, fit on their device."""
+    sharing = sum(device == devices[0] for device in devices)
+    allowed = budget(devices[0]) / sharing
+    if 4 * width * job.analysis.carry_bytes < UNDOUBTED * allowed or width == 1:
+        return width
+    small, large = (1, min(width, 4)) if width > 1 else (1, 2)
+    at_small, at_large = block_bytes(job, small, loop), block_bytes(job, large, loop)
+    per_lane = max((at_large - at_small) / (large - small), 1.0)
+    fixed = at_small - per_lane * small
+    return int(np.clip((allowed - fixed) / per_lane, 1, width))
+
+
+def block_bytes(job: Job, width: int, loop: str) -> float:
+    """What one block takes while it runs: arguments, results and temporaries, or an estimate where XLA does not say."""
+    settings = min(width, job.space.size)
+    block = job.new_block(np.arange(settings), np.arange(1), settings, jax.local_devices()[0])
+    executable = job.executable(block, loop, jax.local_devices()[0])[0]
+    stats = executable.memory_analysis()
+    try:
+        aliased = stats.alias_size_in_bytes
+        return float(stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes - aliased)
+    except AttributeError:
+        return float(4 * settings * job.analysis.carry_bytes)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device has no memory left."""
+    return isinstance(error, (RuntimeError, MemoryError)) and (
+        "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower() or isinstance(error, MemoryError)
+    )
+
