@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jopt._leafwise import leaf_paths, structure_error
 from jopt._numbers import Axis
+from jopt._trees import flatten, is_none
 from jopt._values import Bound, is_value
 
 __all__ = ["is_pair", "no_axes", "params", "structure_error", "update"]
@@ -20,9 +21,7 @@ def is_pair(name: str, made: Any) -> None:
     """Checks what a factory returned."""
     pair = (made.init, made.update) if hasattr(made, "init") and hasattr(made, "update") else made
     if not (isinstance(pair, tuple) and len(pair) == 2 and all(map(callable, pair))):
-        raise TypeError(
-            f"{name} must return two functions, init and update, or a transformation, but returned {made!r}."
-        )
+        raise TypeError(f"{name} must return two functions, init and update, or a transformation, but returned {made!r}.")
 
 
 def no_axes(bound: Bound) -> None:
@@ -41,9 +40,7 @@ def params(name: str, tree: Any, hint: str = "") -> None:
         where = f"the leaf at {jax.tree_util.keystr(path) or '(root)'}"
         dtype = getattr(x, "dtype", None) if not isinstance(x, (bool, int, float, complex)) else jnp.result_type(x)
         if dtype is None:
-            raise TypeError(
-                f"{name}: {where} is a {type(x).__name__}, but parameters and gradients must be arrays.{hint}"
-            )
+            raise TypeError(f"{name}: {where} is a {type(x).__name__}, but parameters and gradients must be arrays.{hint}")
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
                 f"{name}: {where} has type {dtype}, but only floating or complex leaves can be optimized. "
@@ -63,7 +60,7 @@ def update(bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any, p
 
 def _same_leaves(bound: Bound, updates: Any, parameters: Any) -> None:
     name = bound.spec.factory.name
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
+    leaves, treedef = flatten(updates, is_leaf=is_none)
     try:
         others = treedef.flatten_up_to(parameters)
     except ValueError as error:
@@ -88,14 +85,14 @@ def _is_own(bound: Bound) -> bool:
 
 
 def _own_state(name: str, bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any) -> None:
-    leaves, treedef = jax.tree.flatten(updates)
+    leaves, treedef = flatten(updates)
     shapes = tuple(jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)) for x in leaves)
     expected = _state_structure(bound.spec, init, treedef, shapes)
     if expected == jax.tree.structure(state):
         return
     tree = expected.unflatten([_Leaf()] * expected.num_leaves)
     try:  # a None gradient leaves its parameter, and whatever the state has for it, as they are
-        jax.tree.structure(tree, is_leaf=_is_none).flatten_up_to(state)
+        flatten(tree, is_leaf=is_none)[1].flatten_up_to(state)
     except ValueError:
         raise ValueError(
             f"{name}: the state is not one that this optimizer's init makes for these updates: "
@@ -128,10 +125,6 @@ def _outline(state: Any) -> str:
     if type(state) is dict and not all(isinstance(x, (jax.Array, _Leaf)) for x in state.values()):
         return f"{{{', '.join(f'{key!r}: {_outline(x)}' for key, x in state.items())}}}"
     return "an array" if isinstance(state, (jax.Array, _Leaf)) else type(state).__name__
-
-
-def _is_none(x: object) -> bool:
-    return x is None
 
 
 @functools.lru_cache(maxsize=1024)

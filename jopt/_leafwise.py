@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jopt._numbers import is_number
+from jopt._trees import flatten, is_none
 
 
 def leafwise(rule: Callable[..., Any], trees: Mapping[str, Any], **hyperparams: Any) -> tuple[Any, ...]:
@@ -28,7 +29,7 @@ def leafwise(rule: Callable[..., Any], trees: Mapping[str, Any], **hyperparams: 
       The replaced trees.
     """
     names = list(trees)
-    leaves, treedef = jax.tree.flatten(trees[names[0]], is_leaf=_is_none)
+    leaves, treedef = flatten(trees[names[0]], is_leaf=is_none)
     rows = [leaves, *(_flatten_like(trees, names[0], name, treedef) for name in names[1:])]
     numbers = {key: _per_leaf(key, value, trees[names[0]], len(leaves)) for key, value in hyperparams.items()}
     columns: list[tuple[Any, ...]] = []
@@ -72,10 +73,6 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
         return jnp.zeros_like(x, dtype=kept)
 
     return jax.tree.map(zeros, params)
-
-
-def _is_none(x: object) -> bool:
-    return x is None
 
 
 def _flatten_like(trees: Mapping[str, Any], first: str, name: str, treedef: Any) -> list[Any]:
@@ -126,10 +123,10 @@ def _per_leaf(key: str, value: Any, tree: Any, count: int) -> list[Any]:
     if is_number(value):
         return [value] * count
     try:
-        spread = jax.tree.broadcast(value, tree, is_leaf=_is_none)
+        spread = jax.tree.broadcast(value, tree, is_leaf=is_none)
     except ValueError as error:
         raise ValueError(
             f"{key} must be a number or a prefix of the parameter tree with one number per branch; "
             f"its leaves are {leaf_paths(value)}, those of the tree {leaf_paths(tree)}."
         ) from error
-    return jax.tree.leaves(spread, is_leaf=_is_none)
+    return jax.tree.leaves(spread, is_leaf=is_none)

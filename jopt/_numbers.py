@@ -60,7 +60,10 @@ def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> Non
 
 def _check_kind(owner: str, argument: str, x: Any, interval: str) -> None:
     if not is_number(x) or (not isinstance(x, Axis) and jnp.iscomplexobj(x)):
-        raise TypeError(f"{owner}: {argument} must be a real number, an array, a schedule or an axis, but got {x!r}.")
+        raise TypeError(
+            f"{owner}: {argument} must be a real number, an array, a schedule (a function under @jopt.schedule) or an "
+            f"axis, but got {x!r}."
+        )
     dtype = getattr(x, "dtype", jnp.float32)
     if interval == "[0, 1)" and jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32:
         raise TypeError(

@@ -45,9 +45,7 @@ def _search(trials: list[Callable[..., Any]], numbers: dict[str, Any]) -> frozen
     if trial is None or _traces(trial, numbers, {}):
         return frozenset()
     return frozenset(
-        name
-        for name in numbers
-        if not _traces(trial, {name: numbers[name]}, {k: v for k, v in numbers.items() if k != name})
+        name for name in numbers if not _traces(trial, {name: numbers[name]}, {k: v for k, v in numbers.items() if k != name})
     )
 
 

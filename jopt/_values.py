@@ -70,8 +70,8 @@ class Factory:
 
 
 def _own_factory(module: str, qualname: str) -> Factory:
-    public = functools.reduce(getattr, qualname.split("."), importlib.import_module(module))
-    factory: Factory = public.factory  # type: ignore[attr-defined]
+    public: Any = functools.reduce(getattr, qualname.split("."), importlib.import_module(module))
+    factory: Factory = public.factory
     return factory
 
 
@@ -176,9 +176,7 @@ class Bound:
                     check_domain(factory.name, name, leaf, factory.domain.get(name))
 
     def _key(self) -> tuple[Any, ...]:
-        return tuple(
-            (type(x), x) if isinstance(x, (int, float, complex, np.number)) else (None, id(x)) for x in self.leaves
-        )
+        return tuple((type(x), x) if isinstance(x, (int, float, complex, np.number)) else (None, id(x)) for x in self.leaves)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bound) and self.spec == other.spec and self._key() == other._key()

@@ -1,4 +1,4 @@
-"""Axes: the values that a hyperparameter takes, standing where the number stands; and expanding a value with axes into lanes."""
+"""Axes stand where numbers stand: the values that they take, and a value with axes expanded into lanes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt._numbers import Axis, is_number
+from jopt._trees import flatten
 from jopt._values import is_value
 from jopt.transformation import GradientTransformation
 
@@ -292,10 +293,12 @@ class Space:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The length of each dimension."""
         return tuple(len(d) for d in self.dimensions)
 
     @property
     def size(self) -> int:
+        """How many settings there are."""
         return math.prod(self.shape)
 
     def leaf_values(self) -> dict[int, np.ndarray]:
@@ -311,13 +314,13 @@ class Space:
     def at(self, setting: int) -> Any:
         """The optimizer of one setting, with Python numbers for its axes."""
         chosen = {leaf: float(values[setting]) for leaf, values in self.leaf_values().items()}
-        leaves, treedef = jax.tree.flatten(self.optimizer)
+        leaves, treedef = flatten(self.optimizer)
         return treedef.unflatten([chosen.get(i, x) for i, x in enumerate(leaves)])
 
     def stacked(self, settings: Sequence[int]) -> tuple[Any, Any]:
         """The optimizers of several settings as one value with a leading axis, and its ``in_axes``."""
         varying = self.leaf_values()
-        leaves, treedef = jax.tree.flatten(self.optimizer)
+        leaves, treedef = flatten(self.optimizer)
         stacks = [_stack(varying[i], settings) if i in varying else x for i, x in enumerate(leaves)]
         return treedef.unflatten(stacks), treedef.unflatten([0 if i in varying else None for i in range(len(leaves))])
 
@@ -416,9 +419,7 @@ def lanes(optimizer: Any) -> tuple[GradientTransformation, Any]:
       Array([0.1, 0.2], dtype=float32, weak_type=True)
     """
     if not is_value(optimizer):
-        raise TypeError(
-            f"lanes takes a jopt optimizer, but got {type(optimizer).__name__}; jopt.lift makes one of a factory."
-        )
+        raise TypeError(f"lanes takes a jopt optimizer, but got {type(optimizer).__name__}; jopt.lift makes one of a factory.")
     space = expand(optimizer)
     stacked, in_axes = space.stacked(range(space.size))
     return stacked, in_axes

@@ -213,8 +213,7 @@ def linear_schedule(
       0.5
     """
     return lambda step: (
-        as_time(init_value)
-        + (as_time(end_value) - as_time(init_value)) * _progress(step, transition_begin, transition_steps)
+        as_time(init_value) + (as_time(end_value) - as_time(init_value)) * _progress(step, transition_begin, transition_steps)
     )
 
 
@@ -300,9 +299,7 @@ def warmup_cosine_decay_schedule(
     return value
 
 
-def piecewise_constant_schedule(
-    init_value: Numeric, boundaries_and_scales: Mapping[Any, Numeric] | None = None
-) -> Schedule:
+def piecewise_constant_schedule(init_value: Numeric, boundaries_and_scales: Mapping[Any, Numeric] | None = None) -> Schedule:
     """Constant stretches, each the one before times a factor.
 
     ``a(t) = init_value · ∏ { scale : t ≥ boundary }``
@@ -327,9 +324,7 @@ def piecewise_constant_schedule(
 
 
 @schedule(domain={"boundaries": _STEPS, "scales": "[0, inf)"}, name="piecewise_constant_schedule")
-def _piecewise_constant(
-    init_value: Numeric, boundaries: tuple[Any, ...], scales: tuple[Any, ...]
-) -> Callable[[Any], Any]:
+def _piecewise_constant(init_value: Numeric, boundaries: tuple[Any, ...], scales: tuple[Any, ...]) -> Callable[[Any], Any]:
     def value(step: Any) -> jax.Array:
         level = as_time(init_value)
         for boundary, scale in zip(boundaries, scales, strict=True):

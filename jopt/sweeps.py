@@ -84,9 +84,7 @@ def sweep(
       {'learning_rate': 0.5}
     """
     if not callable(loss):
-        raise TypeError(
-            f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function."
-        )
+        raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
     made_by_init = _is_function(params)
     if not made_by_init:
         _checks.params("sweep", params)
@@ -205,6 +203,8 @@ def _sweep(
     seed: int,
     evaluate: Callable[..., Any] | None,
 ) -> SweepResult:
+    from jopt.results import Progress, check_names
+
     steps, record_every = _whole("steps", steps), _whole("record_every", record_every)
     seed_list = _seeds(seeds)
     evaluations = _evaluation_steps(steps, eval_every, evaluate)
@@ -217,8 +217,9 @@ def _sweep(
         job_program = program(feed, _monitors(value, evaluate))
         records = Records(space.size, len(seed_list), steps, record_every, evaluations)
         jobs[name] = Job(space, job_program, feed, seed_list, steps, records, given, seed)
-    from jopt.results import Progress
-
+    for job in jobs.values():
+        swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
+        check_names(swept, job.analysis.names)  # traces every group: mistakes show before the first one has run
     lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
     with Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
         outcomes = carry_out(jobs, asked, bar)
@@ -271,12 +272,12 @@ def _is_function(x: Any) -> bool:
 
 
 def _groups(optimizer: Any) -> dict[str, Any]:
+    from jopt.results import check_group_names
+
     groups = optimizer if isinstance(optimizer, dict) else {"": optimizer}
-    if not groups:
-        raise ValueError("sweep: the dict of optimizers is empty.")
-    for name, value in groups.items():
-        if not isinstance(name, str):
-            raise TypeError(f"sweep: the names of the optimizers must be strings, but one is {name!r}.")
+    if isinstance(optimizer, dict):
+        check_group_names(groups)
+    for value in groups.values():
         parts = jax.tree.leaves(value, is_leaf=is_transformation)
         if not parts or not all(map(is_transformation, parts)):
             hint = "; call the factory: jopt.adam(...)" if callable(value) else ""
@@ -299,11 +300,7 @@ def _seeds(seeds: Any) -> list[int]:
     if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool):
         return list(range(_whole("seeds", seeds)))
     listed = list(seeds)
-    if (
-        not listed
-        or len(set(listed)) < len(listed)
-        or not all(isinstance(s, (int, np.integer)) and s >= 0 for s in listed)
-    ):
+    if not listed or len(set(listed)) < len(listed) or not all(isinstance(s, (int, np.integer)) and s >= 0 for s in listed):
         raise ValueError(f"seeds must be how many, or different ints of at least 0, but got {seeds!r}.")
     return [int(s) for s in listed]
 
@@ -338,9 +335,7 @@ def _monitors(value: Any, evaluate: Any) -> bool:
     """Whether a plateau in the optimizer watches an evaluation metric."""
     watched = [m for part in jax.tree.leaves(value, is_leaf=is_value) if is_value(part) for m in _monitored(part)]
     if watched and evaluate is None:
-        raise ValueError(
-            f"The optimizer monitors {watched[0]!r}, so sweep needs evaluate=, a function that returns it."
-        )
+        raise ValueError(f"The optimizer monitors {watched[0]!r}, so sweep needs evaluate=, a function that returns it.")
     return bool(watched)
 
 

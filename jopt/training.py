@@ -39,9 +39,7 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
       Array([1.    , 0.25  , 0.0625], dtype=float32)
     """
     if not callable(loss):
-        raise TypeError(
-            f"train takes (loss, params, optimizer, batches); the loss is a {type(loss).__name__}, not a function."
-        )
+        raise TypeError(f"train takes (loss, params, optimizer, batches); the loss is a {type(loss).__name__}, not a function.")
     _checks.params("train", params)
     if not is_transformation(optimizer):
         hint = "; call the factory: jopt.adam(...)" if callable(optimizer) else ""
@@ -91,9 +89,7 @@ def check_scalar(value: Any) -> None:
 
 def like(old: Any, new: Any) -> Any:
     """``new`` with the types of ``old``, so that it can be carried through a loop."""
-    return jax.tree.map(
-        lambda o, n: n if jnp.result_type(o) == jnp.result_type(n) else n.astype(jnp.result_type(o)), old, new
-    )
+    return jax.tree.map(lambda o, n: n if jnp.result_type(o) == jnp.result_type(n) else n.astype(jnp.result_type(o)), old, new)
 
 
 def same_length(name: str, tree: Any, what: str) -> int:

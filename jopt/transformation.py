@@ -22,6 +22,7 @@ from jopt._leafwise import leafwise
 from jopt._numbers import Axis
 from jopt._probe import structural_arguments
 from jopt._schedule import Schedule
+from jopt._trees import flatten, is_none
 from jopt._values import Bound, Factory, bind, without_axes
 
 P = ParamSpec("P")
@@ -31,7 +32,7 @@ Self = TypeVar("Self")
 class ScheduledState(NamedTuple):
     """State of a transformation one of whose numbers is a schedule: the step count and the rule's own state."""
 
-    count: jax.Array  # int32, the number of updates so far
+    count: Any  # int32, the number of updates so far
     inner: Any
 
 
@@ -92,8 +93,10 @@ class GradientTransformation(optax.GradientTransformationExtraArgs):
     @property
     def bound(self) -> Bound | None:
         """The factory and its arguments; ``None`` for a pair that was put together by hand."""
-        own = isinstance(self.init, Method) and isinstance(self.update, Method)
-        return self.init.bound if own and self.init.bound is self.update.bound else None
+        init: Any = self.init
+        update: Any = self.update
+        own = isinstance(init, Method) and isinstance(update, Method)
+        return init.bound if own and init.bound is update.bound else None
 
     @property
     def hyperparams(self) -> dict[str, Any]:
@@ -242,9 +245,7 @@ def lift(factory: Callable[P, Any], *, static: Iterable[str] = ()) -> Callable[P
       0.9
     """
     if not callable(factory):
-        raise TypeError(
-            f"lift takes a factory such as optax.lion, not {type(factory).__name__}; lift it before you call it."
-        )
+        raise TypeError(f"lift takes a factory such as optax.lion, not {type(factory).__name__}; lift it before you call it.")
     return _lift(_one_partial(factory), frozenset(static))
 
 
@@ -261,7 +262,7 @@ def _one_partial(factory: Callable[..., Any]) -> Callable[..., Any]:
         return factory
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _lift(factory: Callable[..., Any], static: frozenset[str]) -> Callable[..., Any]:
     name = getattr(factory, "__name__", type(factory).__name__)
     dynamic = Factory(factory, name, static=static, lifted_by=_lifted_factory)
@@ -277,9 +278,7 @@ def _lift(factory: Callable[..., Any], static: frozenset[str]) -> Callable[..., 
             return _from_bound(bound)
         if callable(made):
             return Schedule(bound)
-        raise TypeError(
-            f"lift: {name} returned {type(made).__name__}, which is neither a transformation nor a schedule."
-        )
+        raise TypeError(f"lift: {name} returned {type(made).__name__}, which is neither a transformation nor a schedule.")
 
     make.factory = dynamic  # type: ignore[attr-defined]
     return make
@@ -303,7 +302,7 @@ def _pair(bound: Bound) -> optax.GradientTransformationExtraArgs:
         count = jnp.zeros([], jnp.int32)
         return ScheduledState(count, at(count).init(params))
 
-    def update(updates: Any, state: ScheduledState, params: Any = None, **extra_args: Any) -> Any:
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         updates, inner = at(state.count).update(updates, state.inner, params, **extra_args)
         return updates, ScheduledState(optax.safe_increment(state.count), inner)
 
@@ -386,14 +385,14 @@ def apply_updates(params: Any, updates: Any) -> Any:
       {'w': Array([1.5, 0. ], dtype=float32)}
     """
     _checks.params("apply_updates", params)
-    leaves, treedef = jax.tree.flatten(params, is_leaf=lambda x: x is None)
+    leaves, treedef = flatten(params, is_leaf=is_none)
     try:
         changes = treedef.flatten_up_to(updates)
     except ValueError as error:
         raise _checks.structure_error("params", params, "updates", updates) from error
     whole = [p if u is None else u for p, u in zip(leaves, changes, strict=True)]
     (summed,) = leafwise(lambda p, u: (p + u,), {"params": params, "updates": treedef.unflatten(whole)})
-    kept = zip(leaves, jax.tree.leaves(summed, is_leaf=lambda x: x is None), changes, strict=True)
+    kept = zip(leaves, jax.tree.leaves(summed, is_leaf=is_none), changes, strict=True)
     return treedef.unflatten([p if u is None else new for p, new, u in kept])
 
 

@@ -31,6 +31,7 @@ class Analysis:
     carry_bytes: int
     start_depends: bool  # whether the first carry depends on a swept number
     carry: Any  # the shapes of one lane's carry
+    names: tuple[str, ...]  # of what a step and an evaluation return
 
 
 _known: OrderedDict[Any, Analysis] = OrderedDict()
@@ -67,9 +68,8 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
         told = None if feedback is None else (feedback[0], jnp.bool_(feedback[1]))
         return blocks.one_step(shape, optimizer, carry, data, row, zero, zero, (random, random), told)
 
-    stepped = without_leaks(step, optimizer, carry, data, row, feedback)
-    if program.evaluate is not None:
-        jax.eval_shape(program.evaluate, carry)
+    stepped, (_, metrics) = without_leaks(step, optimizer, carry, data, row, feedback)
+    evaluated = {} if program.evaluate is None else jax.eval_shape(program.evaluate, carry)
     equations = list(_equations(stepped.jaxpr))
     swept = {v for v, axis in zip(started.jaxpr.invars, axes, strict=False) if axis is not None}
     return Analysis(
@@ -80,14 +80,15 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
         carry_bytes=sum(math.prod(x.shape) * _itemsize(x.dtype) for x in jax.tree.leaves(carry)),
         start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
         carry=carry,
+        names=(*metrics, *evaluated),
     )
 
 
 def without_leaks(function: Any, *args: Any) -> Any:
-    """The jaxpr of a function, or an error where it keeps a traced value beyond the trace."""
+    """The jaxpr of a function and the shapes of its results; an error where it keeps a traced value beyond the trace."""
     try:
         with jax.checking_leaks():
-            return jax.make_jaxpr(function)(*args)
+            return jax.make_jaxpr(function, return_shape=True)(*args)
     except Exception as error:
         if "Leaked trace" not in str(error):
             raise
@@ -117,11 +118,11 @@ def _flops(equation: Any) -> float:
     if equation.primitive.name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
         lhs = equation.invars[0].aval.shape
-        return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(lhs[i] for i in contracted)
+        return float(2 * math.prod(equation.outvars[0].aval.shape) * math.prod(lhs[i] for i in contracted))
     if equation.primitive.name == "conv_general_dilated":
         kernel = equation.invars[1].aval.shape
         out = equation.params["dimension_numbers"].rhs_spec[0]
-        return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) / max(1, kernel[out])
+        return float(2 * math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) / max(1, kernel[out]))
     return 0.0
 
 

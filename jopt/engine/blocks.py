@@ -131,7 +131,6 @@ def scan_steps(
     feedback: Any,
 ) -> Any:
     """``n`` of at most ``length`` steps in one compiled loop; the records have a leading axis of ``length``."""
-
     source = shape.program.source
     ahead = source.gathers_ahead(data, rows)
     make_batch = source.gathered if ahead else source.batch
@@ -160,9 +159,7 @@ class Executables:
         self.lock = threading.Lock()
         self.pending: dict[Any, threading.Lock] = {}
 
-    def get(
-        self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None
-    ) -> Any:
+    def get(self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None) -> Any:
         """The executable of ``function(*static, *args)``, and the seconds that compiling took just now."""
         key = (function.__name__, static, signature(args))
         with self.lock:
@@ -186,6 +183,7 @@ class Executables:
 
 
 def signature(args: tuple[Any, ...]) -> Any:
+    """The structure and types of some arguments, for which code is compiled."""
     leaves, treedef = jax.tree.flatten(args)
     return treedef, tuple(map(_aval, leaves))
 

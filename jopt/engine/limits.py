@@ -19,7 +19,7 @@ def budget(device: Any) -> float:
     """The bytes that a sweep may take on a device."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
-        return SHARE * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+        return SHARE * float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
     try:
         return SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
@@ -57,4 +57,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (RuntimeError, MemoryError)) and (
         "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower() or isinstance(error, MemoryError)
     )
-

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jaxlib.version
 
 from jopt.engine.runner import Job
 
@@ -41,7 +42,7 @@ def key(job: Job, devices: Sequence[Any]) -> str:
         devices[0].device_kind,
         os.cpu_count(),
         jax.__version__,
-        jax.lib.__version__,
+        jaxlib.version.__version__,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 

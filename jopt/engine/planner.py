@@ -99,7 +99,10 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, workers: int) -> list
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
     width = min(share, 2 ** int(np.log2(max(1.0, fitting))))
     if width == share:
-        return [(share, "scan", "light lanes, an equal share for each worker"), (settings * seeds, "scan", "all lanes at once")]
+        return [
+            (share, "scan", "light lanes, an equal share for each worker"),
+            (settings * seeds, "scan", "all lanes at once"),
+        ]
     why = f"{width} lanes of {analysis.carry_bytes / 1024:,.0f} kB and {analysis.flops / 1e6:,.1f} Mflop fill a core"
     return [(w, "scan", why) for w in (width, min(share, 2 * width), max(1, width // 2))]
 

@@ -14,7 +14,7 @@ import jax
 def devices_for(workers: int | None) -> list[Any]:
     """The device of each worker: every local device, and on CPUs as many workers as there are cores."""
     devices = jax.local_devices()
-    default = jax.config.jax_default_device
+    default = getattr(jax.config, "jax_default_device", None)
     if default is not None and not isinstance(default, str):
         devices = [default]
     count = workers

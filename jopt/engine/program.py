@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jopt._trees import structure
 from jopt.engine.sources import Source
 from jopt.training import check_scalar, like
 from jopt.transformation import apply_updates, as_pair
@@ -68,9 +69,7 @@ class StepGradient:
 
     def _split(self, made: Any) -> tuple[Any, Any]:
         if not (isinstance(made, tuple) and len(made) == 2):
-            raise TypeError(
-                f"With has_aux=True the loss must return (scalar, dict), but returned {type(made).__name__}."
-            )
+            raise TypeError(f"With has_aux=True the loss must return (scalar, dict), but returned {type(made).__name__}.")
         return made[0], made[1]
 
 
@@ -105,10 +104,10 @@ class StepCarry:
         if not (isinstance(made, tuple) and len(made) == 2):
             raise TypeError(f"step must return (carry, {{name: scalar}}), but returned {type(made).__name__}.")
         new, metrics = made
-        if jax.tree.structure(new) != jax.tree.structure(carry):
+        if structure(new) != structure(carry):
             raise TypeError(
-                f"step must return a carry of the structure that it was given, {jax.tree.structure(carry)}, "
-                f"but returned {jax.tree.structure(new)}."
+                f"step must return a carry of the structure that it was given, {structure(carry)}, "
+                f"but returned {structure(new)}."
             )
         return like(carry, new), scalars("step", metrics)
 
@@ -151,9 +150,7 @@ def takes_key(loss: Callable[..., Any]) -> bool:
         parameters = inspect.signature(loss).parameters.values()
     except ValueError:  # a builtin without a signature
         return False
-    required = [
-        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    required = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(required) not in (2, 3):
         raise TypeError(
             f"The loss must take (params, batch) or (params, batch, key), but takes {len(required)} arguments without a "

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import jax
 import numpy as np
 
+from jopt._trees import flatten
 from jopt.engine.blocks import Block
 
 
@@ -36,7 +36,7 @@ class Records:
             found = values.reshape(len(values), *block.shape)[:, block.real].T  # [lanes, steps]
             kept = self._array(self.losses, name, len(self.record_steps), values.dtype)
             self._add_to_windows(kept, lanes, found, first)
-            if name == "loss" or "loss" not in metrics and name == next(iter(metrics)):
+            if name == "loss" or ("loss" not in metrics and name == next(iter(metrics))):
                 self._watch(lanes, found, first)
 
     def _add_to_windows(self, kept: np.ndarray, lanes: Any, found: np.ndarray, first: int) -> None:
@@ -86,7 +86,7 @@ class Records:
 
     def finished(self, block: Block, kept: Any) -> None:
         """Takes what the result keeps of a block's lanes, a tree of arrays ``[*lanes of the block, ...]``."""
-        leaves, structure = jax.tree.flatten(kept)
+        leaves, structure = flatten(kept)
         shapes = [np.shape(x)[len(block.lead) :] for x in leaves]
         with self._lock:
             if self.kept_structure is None:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt._trees import flatten
 from jopt.axes import Space
 from jopt.engine import blocks
 from jopt.engine.analysis import Analysis, analyse
@@ -32,7 +33,7 @@ class Job:
     space: Space
     program: Program
     feed: Feed
-    seeds: Sequence[int]
+    seeds: Sequence[int] | np.ndarray
     steps: int
     records: Records
     given: Any  # the initial parameters, or None where the program makes them
@@ -69,12 +70,12 @@ class Job:
         row = self.feed.rows(int(self.seeds[0]), 0, 1)
         return analyse(self.program, self.optimizer([0]), self.axes, self.given, self.feed.data, row)
 
-    def optimizer(self, settings: Sequence[int]) -> Any:
+    def optimizer(self, settings: Sequence[int] | np.ndarray) -> Any:
         """The optimizers of some settings: swept numbers stacked, or single for a single setting."""
-        leaves, treedef = jax.tree.flatten(self.space.optimizer)
+        leaves, treedef = flatten(self.space.optimizer)
         return treedef.unflatten([self._number(i, x, settings) for i, x in enumerate(leaves)])
 
-    def _number(self, leaf: int, x: Any, settings: Sequence[int]) -> Any:
+    def _number(self, leaf: int, x: Any, settings: Sequence[int] | np.ndarray) -> Any:
         if leaf not in self.varying:
             return jnp.asarray(x)
         # Weakly typed, as a Python number is, so that a lane computes in the types of its solo run.
@@ -85,7 +86,9 @@ class Job:
         """The static part of a block's executables."""
         return Shape(self.program, self.axes, *block.shape)
 
-    def new_block(self, settings: Sequence[int], seeds: Sequence[int], width: int, device: Any) -> Block:
+    def new_block(
+        self, settings: Sequence[int] | np.ndarray, seeds: Sequence[int] | np.ndarray, width: int, device: Any
+    ) -> Block:
         """A block before its first step on ``device``, filled up to ``width`` settings with copies of its last lane."""
         filled = np.concatenate([settings, np.repeat(settings[-1:], width - len(settings))]).astype(int)
         real = np.broadcast_to(np.arange(width) < len(settings), (len(seeds), width))
@@ -152,14 +155,16 @@ class Job:
                 self._placed.setdefault((name, device), made)
         return self._placed[name, device]
 
-    def call(self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None = None) -> Any:
+    def call(
+        self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None = None
+    ) -> Any:
         """Runs a block function by its executable."""
         executable, seconds = EXECUTABLES.get(function, static, args, donate)
         self.compile_s += seconds
         return executable(*args)
 
     def executable(self, block: Block, loop: str, device: Any, first: int = 0, steps: int = 1) -> tuple[Any, list[Any]]:
-        """The executable that advances a block, and its arguments: optimizer, carry, data, rows, count, first, keys, feedback."""
+        """The executable that advances a block, and its arguments (see ``blocks.scan_steps`` and ``one_step``)."""
         rows = self.rows(block, first, steps, device)
         data, keys = self.place("data", lambda: self.feed.data, device), self.keys(block, device)
         feedback = (block.feedback, block.fresh) if self.program.feedback else None
@@ -264,7 +269,7 @@ def _to_host(metrics: Any, steps: int) -> dict[str, np.ndarray]:
 
 
 def _pad(rows: Any, length: int) -> np.ndarray:
-    rows = np.asarray(rows)
-    if len(rows) == length:
-        return rows
-    return np.concatenate([rows, np.zeros((length - len(rows), *rows.shape[1:]), rows.dtype)])
+    array = np.asarray(rows)
+    if len(array) == length:
+        return array
+    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])

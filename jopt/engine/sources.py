@@ -18,7 +18,6 @@ import numpy as np
 
 from jopt.training import same_length
 
-
 GATHER_BYTES = 16 * 2**20  # of batches gathered ahead for one chunk
 
 
@@ -188,9 +187,7 @@ def feed_of(data: Any, batch_size: int | None, seed: int) -> Feed:
     """The feed for the ``data=`` and ``batch_size=`` of a sweep."""
     if data is None or callable(data) or _is_stream(data):
         if batch_size is not None:
-            raise ValueError(
-                "batch_size= is for data given as arrays; a function or an iterable makes its own batches."
-            )
+            raise ValueError("batch_size= is for data given as arrays; a function or an iterable makes its own batches.")
         return NoData() if data is None else FunctionData(data) if callable(data) else Iterated(data)
     _check_arrays(data)
     examples = same_length("data", data, "examples")
@@ -215,7 +212,7 @@ def _is_stream(data: Any) -> bool:
 
 def _check_arrays(data: Any) -> None:
     for path, x in jax.tree_util.tree_flatten_with_path(data)[0]:
-        if not (hasattr(x, "dtype") and hasattr(x, "shape")) or getattr(x, "dtype", None) == object:
+        if not (hasattr(x, "dtype") and hasattr(x, "shape")) or np.dtype(object) == x.dtype:
             where = jax.tree_util.keystr(path) or "(root)"
             raise TypeError(
                 f"data: the leaf at {where} is a {type(x).__name__}; give arrays, a function batch(key, step), "

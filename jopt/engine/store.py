@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import jax
 import numpy as np
 
+from jopt._trees import flatten
 from jopt.engine.blocks import Block
 from jopt.engine.plan import Plan
 from jopt.engine.runner import Job, to_device, to_numpy
@@ -50,7 +52,7 @@ class Store:
         block = self._filled(settings, seeds, width, device)
         steps = self._steps(block)
         levels = np.unique(steps[block.real])
-        for here, there in zip(levels, levels[1:], strict=False):
+        for here, there in itertools.pairwise(levels):
             block.step, block.real = int(here), block.real & (self._steps(block) == here)
             self.job.run(block, int(there), plan.loop or "scan", plan.chunk, device)
             self.take(block)
@@ -69,7 +71,7 @@ class Store:
         if not any(lane in self.lanes for lane in lanes):
             return block
         state = _state(block)
-        leaves, treedef = jax.tree.flatten(state)
+        leaves, treedef = flatten(state)
         filled = [to_numpy(x).reshape(len(lanes), *to_numpy(x).shape[len(block.lead) :]).copy() for x in leaves]
         for i, lane in enumerate(lanes):
             if lane in self.lanes:
@@ -82,4 +84,3 @@ class Store:
 
 def _state(block: Block) -> Any:
     return block.carry, block.feedback, block.fresh
-

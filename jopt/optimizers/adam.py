@@ -58,9 +58,7 @@ def scale_by_adam(
     """
 
     def init(params: Any) -> optax.ScaleByAdamState:
-        return optax.ScaleByAdamState(
-            jnp.zeros([], jnp.int32), zeros_like(params, mu_dtype), zeros_like(params, real=True)
-        )
+        return optax.ScaleByAdamState(jnp.zeros([], jnp.int32), zeros_like(params, mu_dtype), zeros_like(params, real=True))
 
     def rule(g: Any, m: Any, v: Any, b1: Any, b2: Any, eps: Any, eps_root: Any, t: Any) -> tuple[Any, Any, Any]:
         m = b1 * m + (1.0 - b1) * g

@@ -20,14 +20,14 @@ _DOMAIN = {"decay": "[0, 1)", "eps": "[0, inf)", "initial_scale": "[0, inf)"}
 class ScaleByRmsWithCountState(NamedTuple):
     """State of ``scale_by_rms(bias_correction=True)``."""
 
-    count: jax.Array  # int32, the number of updates so far
+    count: Any  # int32, the number of updates so far
     nu: Any  # mean squares, like the parameters
 
 
 class ScaleByRStdDevWithCountState(NamedTuple):
     """State of ``scale_by_stddev(bias_correction=True)``."""
 
-    count: jax.Array  # int32, the number of updates so far
+    count: Any  # int32, the number of updates so far
     mu: Any  # means, like the parameters
     nu: Any  # mean squares, like the parameters
 

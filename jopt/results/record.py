@@ -24,9 +24,7 @@ def check_names(swept: Iterable[str], recorded: Iterable[str]) -> None:
     """
     swept = set(swept)
     if clash := sorted(swept.intersection(RESERVED)):
-        raise ValueError(
-            f"an axis may not be named {clash[0]!r}, which the result uses itself: give the axis another name="
-        )
+        raise ValueError(f"an axis may not be named {clash[0]!r}, which the result uses itself: give the axis another name=")
     taken = {**dict.fromkeys(RESERVED, "the result itself"), **dict.fromkeys(swept, "an axis")}
     for name in recorded:
         if name in taken:

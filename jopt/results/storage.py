@@ -106,9 +106,7 @@ def _write(result: "SweepResult", writer: _Writer) -> dict[str, Any]:
         "settings": writer.pickle(lambda: {i: result.optimizer_at(i) for i in indices}, "optimizer"),
         "description": result.description,
         "params": [writer.add(leaf) for leaf in leaves],
-        "structure": writer.pickle(
-            lambda: jax.tree.unflatten(structure, range(len(leaves))), "structure of the parameters"
-        ),
+        "structure": writer.pickle(lambda: jax.tree.unflatten(structure, range(len(leaves))), "structure of the parameters"),
         "plan": str(result.plan),
         "timings": asdict(result.timings),
         "version": result.version,

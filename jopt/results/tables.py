@@ -17,12 +17,9 @@ def to_dataset(record: SweepRecord, attrs: dict[str, Any]) -> "xr.Dataset":
     import xarray as xr
 
     lanes = (*record.dims, "seed")
-    losses = {
-        name: ((*lanes, "step"), values, _about(_loss_label(name), "1")) for name, values in record.losses.items()
-    }
+    losses = {name: ((*lanes, "step"), values, _about(_loss_label(name), "1")) for name, values in record.losses.items()}
     metrics = {
-        name: ((*lanes, "eval_step"), values, _about(f"{name}, evaluated", "1"))
-        for name, values in record.metrics.items()
+        name: ((*lanes, "eval_step"), values, _about(f"{name}, evaluated", "1")) for name, values in record.metrics.items()
     }
     outcome = {
         "diverged_at": (

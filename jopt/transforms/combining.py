@@ -95,10 +95,12 @@ def _named_chain(**parts: optax.GradientTransformation) -> Any:
     composed = _compose(list(parts.values()))
 
     def init(params: Any) -> dict[str, Any]:
-        return dict(zip(parts, composed.init(params), strict=True))
+        states: Any = composed.init(params)
+        return dict(zip(parts, states, strict=True))
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        updates, states = composed.update(updates, tuple(state[name] for name in parts), params, **extra_args)
+        states: Any = tuple(state[name] for name in parts)
+        updates, states = composed.update(updates, states, params, **extra_args)
         return updates, dict(zip(parts, states, strict=True))
 
     return init, update
@@ -119,7 +121,7 @@ def _compose(parts: Sequence[Any]) -> optax.GradientTransformationExtraArgs:
     def init(params: Any) -> tuple[Any, ...]:
         return tuple(pair.init(params) for pair in pairs)
 
-    def update(updates: Any, state: tuple[Any, ...], params: Any = None, **extra_args: Any) -> Any:
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         given = updates
         updates = jax.tree.map(_widen, updates) if wide else updates
         states = []
@@ -142,8 +144,8 @@ def _keeps_width(part: Any) -> bool:
 
 
 def _widen(x: Any) -> jax.Array:
-    x = jnp.asarray(x)
-    return x if jnp.iscomplexobj(x) else x.astype(wide_dtype(x))
+    array = jnp.asarray(x)
+    return array if jnp.iscomplexobj(array) else array.astype(wide_dtype(array))
 
 
 def _learning_rate(part: Any) -> Any:
