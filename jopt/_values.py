@@ -158,7 +158,8 @@ class Bound:
                     f"to change the structure, build the value again: {self.spec.factory.name}(...)."
                 )
             index = _find(name, self.spec.paths, self.spec.factory.name)
-            leaves[index] = value if self.spec.factory.lifted else as_float(value)
+            kept = self.spec.factory.lifted or isinstance(leaves[index], int)  # a seed of a lifted part, say
+            leaves[index] = value if kept else as_float(value)
         changed = Bound(self.spec, tuple(leaves))
         changed.check()
         return changed
@@ -233,6 +234,8 @@ def _restore(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], po
 def _rebuild(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], positional: int) -> Bound:
     treedefs, statics, paths, numbers = [], [], [], []
     for slot, value in zip(slots, values, strict=True):
+        if not factory.lifted and slot not in factory.switches:  # the parts of a chain have theirs as they need them
+            value = jax.tree.map(lambda x: x if is_value(x) else as_float(x), value, is_leaf=is_value)
         leaves, treedef = jax.tree_util.tree_flatten_with_path(value)
         kept = [None if is_number(x) and slot not in factory.switches else Static(x) for _, x in leaves]
         treedefs.append(treedef)
@@ -240,7 +243,7 @@ def _rebuild(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], po
         for (path, x), static in zip(leaves, kept, strict=True):
             if static is None:
                 paths.append(".".join([slot, *map(_key_name, path)]))
-                numbers.append(x if factory.lifted else as_float(x))
+                numbers.append(x)
             elif isinstance(x, Axis):
                 raise ValueError(
                     f"{factory.name}: {slot} is structure, not a number of the computation, so it can't be an axis; "

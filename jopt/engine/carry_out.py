@@ -29,28 +29,55 @@ class Outcome:
 
 def carry_out(jobs: Mapping[str, Job], asked: Plan, bar: Any) -> dict[str, Outcome]:
     """Runs every job to its last step; ``bar.advance(lane_steps, best=)`` hears of the progress."""
-    outcomes = {}
-    for name, job in jobs.items():
-        job.on_progress = lambda done, best: bar.advance(done, best=best)
-        begin = time.perf_counter()
-        plan = run_job(job, asked)
-        outcomes[name] = Outcome(plan, time.perf_counter() - begin)
-    return outcomes
-
-
-def run_job(job: Job, asked: Plan) -> Plan:
-    """Plans and runs one job."""
     devices = pool.devices_for(asked.workers)
-    store = Store(job)
-    plan = explore(job, asked, devices, store)
-    lanes = cut(job.space.size, len(job.seeds), plan.width or 1, len(devices))
-    width = max(len(settings) for settings, _ in lanes)
-    stops = range(job.length, job.steps, job.length) if job.feed.lockstep else ()
-    for until in (*stops, job.steps):
-        tasks = [functools.partial(_run, job, store, plan, *part, width, until) for part in lanes]
-        pool.run_all(tasks, devices, job.stop)
-        job.feed.forget(until)
-    return plan
+    runs = {name: _Run(job, asked, devices) for name, job in jobs.items()}
+    for job in jobs.values():
+        job.on_progress = lambda done, best: bar.advance(done, best=best)
+    together = list(runs.values()) if any(job.feed.lockstep for job in jobs.values()) else []
+    for run in together:
+        run.prepare()
+    for until in together[0].stops if together else range(0):
+        for run in together:
+            run.advance(until)
+        together[0].job.feed.forget(until)
+    for run in runs.values():
+        run.prepare()
+        run.advance(run.job.steps)
+    return {name: Outcome(run.plan, run.seconds) for name, run in runs.items()}
+
+
+class _Run:
+    """One job under way: its plan, its lanes, the seconds it took."""
+
+    def __init__(self, job: Job, asked: Plan, devices: list[Any]) -> None:
+        self.job = job
+        self.plan = asked
+        self.devices = devices
+        self.store = Store(job)
+        self.seconds = 0.0
+        self.lanes: list[tuple[np.ndarray, np.ndarray]] = []
+
+    @property
+    def stops(self) -> range:
+        """Where blocks wait for each other, because batches come once."""
+        return range(self.job.length, self.job.steps, self.job.length)
+
+    def prepare(self) -> None:
+        """Chooses the plan, once."""
+        if self.lanes:
+            return
+        begin = time.perf_counter()
+        self.plan = explore(self.job, self.plan, self.devices, self.store)
+        self.lanes = cut(self.job.space.size, len(self.job.seeds), self.plan.width or 1, len(self.devices))
+        self.seconds += time.perf_counter() - begin
+
+    def advance(self, until: int) -> None:
+        """Runs every lane to a step."""
+        begin = time.perf_counter()
+        width = max(len(settings) for settings, _ in self.lanes)
+        tasks = [functools.partial(_run, self.job, self.store, self.plan, *part, width, until) for part in self.lanes]
+        pool.run_all(tasks, self.devices, self.job.stop)
+        self.seconds += time.perf_counter() - begin
 
 
 def _run(

@@ -47,8 +47,10 @@ class Records:
         windows = steps // self.record_every
         lengths = np.minimum(self.record_every, self.steps - windows * self.record_every)
         starts = np.flatnonzero(np.r_[True, np.diff(windows) > 0])
-        for window, part in zip(windows[starts], np.add.reduceat(found / lengths, starts, axis=-1).T, strict=True):
-            kept[(*lanes, window)] += part
+        with np.errstate(invalid="ignore", over="ignore"):  # of a lane that diverged
+            parts = np.add.reduceat(found / lengths, starts, axis=-1).T
+            for window, part in zip(windows[starts], parts, strict=True):
+                kept[(*lanes, window)] += part
 
     def _watch(self, lanes: Any, found: np.ndarray, first: int) -> None:
         bad = ~np.isfinite(found)

@@ -149,7 +149,14 @@ class Iterated(Feed):
             while self._first + len(self._kept) < step + length:
                 self._kept.append(self._next())
             chosen = self._kept[step - self._first : step - self._first + length]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
+        try:
+            return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
+        except ValueError as error:
+            shapes = sorted({str(jax.tree.map(np.shape, batch)) for batch in chosen})
+            raise ValueError(
+                f"data: the batches of an iterable must have one structure and shape, but among them are {shapes[:3]}; "
+                f"leave out a last batch that is smaller (drop_last=True)."
+            ) from error
 
     def forget(self, step: int) -> None:
         """Drops the batches before ``step``, which no block needs any more."""
