@@ -1,0 +1,202 @@
+"""The engine's inside: plans, memory, switches in mid-run. What a sweep promises its users is in test_sweep_*."""
+
+from __future__ import annotations
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jopt
+from jopt.engine import limits, memory, planner, runner
+from jopt.engine.cutting import cut
+from jopt.engine.plan import Plan
+
+X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
+Y = (X @ np.array([1.0, -2.0, 0.5], np.float32)).astype(np.float32)
+RATES = jopt.geomspace(1e-3, 1e-1, 11)
+
+
+def loss(w, batch):
+    x, y = batch
+    return jnp.mean((x @ w - y) ** 2)
+
+
+def evaluate(w):
+    return {"size": jnp.sum(w**2)}
+
+
+def run(plan="auto", steps=40, **kwargs):
+    options = {"batch_size": 2, "seeds": 2, "evaluate": evaluate, "progress": False, **kwargs}
+    return jopt.sweep(loss, jnp.zeros(3), jopt.adam(RATES), (X, Y), steps=steps, plan=plan, **options)
+
+
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("JOPT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(memory, "_plans", {})
+
+
+@pytest.fixture(scope="module")
+def alone():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "remember", lambda name, known: None)
+        return run(Plan(width=1, loop="host", workers=1))
+
+
+def same(result, other):
+    for name in ("loss", "size"):
+        np.testing.assert_allclose(result.dataset[name], other.dataset[name], rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(result.params, other.params, rtol=2e-5, atol=1e-6)
+    assert (result.dataset.steps_done == other.dataset.steps_done).all()
+
+
+@pytest.mark.parametrize(("settings", "seeds", "width"), [(11, 2, 4), (11, 3, 22), (1, 5, 2), (7, 1, 100), (9, 1, 8)])
+def test_cutting_covers_every_lane_once_and_no_block_is_wider_than_asked(settings, seeds, width):
+    blocks = cut(settings, seeds, width, 2)
+    lanes = [(int(k), int(s)) for part, of in blocks for k in part for s in of]
+    assert sorted(lanes) == [(k, s) for k in range(settings) for s in range(seeds)]
+    assert all(len(part) * len(of) <= max(width, 1) for part, of in blocks)
+
+
+def test_a_switch_of_plan_in_mid_run_changes_no_result(alone, monkeypatch):
+    tried = []
+    monkeypatch.setattr(planner, "_worth", lambda job, throughput, compile_s: True)
+    candidates = [Plan(width=3, loop="scan"), Plan(width=1, loop="host"), Plan(width=22, loop="scan"), Plan(width=5, loop="scan")]
+    monkeypatch.setattr(planner, "propose", lambda job, base, devices: candidates)
+    real = planner.trial
+
+    def trial(job, plan, devices, store):
+        tried.append((plan, int(job.records.steps_done.sum())))
+        return real(job, plan, devices, store)
+
+    monkeypatch.setattr(planner, "trial", trial)
+    result = run()
+    assert [plan for plan, _ in tried] == candidates
+    assert tried[-1][1] > 0  # what was measured were steps of the run
+    same(result, alone)
+    assert "lane-steps per second" in str(result.plan)
+
+
+def test_the_planner_measures_once_and_then_remembers(monkeypatch):
+    monkeypatch.setattr(planner, "_worth", lambda job, throughput, compile_s: True)
+    run(seeds=1)
+    monkeypatch.setattr(planner, "trial", lambda *args: pytest.fail("measured again"))
+    assert "measured before" in run(seeds=1).plan.reason
+
+
+def test_a_short_sweep_tries_one_plan_only(monkeypatch):
+    tried = []
+    real = planner.trial
+    monkeypatch.setattr(planner, "trial", lambda *args: tried.append(args) or real(*args))
+    run(seeds=1)
+    assert len(tried) == 1
+
+
+def test_plans_outlive_the_process_on_disk_and_spoilt_ones_are_ignored(monkeypatch, tmp_path):
+    run(seeds=1)
+    (file,) = (tmp_path / "plans").glob("*.json")
+    monkeypatch.setattr(memory, "_plans", {})
+    assert memory.recall(file.stem).width >= 1
+    for spoilt in ("", "{", "[]", json.dumps({"width": 0}), file.read_text().replace("scan", "spin")):
+        file.write_text(spoilt)
+        assert memory.recall(file.stem) is None
+    run(seeds=1)
+    assert memory.recall(file.stem) is not None
+
+
+def test_an_unwritable_cache_directory_is_no_error(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JOPT_CACHE_DIR", str(tmp_path / "file"))
+    run(seeds=1)
+
+
+def test_width_is_bounded_by_what_the_device_has(monkeypatch, alone):
+    free = run(Plan(loop="scan")).plan.width
+    assert free > 2
+    monkeypatch.setattr(limits, "UNDOUBTED", 0.0)
+    monkeypatch.setattr(memory, "_plans", {})
+    monkeypatch.setattr(memory, "recall", lambda name: None)
+    per_block = []
+    real = limits.block_bytes
+
+    def block_bytes(job, width, loop):
+        per_block.append((width, real(job, width, loop)))
+        return 1000.0 + 100.0 * width
+
+    monkeypatch.setattr(limits, "block_bytes", block_bytes)
+    monkeypatch.setattr(limits, "budget", lambda device: 2 * 1200.0)
+    result = run(Plan(loop="scan"))
+    assert result.plan.width == 2
+    (narrow, at_narrow), (wide, at_wide) = per_block[:2]
+    assert wide > narrow
+    assert at_wide > at_narrow > 0  # XLA's own account grows with the width
+    same(result, alone)
+
+
+def test_out_of_memory_halves_the_width_and_goes_on(monkeypatch, alone):
+    real = runner.Job.run
+    widths = []
+
+    def run_block(self, block, until, loop, chunk, device):
+        widths.append(int(block.real.sum()))
+        if block.real.sum() > 3:
+            real(self, block, min(until, block.step + 5), loop, chunk, device)
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
+        return real(self, block, until, loop, chunk, device)
+
+    monkeypatch.setattr(runner.Job, "run", run_block)
+    result = run(Plan(width=11, loop="scan", workers=1))
+    assert max(widths) == 11
+    assert min(widths) <= 3
+    same(result, alone)
+
+
+def test_out_of_memory_of_a_single_lane_is_the_users_to_hear(monkeypatch):
+    def run_block(self, block, until, loop, chunk, device):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    monkeypatch.setattr(runner.Job, "run", run_block)
+    with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
+        run(Plan(width=2, loop="scan", workers=2))
+
+
+def test_one_executable_serves_all_workers_and_blocks(monkeypatch):
+    executables = runner.Executables()
+    monkeypatch.setattr(runner, "EXECUTABLES", executables)
+    run(Plan(width=3, loop="scan", workers=2))
+    names = [name for name, _, _ in executables.compiled]
+    assert names.count("scan_steps") == 1
+    assert names.count("evaluate") == 1
+    assert names.count("start") == 1
+
+
+def test_convolutions_run_lane_by_lane_from_the_host_on_a_cpu():
+    def conv_loss(kernel, batch):
+        return jnp.mean(jax.lax.conv(jnp.ones((1, 1, 4, 4)), kernel, (1, 1), "SAME") ** 2)
+
+    kernel = jnp.ones((1, 1, 3, 3))
+    result = jopt.sweep(conv_loss, kernel, jopt.sgd(jopt.choice(0.1, 0.2, 0.3)), steps=4, progress=False)
+    if jax.default_backend() == "cpu":
+        assert (result.plan.width, result.plan.loop) == (1, "host")
+
+
+@pytest.mark.parametrize("bad", [{"width": 0}, {"chunk": -1}, {"workers": 1.5}, {"loop": "while"}])
+def test_a_plan_that_makes_no_sense_is_an_error(bad):
+    with pytest.raises(ValueError, match=f"Plan: {next(iter(bad))} must be"):
+        jopt.Plan(**bad)
+
+
+def test_an_error_in_a_worker_reaches_the_caller_and_ends_the_others(monkeypatch):
+    real = runner.Job.run
+
+    def run_block(self, block, until, loop, chunk, device):
+        if 5 in block.settings:
+            raise FloatingPointError("one block fails")
+        return real(self, block, until, loop, chunk, device)
+
+    monkeypatch.setattr(runner.Job, "run", run_block)
+    with pytest.raises(FloatingPointError, match="one block fails"):
+        run(Plan(width=2, loop="scan", workers=2))
