@@ -41,6 +41,13 @@ def as_float(x: Any) -> Any:
     return x
 
 
+def whole(name: str, x: Any, at_least: int = 1) -> int:
+    """``x`` as an int, or an error where it is no whole number of at least ``at_least``."""
+    if isinstance(x, bool) or not isinstance(x, (int, np.integer)) or x < at_least:
+        raise ValueError(f"{name} must be a whole number of at least {at_least}, but got {x!r}.")
+    return int(x)
+
+
 def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> None:
     """Raises ``ValueError`` where a concrete number is NaN or outside ``interval``, for example ``"[0, 1)"``.
 

@@ -54,9 +54,9 @@ class Factory:
 
     @functools.cached_property
     def takes_schedules(self) -> frozenset[str]:
-        """The arguments that take a schedule themselves, as their annotation says."""
+        """The arguments that take a schedule themselves, as their annotation says, or as lifted factories are used to."""
         parameters = self.signature.parameters.values()
-        unannotated = {"learning_rate"} & set(self.signature.parameters)
+        unannotated = {"learning_rate"} & set(self.signature.parameters) if self.lifted else set()
         spelled = {p.name for p in parameters if "Schedule" in str(p.annotation) or "Callable" in str(p.annotation)}
         return frozenset(spelled | unannotated)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from jopt import _checks
+from jopt._numbers import whole
 from jopt._values import is_value
-from jopt.axes import Space, expand
+from jopt.axes import Drawn, expand
 from jopt.engine import program as programs
 from jopt.engine.carry_out import Outcome, carry_out
 from jopt.engine.plan import Plan
@@ -85,18 +86,22 @@ def sweep(
     """
     if not callable(loss):
         raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
+    for name, value in optimizer.items() if isinstance(optimizer, dict) else [("", optimizer)]:
+        _check_optimizer(name, value, [value])
     made_by_init = _is_function(params)
     if not made_by_init:
         _checks.params("sweep", params)
+        if not jax.tree.leaves(params):
+            raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
 
-    def program(feed: Feed, feedback: bool) -> Program:
+    def program(feed: Feed, value: Any) -> Program:
         return Program(
             start=programs.StartGradient(params if made_by_init else None),
             step=programs.StepGradient(loss, programs.takes_key(loss), has_aux),
             evaluate=None if evaluate is None else programs.EvaluateParams(evaluate),
             kept=programs.first,
             source=feed.source,
-            feedback=feedback,
+            feedback=_monitors(value, evaluate),
         )
 
     return _sweep(program, None if made_by_init else params, optimizer, data, **_rest(locals()))
@@ -166,7 +171,7 @@ def sweep_steps(
         if not callable(function):
             raise TypeError(f"sweep_steps: {name} must be a function, but is a {type(function).__name__}.")
 
-    def program(feed: Feed, feedback: bool) -> Program:
+    def program(feed: Feed, value: Any) -> Program:
         return Program(
             start=programs.StartCarry(init),
             step=programs.StepCarry(step),
@@ -186,7 +191,7 @@ def _rest(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sweep(
-    program: Callable[[Feed, bool], Program],
+    program: Callable[[Feed, Any], Program],
     given: Any,
     optimizer: Any,
     data: Any,
@@ -205,16 +210,17 @@ def _sweep(
 ) -> SweepResult:
     from jopt.results import Progress, check_names
 
-    steps, record_every = _whole("steps", steps), _whole("record_every", record_every)
-    seed_list = _seeds(seeds)
+    steps, record_every = whole("steps", steps), whole("record_every", record_every)
+    seed_list, seed = _seeds(seeds), whole("seed", seed, at_least=0)
     evaluations = _evaluation_steps(steps, eval_every, evaluate)
     asked = _plan(plan, workers)
     feed = feed_of(data, batch_size, seed)
     groups = _groups(optimizer)
+    drawn = {name: any(isinstance(x, Drawn) for x in jax.tree.leaves(value)) for name, value in groups.items()}
     jobs = {}
     for name, value in groups.items():
-        space = expand(value, samples if _has_drawn(value) or len(groups) == 1 else None, seed)
-        job_program = program(feed, _monitors(value, evaluate))
+        space = expand(value, samples if drawn[name] or not any(drawn.values()) else None, seed)
+        job_program = program(feed, value)
         records = Records(space.size, len(seed_list), steps, record_every, evaluations)
         jobs[name] = Job(space, job_program, feed, seed_list, steps, records, given, seed)
     for job in jobs.values():
@@ -277,12 +283,16 @@ def _groups(optimizer: Any) -> dict[str, Any]:
     groups = optimizer if isinstance(optimizer, dict) else {"": optimizer}
     if isinstance(optimizer, dict):
         check_group_names(groups)
-    for value in groups.values():
-        parts = jax.tree.leaves(value, is_leaf=is_transformation)
-        if not parts or not all(map(is_transformation, parts)):
-            hint = "; call the factory: jopt.adam(...)" if callable(value) else ""
-            raise TypeError(f"sweep: the optimizer must be a transformation, but got {type(value).__name__}{hint}.")
+    for name, value in groups.items():
+        _check_optimizer(name, value, jax.tree.leaves(value, is_leaf=is_transformation))
     return {name: jax.tree.map(_as_value, value, is_leaf=is_transformation) for name, value in groups.items()}
+
+
+def _check_optimizer(name: Any, value: Any, parts: Sequence[Any]) -> None:
+    if not parts or not all(map(is_transformation, parts)):
+        which = f"the optimizer {name!r}" if name else "the optimizer"
+        hint = "; call the factory: jopt.adam(...)" if callable(value) else "; several are given as a dict by name"
+        raise TypeError(f"sweep: {which} must be a transformation, but got {type(value).__name__}{hint}.")
 
 
 def _as_value(pair: Any) -> GradientTransformation:
@@ -290,18 +300,14 @@ def _as_value(pair: Any) -> GradientTransformation:
     return pair if isinstance(pair, GradientTransformation) else GradientTransformation(*as_pair(pair))
 
 
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, but got {value!r}.")
-    return int(value)
-
-
 def _seeds(seeds: Any) -> list[int]:
     if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool):
-        return list(range(_whole("seeds", seeds)))
-    listed = list(seeds)
-    if not listed or len(set(listed)) < len(listed) or not all(isinstance(s, (int, np.integer)) and s >= 0 for s in listed):
-        raise ValueError(f"seeds must be how many, or different ints of at least 0, but got {seeds!r}.")
+        return list(range(whole("seeds", seeds)))
+    listed = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, (str, bytes)) else []
+    if not listed or not all(isinstance(s, (int, np.integer)) and 0 <= s < 2**32 for s in listed):
+        raise ValueError(f"seeds must be how many, or ints of at least 0 (and under 2**32), but got {seeds!r}.")
+    if len(set(listed)) < len(listed):
+        raise ValueError(f"seeds must be different, but got {seeds!r}.")
     return [int(s) for s in listed]
 
 
@@ -312,7 +318,7 @@ def _evaluation_steps(steps: int, eval_every: Any, evaluate: Any) -> np.ndarray:
         return np.zeros(0, np.int64)
     if not callable(evaluate):
         raise TypeError(f"evaluate must be a function from the parameters to {{name: scalar}}, but is {evaluate!r}.")
-    every = max(1, math.ceil(steps / 20)) if eval_every is None else _whole("eval_every", eval_every)
+    every = max(1, math.ceil(steps / 20)) if eval_every is None else whole("eval_every", eval_every)
     return np.append(np.arange(every, steps, every), steps)
 
 
@@ -322,13 +328,7 @@ def _plan(plan: Any, workers: Any) -> Plan:
     asked = plan if isinstance(plan, Plan) else Plan()
     if workers is None:
         return asked
-    return Plan(asked.width, asked.chunk, asked.loop, _whole("workers", workers))
-
-
-def _has_drawn(value: Any) -> bool:
-    from jopt.axes import Drawn
-
-    return any(isinstance(x, Drawn) for x in jax.tree.leaves(value))
+    return Plan(asked.width, asked.chunk, asked.loop, whole("workers", workers))
 
 
 def _monitors(value: Any, evaluate: Any) -> bool:
@@ -344,6 +344,3 @@ def _monitored(part: Any) -> list[str]:
     inner = [v for a in arguments.values() for v in jax.tree.leaves(a, is_leaf=is_value) if is_value(v)]
     own = [arguments["monitor"]] if isinstance(arguments.get("monitor"), str) else []
     return own + [m for v in inner for m in _monitored(v)]
-
-
-__all__ = ["Space", "sweep", "sweep_steps"]

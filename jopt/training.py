@@ -89,7 +89,7 @@ def check_scalar(value: Any) -> None:
 
 def like(old: Any, new: Any) -> Any:
     """``new`` with the types of ``old``, so that it can be carried through a loop."""
-    return jax.tree.map(lambda o, n: n if jnp.result_type(o) == jnp.result_type(n) else n.astype(jnp.result_type(o)), old, new)
+    return jax.tree.map(lambda o, n: n if o.dtype == jnp.asarray(n).dtype else jnp.asarray(n).astype(o.dtype), old, new)
 
 
 def same_length(name: str, tree: Any, what: str) -> int:

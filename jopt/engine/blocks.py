@@ -193,3 +193,8 @@ def _aval(x: Any) -> Any:
         device = x.sharding if not x.aval.weak_type or x.ndim else None
         return x.shape, x.dtype, x.aval.weak_type, device
     return np.shape(x), np.result_type(x), type(x)
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """An array on the host; a random key as its data."""
+    return np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)

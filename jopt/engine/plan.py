@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from jopt._numbers import whole
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -31,8 +33,8 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("width", "chunk", "workers"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
-                raise ValueError(f"Plan: {name} must be a whole number of at least 1, but got {value!r}.")
+            if value is not None:
+                whole(f"Plan: {name}", value)
         if self.loop not in (None, "scan", "host"):
             raise ValueError(f"Plan: loop must be 'scan' or 'host', but got {self.loop!r}.")
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jopt._numbers import is_number
 from jopt._trees import structure
 from jopt.engine.sources import Source
 from jopt.training import check_scalar, like
@@ -41,7 +42,7 @@ class StartGradient:
 
     def __call__(self, optimizer: Any, key: Any, given: Any) -> tuple[Any, Any]:
         params = given if self.init is None else self.init(key)
-        params = jax.tree.map(lambda p: jnp.asarray(p).astype(jnp.result_type(p)), params)
+        params = jax.tree.map(_strong, params)
         return params, as_pair(optimizer).init(params)
 
 
@@ -90,7 +91,7 @@ class StartCarry:
     function: Callable[[Any, Any], Any]
 
     def __call__(self, optimizer: Any, key: Any, given: Any) -> Any:
-        return jax.tree.map(lambda x: jnp.asarray(x).astype(jnp.result_type(x)), self.function(optimizer, key))
+        return jax.tree.map(_strong, self.function(optimizer, key))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +110,12 @@ class StepCarry:
                 f"step must return a carry of the structure that it was given, {structure(carry)}, "
                 f"but returned {structure(new)}."
             )
+        for (path, old), now in zip(jax.tree_util.tree_flatten_with_path(carry)[0], jax.tree.leaves(new), strict=True):
+            if jnp.shape(old) != jnp.shape(now):
+                where = jax.tree_util.keystr(path) or "(root)"
+                raise TypeError(
+                    f"step: the leaf of the carry at {where} has shape {jnp.shape(old)}; step made it {jnp.shape(now)}."
+                )
         return like(carry, new), scalars("step", metrics)
 
 
@@ -120,6 +127,12 @@ class EvaluateCarry:
 
     def __call__(self, carry: Any) -> dict[str, Any]:
         return scalars("evaluate", self.function(carry))
+
+
+def _strong(x: Any) -> jax.Array:
+    """An array of a fixed type, so that a step can't change it."""
+    array = jnp.asarray(x)
+    return array if jnp.issubdtype(array.dtype, jax.dtypes.extended) else array.astype(array.dtype)
 
 
 def first(carry: Any) -> Any:
@@ -139,6 +152,10 @@ def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]
     for name, value in made.items():
         if not isinstance(name, str) or name in taken:
             raise ValueError(f"{what}: {name!r} can't be the name of a variable here; rename it.")
+        if not is_number(value) and not jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.bool_):
+            raise TypeError(f"{what}: {name!r} must be a number, but is a {type(value).__name__}.")
+        if jnp.iscomplexobj(value):
+            raise TypeError(f"{what}: {name!r} must be a real number, but is complex; take its absolute value.")
         if jnp.ndim(value) != 0:
             raise ValueError(f"{what}: {name!r} must be a scalar, but has shape {jnp.shape(value)}; take its mean.")
     return {name: jnp.asarray(value) for name, value in made.items()}

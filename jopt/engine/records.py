@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jopt._trees import flatten
-from jopt.engine.blocks import Block
+from jopt.engine.blocks import Block, to_numpy
 
 
 class Records:
@@ -89,10 +89,11 @@ class Records:
     def finished(self, block: Block, kept: Any) -> None:
         """Takes what the result keeps of a block's lanes, a tree of arrays ``[*lanes of the block, ...]``."""
         leaves, structure = flatten(kept)
+        leaves = [to_numpy(x) for x in leaves]
         shapes = [np.shape(x)[len(block.lead) :] for x in leaves]
         with self._lock:
             if self.kept_structure is None:
                 self.kept_structure = structure
                 self.kept = [np.empty((*self.lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
         for array, leaf, shape in zip(self.kept, leaves, shapes, strict=True):
-            array[block.lanes] = np.asarray(leaf).reshape(*block.shape, *shape)[block.real]
+            array[block.lanes] = leaf.reshape(*block.shape, *shape)[block.real]

@@ -17,7 +17,7 @@ from jopt._trees import flatten
 from jopt.axes import Space
 from jopt.engine import blocks
 from jopt.engine.analysis import Analysis, analyse
-from jopt.engine.blocks import Block, Executables, Shape
+from jopt.engine.blocks import Block, Executables, Shape, to_numpy
 from jopt.engine.program import Program
 from jopt.engine.records import Records
 from jopt.engine.sources import Feed
@@ -244,11 +244,6 @@ class Job:
         """Brings home what the result keeps of a block."""
         self.records.finished(block, self.program.kept(block.carry))
         block.carry = None
-
-
-def to_numpy(x: Any) -> np.ndarray:
-    """An array on the host; a random key as its data."""
-    return np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
 
 
 def to_device(tree: Any, like: Any, device: Any) -> Any:

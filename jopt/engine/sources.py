@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt._numbers import whole
 from jopt.training import same_length
 
 GATHER_BYTES = 16 * 2**20  # of batches gathered ahead for one chunk
@@ -202,9 +203,7 @@ def feed_of(data: Any, batch_size: int | None, seed: int) -> Feed:
         raise ValueError("data has no examples.")
     if batch_size is None:
         return WholeData(data)
-    if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number of at least 1, but got {batch_size!r}.")
-    if batch_size > examples:
+    if whole("batch_size", batch_size) > examples:
         raise ValueError(f"batch_size is {batch_size}, but data has only {examples} examples.")
     return Minibatches(data, int(batch_size), seed)
 
@@ -219,7 +218,7 @@ def _is_stream(data: Any) -> bool:
 
 def _check_arrays(data: Any) -> None:
     for path, x in jax.tree_util.tree_flatten_with_path(data)[0]:
-        if not (hasattr(x, "dtype") and hasattr(x, "shape")) or np.dtype(object) == x.dtype:
+        if not (hasattr(x, "dtype") and hasattr(x, "shape")) or x.dtype.kind in "OUSV":
             where = jax.tree_util.keystr(path) or "(root)"
             raise TypeError(
                 f"data: the leaf at {where} is a {type(x).__name__}; give arrays, a function batch(key, step), "

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from jopt._trees import flatten
-from jopt.engine.blocks import Block
+from jopt.engine.blocks import Block, to_numpy
 from jopt.engine.plan import Plan
-from jopt.engine.runner import Job, to_device, to_numpy
+from jopt.engine.runner import Job, to_device
 
 
 @dataclasses.dataclass
