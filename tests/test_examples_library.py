@@ -1,0 +1,34 @@
+"""The examples of the library side run, and find what they say."""
+
+import importlib.util
+from pathlib import Path
+
+import jax.numpy as jnp
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def _main(name, **words):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main(**words)
+
+
+def test_the_custom_optimizer_trains_everywhere(capsys):
+    found = _main("custom_optimizer", steps=200)
+    assert float(found["alone"]) < 0.01
+    assert float(found["with a schedule"]) < 0.01
+    assert float(found["in an Optax chain"]) < 0.01
+    assert found["at four rates"].shape == (4,)
+    assert float(found["at four rates"][1]) == float(found["alone"])
+    assert "sign_momentum(learning_rate=0.02, decay=0.9)" in capsys.readouterr().out
+
+
+def test_jopt_trains_inside_the_other_libraries_and_they_inside_jopt(capsys):
+    found = _main("with_optax_flax_equinox", steps=60)
+    untrained = 0.55  # the mean square of the targets
+    assert all(float(jnp.min(jnp.asarray(error))) < untrained / 2 for error in found.values())
+    assert found["four rates of a lifted Optax optimizer"].shape == (4,)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in found)
