@@ -2,8 +2,10 @@
 
 from jopt._leafwise import leafwise, zeros_like
 from jopt._schedule import Schedule, schedule
-from jopt.axes import choice, decades, geomspace, lanes, linspace, loguniform, uniform, zipped
+from jopt.axes import choice, decades, geomspace, linspace, loguniform, uniform, zipped
 from jopt.engine import Plan
+from jopt.expanding import lanes
+from jopt.lifting import lift
 from jopt.optimizers import (
     adam,
     adamw,
@@ -28,7 +30,7 @@ from jopt.schedules import (
 )
 from jopt.sweeps import sweep, sweep_steps
 from jopt.training import train
-from jopt.transformation import GradientTransformation, apply_updates, lift, transformation
+from jopt.transformation import GradientTransformation, apply_updates, transformation
 from jopt.transforms import (
     add_decayed_weights,
     chain,

@@ -64,7 +64,20 @@ def wide_dtype(*arrays: Any) -> Any:
 
 
 def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
-    """Accumulators for ``params``: zeros of ``dtype``, by default of the leaf's own type, at least float32."""
+    """Accumulators for ``params``: zeros of at least float32.
+
+    Args:
+      params: A pytree of floating or complex arrays, or of their shapes.
+      dtype: The type of the zeros; by default each leaf's own, at least float32.
+      real: Whether the zeros of complex leaves are real, as second moments are.
+
+    Returns:
+      A tree of the same structure and shapes.
+
+    Example:
+      >>> jopt.zeros_like(jnp.ones(2, jnp.bfloat16)).dtype
+      dtype('float32')
+    """
 
     def zeros(x: Any) -> jax.Array:
         own = jnp.result_type(x)

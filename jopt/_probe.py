@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jopt._factory import Factory
 from jopt._numbers import Axis, is_number
-from jopt._values import Factory, is_value
+from jopt._values import is_value
 
 _PARAMS = {
     "b": jax.ShapeDtypeStruct((3,), jnp.float32),

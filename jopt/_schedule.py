@@ -9,8 +9,9 @@ from typing import Any, ParamSpec, overload
 import jax
 import jax.numpy as jnp
 
+from jopt._factory import Factory
 from jopt._numbers import Axis
-from jopt._values import Bound, Factory, bind, without_axes
+from jopt._values import Bound, bind, without_axes
 
 P = ParamSpec("P")
 
@@ -20,6 +21,14 @@ class Schedule:
 
     Made by a factory under ``@jopt.schedule``. It may stand wherever a hyperparameter stands; its numbers are then
     leaves of the optimizer and can be swept.
+
+    Args:
+      bound: The factory and its arguments.
+
+    Example:
+      >>> rate = jopt.linear_schedule(0.0, 1.0, 10)
+      >>> float(rate(5))
+      0.5
     """
 
     __slots__ = ("bound",)

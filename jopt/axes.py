@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jopt._numbers import Axis, is_number
-from jopt._trees import flatten
-from jopt._values import is_value
-from jopt.transformation import GradientTransformation
 
 
 class Grid(Axis):
@@ -271,155 +266,3 @@ def _count(name: str, num: int) -> int:
 def _clean(values: np.ndarray) -> list[float]:
     """Values without the last digits' noise of a power, so that 1e-3 reads 0.001."""
     return [float(f"{x:.12g}") for x in values]
-
-
-@dataclasses.dataclass(frozen=True)
-class Dimension:
-    """One dimension of a sweep: the leaves that walk along it, with their names and values."""
-
-    name: str
-    members: tuple[tuple[str, tuple[int, ...], tuple[float, ...]], ...]  # name, indices of leaves, values
-
-    def __len__(self) -> int:
-        return len(self.members[0][2])
-
-
-@dataclasses.dataclass(frozen=True)
-class Space:
-    """A value with axes, taken apart into dimensions; setting k counts through their product, the last one fastest."""
-
-    optimizer: Any
-    dimensions: tuple[Dimension, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The length of each dimension."""
-        return tuple(len(d) for d in self.dimensions)
-
-    @property
-    def size(self) -> int:
-        """How many settings there are."""
-        return math.prod(self.shape)
-
-    def leaf_values(self) -> dict[int, np.ndarray]:
-        """For each leaf that has an axis, its value in every setting."""
-        grids = np.indices(self.shape).reshape(len(self.shape), self.size)
-        return {
-            leaf: np.asarray(values)[grids[d]]
-            for d, dimension in enumerate(self.dimensions)
-            for _, leaves, values in dimension.members
-            for leaf in leaves
-        }
-
-    def at(self, setting: int) -> Any:
-        """The optimizer of one setting, with Python numbers for its axes."""
-        chosen = {leaf: float(values[setting]) for leaf, values in self.leaf_values().items()}
-        leaves, treedef = flatten(self.optimizer)
-        return treedef.unflatten([chosen.get(i, x) for i, x in enumerate(leaves)])
-
-    def stacked(self, settings: Sequence[int]) -> tuple[Any, Any]:
-        """The optimizers of several settings as one value with a leading axis, and its ``in_axes``."""
-        varying = self.leaf_values()
-        leaves, treedef = flatten(self.optimizer)
-        stacks = [_stack(varying[i], settings) if i in varying else x for i, x in enumerate(leaves)]
-        return treedef.unflatten(stacks), treedef.unflatten([0 if i in varying else None for i in range(len(leaves))])
-
-
-def _stack(values: np.ndarray, settings: Sequence[int]) -> jax.Array:
-    # Weakly typed, as a Python number is, so that a lane computes in the types of its solo run.
-    return jnp.stack([jnp.asarray(float(values[k])) for k in settings])
-
-
-def expand(optimizer: Any, samples: int | None = None, seed: int = 0) -> Space:
-    """Takes a value with axes apart into the dimensions of its sweep."""
-    found = _axes_of(optimizer)
-    drawn = [axis for axis, _, _ in found if isinstance(axis, Drawn)]
-    if drawn and samples is None:
-        raise ValueError(f"{drawn[0]!r} is drawn, so jopt.sweep needs samples=, the number of draws.")
-    if samples is not None and not drawn:
-        raise ValueError("samples= is for drawn axes (loguniform, uniform), but the optimizer has none.")
-    points = _sobol(len(drawn), samples or 0, seed)
-    values = {id(axis): axis.values for axis, _, _ in found}
-    values.update({id(axis): axis.at(points[:, i]) for i, axis in enumerate(drawn)})
-    groups: dict[int, list[tuple[Any, str, tuple[int, ...]]]] = {}
-    for axis, name, leaves in found:
-        group = id(drawn) if isinstance(axis, Drawn) else id(axis.group)
-        groups.setdefault(group, []).append((axis, name, leaves))
-    dimensions = []
-    for members in groups.values():
-        together = len(members) > 1 and isinstance(members[0][0], Drawn)
-        named = tuple((name, leaves, values[id(axis)]) for axis, name, leaves in members)
-        dimensions.append(Dimension("sample" if together else members[0][1], named))
-    return Space(optimizer, tuple(dimensions))
-
-
-_RESERVED = ("seed", "step", "eval_step", "diverged_at", "steps_done", "loss")
-
-
-def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
-    """The axis objects of a value, each once, with its name and its leaves."""
-    flat = jax.tree_util.tree_flatten_with_path(optimizer)[0]
-    where: dict[int, tuple[Any, list[int]]] = {}
-    for i, (_, leaf) in enumerate(flat):
-        if isinstance(leaf, Axis):
-            where.setdefault(id(leaf), (leaf, []))[1].append(i)
-    paths = [jax.tree_util.keystr(path).lstrip(".") for path, _ in flat]
-    names = _shortest({leaves[0]: paths[leaves[0]] for axis, leaves in where.values() if axis.name is None})
-    named = [(axis, axis.name or names[leaves[0]], tuple(leaves)) for axis, leaves in where.values()]
-    taken = [name for _, name, _ in named]
-    for name in taken:
-        if taken.count(name) > 1:
-            raise ValueError(f"Two axes of the sweep are called {name!r}; give one of them another name=.")
-        if name in _RESERVED:
-            raise ValueError(f"The result of a sweep uses {name!r} itself; give the axis another name=.")
-    return named
-
-
-def _shortest(paths: dict[int, str]) -> dict[int, str]:
-    """The shortest ends of the paths that tell them apart."""
-    names = {}
-    for i, path in paths.items():
-        parts = path.split(".")
-        ends = [".".join(parts[-k:]) for k in range(1, len(parts) + 1)]
-        others = [other for j, other in paths.items() if j != i]
-        names[i] = next((e for e in ends if not any(o == e or o.endswith("." + e) for o in others)), path)
-    return names
-
-
-def _sobol(dimensions: int, samples: int, seed: int) -> np.ndarray:
-    if dimensions == 0:
-        return np.zeros((0, 0))
-    from scipy.stats import qmc
-
-    sampler = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
-    return np.asarray(sampler.random_base2(max(0, math.ceil(math.log2(_count("samples", samples)))))[:samples])
-
-
-def lanes(optimizer: Any) -> tuple[GradientTransformation, Any]:
-    """Expands an optimizer with axes into one value with a leading lane axis, for a sweep without the engine.
-
-    ``stacked, in_axes = jopt.lanes(opt)``; then
-    ``jax.jit(jax.vmap(jopt.train, in_axes=(None, None, in_axes, None)), static_argnums=0)``, with the loss static,
-    trains every lane.
-
-    Args:
-      optimizer: A transformation with grids among its numbers.
-
-    Returns:
-      The value whose swept numbers are arrays of shape ``[lanes]`` (the product of the axes, the last one fastest), and a
-      value of the same structure with 0 for these and ``None`` for the others: the ``in_axes`` for ``jax.vmap``.
-
-    Raises:
-      TypeError: For something that is no jopt value.
-      ValueError: For a drawn axis.
-
-    Example:
-      >>> stacked, in_axes = jopt.lanes(jopt.sgd(jopt.choice(0.1, 0.2)))
-      >>> stacked.hyperparams["learning_rate"]
-      Array([0.1, 0.2], dtype=float32, weak_type=True)
-    """
-    if not is_value(optimizer):
-        raise TypeError(f"lanes takes a jopt optimizer, but got {type(optimizer).__name__}; jopt.lift makes one of a factory.")
-    space = expand(optimizer)
-    stacked, in_axes = space.stacked(range(space.size))
-    return stacked, in_axes

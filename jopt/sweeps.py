@@ -11,8 +11,9 @@ import numpy as np
 
 from jopt import _checks
 from jopt._numbers import whole
+from jopt._pairs import as_pair, is_transformation
 from jopt._values import is_value
-from jopt.axes import Drawn, expand
+from jopt.axes import Drawn
 from jopt.engine import program as programs
 from jopt.engine.carry_out import Outcome, carry_out
 from jopt.engine.plan import Plan
@@ -20,7 +21,8 @@ from jopt.engine.program import Program
 from jopt.engine.records import Records
 from jopt.engine.runner import Job
 from jopt.engine.sources import Feed, feed_of
-from jopt.transformation import GradientTransformation, as_pair, is_transformation
+from jopt.expanding import expand
+from jopt.transformation import GradientTransformation
 
 if TYPE_CHECKING:
     from jopt.results import SweepResult

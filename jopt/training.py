@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jopt import _checks
-from jopt.transformation import apply_updates, as_pair, is_transformation
+from jopt._pairs import as_pair, is_transformation
+from jopt.transformation import apply_updates
 
 
 def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -> tuple[Any, Any, jax.Array]:

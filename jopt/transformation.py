@@ -9,31 +9,21 @@ at that moment: Python numbers, tracers under ``jit``, one lane's numbers under 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from jopt import _checks
+from jopt._factory import Factory
 from jopt._leafwise import leafwise
-from jopt._numbers import Axis
-from jopt._probe import structural_arguments
-from jopt._schedule import Schedule
+from jopt._pairs import at_count, pair_of
 from jopt._trees import flatten, is_none
-from jopt._values import Bound, Factory, bind, without_axes
+from jopt._values import Bound, bind, without_axes
 
 P = ParamSpec("P")
 Self = TypeVar("Self")
-
-
-class ScheduledState(NamedTuple):
-    """State of a transformation one of whose numbers is a schedule: the step count and the rule's own state."""
-
-    count: Any  # int32, the number of updates so far
-    inner: Any
 
 
 class Method:
@@ -47,6 +37,7 @@ class Method:
 
     @property
     def __name__(self) -> str:
+        """The factory's name and the method's."""
         return f"{self.bound.spec.factory.name}.{self.kind}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -57,10 +48,10 @@ class Method:
 
     def _init(self, params: Any) -> Any:
         _checks.params(self.bound.spec.factory.name, params)
-        return _pair(self.bound).init(params)
+        return pair_of(self.bound).init(params)
 
     def _update(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        pair = _pair(self.bound)
+        pair = pair_of(self.bound)
         _checks.update(self.bound, pair.init, updates, state, params)
         return pair.update(updates, state, params, **extra_args)
 
@@ -85,7 +76,16 @@ class GradientTransformation(optax.GradientTransformationExtraArgs):
     rate does not recompile), ``jax.vmap`` (a sweep) and ``jax.grad`` (hypergradients). Two values with equal numbers and
     equal structure are equal and hash alike; arrays among the numbers are compared by identity.
 
-    Made by a factory under ``@jopt.transformation`` or ``jopt.lift``, never by hand.
+    Made by a factory under ``@jopt.transformation`` or ``jopt.lift``, not by hand.
+
+    Args:
+      init: ``init(params) -> state``.
+      update: ``update(updates, state, params=None, **extra_args) -> (updates, state)``.
+
+    Example:
+      >>> opt = jopt.adam(1e-3)
+      >>> jax.tree.leaves(opt)
+      [0.001, 0.9, 0.999, 1e-08, 0.0]
     """
 
     __slots__ = ()
@@ -120,7 +120,7 @@ class GradientTransformation(optax.GradientTransformationExtraArgs):
         assert isinstance(self, GradientTransformation)
         if self.bound is None:
             raise ValueError("This pair was put together by hand and has no hyperparameters to replace.")
-        return _from_bound(self.bound.replace(changes))  # type: ignore[return-value]
+        return from_bound(self.bound.replace(changes))  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         return repr(self.bound) if self.bound else f"GradientTransformation(init={self.init}, update={self.update})"
@@ -128,10 +128,11 @@ class GradientTransformation(optax.GradientTransformationExtraArgs):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.bound is None:
             return GradientTransformation, (self.init, self.update)
-        return _from_bound, (self.bound,)
+        return from_bound, (self.bound,)
 
 
-def _from_bound(bound: Bound) -> GradientTransformation:
+def from_bound(bound: Bound) -> GradientTransformation:
+    """The pair of a factory and its arguments."""
     return GradientTransformation(Method("init", bound), Method("update", bound))
 
 
@@ -147,7 +148,7 @@ def _flatten_with_keys(opt: GradientTransformation) -> tuple[tuple[tuple[Any, An
 def _unflatten(spec: Any, leaves: Iterable[Any]) -> GradientTransformation:
     if isinstance(spec, tuple):
         return GradientTransformation(*spec)
-    return _from_bound(Bound(spec, tuple(leaves)))
+    return from_bound(Bound(spec, tuple(leaves)))
 
 
 jax.tree_util.register_pytree_with_keys(GradientTransformation, _flatten_with_keys, _unflatten, _flatten)
@@ -213,151 +214,11 @@ def transformation(
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
         bound = bind(spec, args, kwargs)
-        _checks.is_pair(spec.name, bound.call(_at(bound, without_axes(bound), 0)))
-        return _from_bound(bound)
+        _checks.is_pair(spec.name, bound.call(at_count(bound, without_axes(bound), 0)))
+        return from_bound(bound)
 
     make.factory = spec  # type: ignore[attr-defined]
     return make
-
-
-def lift(factory: Callable[P, Any], *, static: Iterable[str] = ()) -> Callable[P, Any]:
-    """Turns somebody else's factory into one whose results are values: every Optax optimizer is a jopt value.
-
-    ``jopt.lift(optax.lion)(1e-4)`` computes what ``optax.lion(1e-4)`` computes, and its numbers are leaves. A factory of
-    schedules gives a ``jopt.Schedule``. A number that the factory needs in Python (a memory size, a count on which it
-    branches) is found by a trial trace and kept as structure.
-
-    Args:
-      factory: A function from hyperparameters to an Optax transformation or a schedule, such as ``optax.lion``,
-        ``optax.contrib.muon`` or ``optax.cosine_decay_schedule``.
-      static: Names of numeric arguments to keep as structure without a trial.
-
-    Returns:
-      The factory, with the same signature, returning a ``jopt.GradientTransformation`` or a ``jopt.Schedule``.
-
-    Raises:
-      TypeError: When what the factory returns is neither.
-
-    Example:
-      >>> import jopt, optax
-      >>> lion = jopt.lift(optax.lion)
-      >>> lion(1e-4).hyperparams["b1"]
-      0.9
-    """
-    if not callable(factory):
-        raise TypeError(f"lift takes a factory such as optax.lion, not {type(factory).__name__}; lift it before you call it.")
-    return _lift(_one_partial(factory), frozenset(static))
-
-
-_partials: dict[Any, functools.partial[Any]] = {}
-
-
-def _one_partial(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """The first of all equal partials: ``optax.nadam`` is one, and unpickling makes another each time."""
-    if not isinstance(factory, functools.partial):
-        return factory
-    try:
-        return _partials.setdefault((factory.func, factory.args, frozenset(factory.keywords.items())), factory)
-    except TypeError:  # an argument that has no hash
-        return factory
-
-
-@functools.cache
-def _lift(factory: Callable[..., Any], static: frozenset[str]) -> Callable[..., Any]:
-    name = getattr(factory, "__name__", type(factory).__name__)
-    dynamic = Factory(factory, name, static=static, lifted_by=_lifted_factory)
-
-    @functools.wraps(factory, assigned=(*functools.WRAPPER_ASSIGNMENTS,), updated=())
-    def make(*args: Any, **kwargs: Any) -> Any:
-        found = structural_arguments(dynamic, args, kwargs)
-        if found - static:
-            return _lift(factory, static | found)(*args, **kwargs)
-        bound = bind(dynamic, args, kwargs)
-        made = bound.call(_at(bound, without_axes(bound), 0))
-        if hasattr(made, "init") and hasattr(made, "update"):
-            return _from_bound(bound)
-        if callable(made):
-            return Schedule(bound)
-        raise TypeError(f"lift: {name} returned {type(made).__name__}, which is neither a transformation nor a schedule.")
-
-    make.factory = dynamic  # type: ignore[attr-defined]
-    return make
-
-
-def _lifted_factory(function: Callable[..., Any], static: frozenset[str]) -> Factory:
-    found: Factory = _lift(_one_partial(function), static).factory  # type: ignore[attr-defined]
-    return found
-
-
-def _pair(bound: Bound) -> optax.GradientTransformationExtraArgs:
-    """The pair that the factory makes of the arguments as they are now."""
-    values = bound.spec.fill(bound.leaves)
-    if not any(_varying(bound, values)):
-        return as_pair(bound.call(values))
-
-    def at(count: Any) -> optax.GradientTransformationExtraArgs:
-        return as_pair(bound.call(_at(bound, values, count)))
-
-    def init(params: Any) -> ScheduledState:
-        count = jnp.zeros([], jnp.int32)
-        return ScheduledState(count, at(count).init(params))
-
-    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        updates, inner = at(state.count).update(updates, state.inner, params, **extra_args)
-        return updates, ScheduledState(optax.safe_increment(state.count), inner)
-
-    return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _varying(bound: Bound, values: list[Any]) -> list[bool]:
-    """For each argument, whether it holds a schedule where the factory expects a number."""
-    own = bound.spec.factory.takes_schedules
-    slots = zip(bound.spec.slots, values, strict=True)
-    return [name not in own and not is_transformation(v) and _schedules_in(v) for name, v in slots]
-
-
-def _at(bound: Bound, values: list[Any], count: Any) -> list[Any]:
-    """The arguments with every such schedule's value after ``count`` updates."""
-    varying = _varying(bound, values)
-    return [_evaluate(v, count) if varies else v for v, varies in zip(values, varying, strict=True)]
-
-
-def is_transformation(x: Any) -> bool:
-    """Whether ``x`` is an ``(init, update)`` pair of Optax's type."""
-    return isinstance(x, optax.GradientTransformation)
-
-
-def _is_schedule(x: Any) -> bool:
-    return isinstance(x, Schedule)
-
-
-def _schedules_in(value: Any) -> bool:
-    return any(
-        map(
-            _is_schedule,
-            jax.tree.leaves(value, is_leaf=lambda x: _is_schedule(x) or is_transformation(x)),
-        )
-    )
-
-
-def _evaluate(value: Any, count: Any) -> Any:
-    return jax.tree.map(lambda x: x(count) if _is_schedule(x) else x, value, is_leaf=_is_schedule)
-
-
-def as_pair(made: Any) -> optax.GradientTransformationExtraArgs:
-    """What a factory returned, as a pair whose ``update`` takes extra arguments."""
-    init, update = (made.init, made.update) if hasattr(made, "init") else made
-    if isinstance(made, optax.GradientTransformation):
-        return optax.with_extra_args_support(made)
-    parameters = inspect.signature(update).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return optax.GradientTransformationExtraArgs(init, update)
-
-    def update_with_known(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        known = {name: value for name, value in extra_args.items() if name in parameters}
-        return update(updates, state, params, **known)
-
-    return optax.GradientTransformationExtraArgs(init, update_with_known)
 
 
 def apply_updates(params: Any, updates: Any) -> Any:
@@ -394,6 +255,3 @@ def apply_updates(params: Any, updates: Any) -> Any:
     (summed,) = leafwise(lambda p, u: (p + u,), {"params": params, "updates": treedef.unflatten(whole)})
     kept = zip(leaves, jax.tree.leaves(summed, is_leaf=is_none), changes, strict=True)
     return treedef.unflatten([p if u is None else new for p, new, u in kept])
-
-
-__all__ = ["Axis", "GradientTransformation", "apply_updates", "lift", "transformation"]

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from jopt._numbers import is_number
+from jopt._pairs import as_pair
 from jopt._trees import structure
 from jopt.engine.sources import Source
 from jopt.training import check_scalar, like
-from jopt.transformation import apply_updates, as_pair
+from jopt.transformation import apply_updates
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt._trees import flatten
-from jopt.axes import Space
 from jopt.engine import blocks
 from jopt.engine.analysis import Analysis, analyse
 from jopt.engine.blocks import Block, Executables, Shape, to_numpy
 from jopt.engine.program import Program
 from jopt.engine.records import Records
 from jopt.engine.sources import Feed
+from jopt.expanding import Space
 
 EXECUTABLES = Executables()
 LONGEST_CHUNK = 512  # steps; bounds the records and rows that one call holds

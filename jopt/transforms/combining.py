@@ -11,8 +11,9 @@ import optax
 
 from jopt._leafwise import wide_dtype
 from jopt._numbers import is_number
+from jopt._pairs import as_pair, is_transformation
 from jopt._values import is_value
-from jopt.transformation import GradientTransformation, as_pair, is_transformation, transformation
+from jopt.transformation import GradientTransformation, transformation
 
 
 @transformation(wide=True)
