@@ -45,12 +45,7 @@ def _members(name: str, value: object) -> Iterator[tuple[str, object]]:
             yield f"{name}.{attribute}", member
 
 
-PUBLIC = dict(
-    pair
-    for name in jopt.__all__
-    if not name.startswith("__")
-    for pair in _members(name, getattr(jopt, name))
-)
+PUBLIC = dict(pair for name in jopt.__all__ if not name.startswith("__") for pair in _members(name, getattr(jopt, name)))
 FACTORIES = [name for name, value in PUBLIC.items() if hasattr(value, "factory")]
 
 

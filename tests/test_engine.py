@@ -64,7 +64,12 @@ def test_cutting_covers_every_lane_once_and_no_block_is_wider_than_asked(setting
 def test_a_switch_of_plan_in_mid_run_changes_no_result(alone, monkeypatch):
     tried = []
     monkeypatch.setattr(planner, "_worth", lambda job, throughput, compile_s: True)
-    candidates = [Plan(width=3, loop="scan"), Plan(width=1, loop="host"), Plan(width=22, loop="scan"), Plan(width=5, loop="scan")]
+    candidates = [
+        Plan(width=3, loop="scan"),
+        Plan(width=1, loop="host"),
+        Plan(width=22, loop="scan"),
+        Plan(width=5, loop="scan"),
+    ]
     monkeypatch.setattr(planner, "propose", lambda job, base, devices: candidates)
     real = planner.trial
 

@@ -1,0 +1,439 @@
+"""One table of cases: every transformation, every optimizer and every schedule, with several settings of each.
+
+A case makes jopt's value, Optax's where Optax has the same rule, and the NumPy loop of ``tests/reference.py``, all from one set
+of arguments. Add a row for every new rule; the contracts of the other test files then hold it too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jopt
+from tests import reference
+
+
+def _convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
+    """An argument of the table as ``kind`` ("jopt", "optax" or "reference") takes it, its numbers through ``number``."""
+    if isinstance(value, ScheduleCase):
+        # jopt's schedule inside Optax's rule: Optax's own compute in float32 under x64, and are compared on their own.
+        return value.make("reference" if kind == "reference" else "jopt", number)
+    if isinstance(value, dict):
+        return {k: _convert(v, kind, number) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_convert(v, kind, number) for v in value]
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number(value) if is_number else value
+
+
+_ROOMS = {"jopt": jopt, "optax": optax, "reference": reference}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScheduleCase:
+    """A schedule: the factory's name, its arguments, and whether Optax has it."""
+
+    name: str
+    factory: str
+    kwargs: dict[str, Any]
+    in_optax: bool = True
+
+    def make(self, kind: str = "jopt", number: Any = lambda x: x) -> Any:
+        """The value, or Optax's schedule, or the NumPy function of the step, its numbers through ``number``."""
+        kwargs = _convert(self.kwargs, kind, number)
+        if kind == "optax" and "schedules" in kwargs:
+            kwargs["schedules"] = [s.make("optax") for s in self.kwargs["schedules"]]
+        return getattr(_ROOMS[kind], self.factory)(**kwargs)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """A transformation: the factory's name, its arguments (or the parts of a chain), and whether Optax has the rule."""
+
+    name: str
+    factory: str
+    kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    parts: tuple[Case, ...] = ()
+    in_optax: bool = True
+
+    def make(self, kind: str = "jopt") -> Any:
+        """The value (``kind="jopt"``) or Optax's transformation (``kind="optax"``)."""
+        parts = [part.make(kind) for part in self.parts]
+        if self.factory == "named_chain":
+            parts = [(part.name, made) for part, made in zip(self.parts, parts, strict=True)]
+        return getattr(_ROOMS[kind], self.factory)(*parts, **_convert(self.kwargs, kind))
+
+    def reference(self, params: Any, number: Any = float, **known: Any) -> Any:
+        """The NumPy loop for the tree ``params``, its numbers rounded by ``number``.
+
+        ``known`` is what a chain tells its parts: a plateau bounds the chain's learning rate.
+        """
+        rates = [r for p in self.parts if isinstance(r := p.kwargs.get("learning_rate"), float)]
+        shared = {"learning_rate": number(rates[0])} if rates else {}
+        parts = [part.reference(params, number, **(shared if part.name == "plateau" else {})) for part in self.parts]
+        kwargs = _convert(self.kwargs, "reference", number)
+        spread = {name: _spread(value, params, name == "mask") for name, value in kwargs.items()}
+        return getattr(reference, self.factory)(*parts, **spread, **known)
+
+
+def ravel(tree: Any) -> np.ndarray:
+    """All leaves of a tree as one float64 (or complex128) vector."""
+    leaves = [np.asarray(x) for x in jax.tree.leaves(tree)]
+    wide = np.complex128 if any(map(np.iscomplexobj, leaves)) else np.float64
+    return np.concatenate([np.zeros(0, wide), *(np.ravel(x).astype(wide) for x in leaves)])
+
+
+def _spread(value: Any, params: Any, is_mask: bool) -> Any:
+    """A prefix tree of numbers as one number per element, or as a function of the step where one of them is."""
+    value = value(params) if is_mask and callable(value) else value
+    if not isinstance(value, dict):
+        return value
+
+    def vector(t: Any) -> np.ndarray:
+        now = jax.tree.map(lambda x: x(t) if callable(x) else x, value)
+        full = jax.tree.map(lambda x, branch: jax.tree.map(lambda p: np.full(np.shape(p), x), branch), now, params)
+        return ravel(full)
+
+    return vector if any(map(callable, jax.tree.leaves(value))) else vector(0)
+
+
+def _schedule(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> ScheduleCase:
+    return ScheduleCase(name, factory, kwargs, in_optax)
+
+
+SCHEDULES = [
+    _schedule("constant", "constant_schedule", value=0.3),
+    _schedule("natural_exp", "natural_exp_decay", False, init_value=0.1, decay_rate=3e-3),
+    _schedule("exponential", "exponential_decay", init_value=0.1, transition_steps=70, decay_rate=0.8),
+    _schedule(
+        "exponential_staircase_from_40_to_an_end",
+        "exponential_decay",
+        init_value=0.1,
+        transition_steps=50,
+        decay_rate=0.7,
+        transition_begin=40,
+        staircase=True,
+        end_value=0.01,
+    ),
+    _schedule(
+        "exponential_growth_to_an_end",
+        "exponential_decay",
+        init_value=1e-3,
+        transition_steps=100,
+        decay_rate=1.5,
+        end_value=0.5,
+    ),
+    _schedule("linear", "linear_schedule", init_value=0.0, end_value=0.1, transition_steps=300),
+    _schedule(
+        "linear_from_100",
+        "linear_schedule",
+        init_value=0.2,
+        end_value=0.1,
+        transition_steps=300,
+        transition_begin=100,
+    ),
+    _schedule(
+        "linear_without_steps",
+        "linear_schedule",
+        init_value=0.2,
+        end_value=0.1,
+        transition_steps=0,
+    ),
+    _schedule(
+        "polynomial",
+        "polynomial_schedule",
+        init_value=0.1,
+        end_value=0.01,
+        power=2.0,
+        transition_steps=500,
+        transition_begin=50,
+    ),
+    _schedule(
+        "polynomial_root",
+        "polynomial_schedule",
+        init_value=0.1,
+        end_value=0.0,
+        power=0.5,
+        transition_steps=500,
+    ),
+    _schedule("cosine", "cosine_decay_schedule", init_value=0.1, decay_steps=900),
+    _schedule(
+        "cosine_to_an_end",
+        "cosine_decay_schedule",
+        init_value=0.1,
+        decay_steps=900,
+        alpha=0.1,
+        exponent=2.0,
+    ),
+    _schedule(
+        "warmup_cosine",
+        "warmup_cosine_decay_schedule",
+        init_value=0.0,
+        peak_value=0.1,
+        warmup_steps=100,
+        decay_steps=1500,
+        end_value=1e-3,
+    ),
+    _schedule(
+        "cosine_without_warmup",
+        "warmup_cosine_decay_schedule",
+        init_value=0.0,
+        peak_value=0.1,
+        warmup_steps=0,
+        decay_steps=1500,
+        exponent=1.5,
+    ),
+    _schedule(
+        "piecewise",
+        "piecewise_constant_schedule",
+        init_value=0.1,
+        boundaries_and_scales={3: 0.1, 100: 0.5, 700: 3.0},
+    ),
+    _schedule("piecewise_without_pieces", "piecewise_constant_schedule", init_value=0.1),
+]
+_BY_NAME = {case.name: case for case in SCHEDULES}
+SCHEDULES.append(
+    _schedule(
+        "join",
+        "join_schedules",
+        schedules=[_BY_NAME["linear"], _BY_NAME["constant"], _BY_NAME["cosine"]],
+        boundaries=[60, 150],
+    )
+)
+_BY_NAME["join"] = SCHEDULES[-1]
+
+
+def _case(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> Case:
+    return Case(name, factory, kwargs, in_optax=in_optax)
+
+
+_PER_BRANCH = {"a": 0.1, "b": 0.01, "c": 0.2}
+_MASK = {"a": True, "b": False, "c": True}
+# A second moment near the squared mean cancels, and ε must cover the rounding that is left: see test_rules.
+_COVERED = {"centered": True, "bias_correction": True, "eps": 1.0}
+
+
+def matrices_only(params: Any) -> Any:
+    """A weight-decay mask: the leaves of two or more dimensions."""
+    return jax.tree.map(lambda p: np.ndim(p) > 1, params)
+
+
+OPTIMIZERS = [
+    _case("sgd", "sgd", learning_rate=0.1),
+    _case("sgd_momentum", "sgd", learning_rate=0.1, momentum=0.9),
+    _case("sgd_nesterov", "sgd", learning_rate=0.1, momentum=0.8, nesterov=True),
+    _case("sgd_schedule", "sgd", learning_rate=_BY_NAME["warmup_cosine"], momentum=0.9),
+    _case("sgd_per_branch", "sgd", False, learning_rate=_PER_BRANCH, momentum=0.9),
+    _case(
+        "sgd_schedule_per_branch",
+        "sgd",
+        False,
+        learning_rate={"a": 0.1, "b": _BY_NAME["exponential"], "c": _BY_NAME["cosine"]},
+    ),
+    _case("sgd_momentum_schedule", "sgd", False, learning_rate=0.1, momentum=_BY_NAME["polynomial"]),
+    _case("sgd_accumulator", "sgd", learning_rate=0.1, momentum=0.9, accumulator_dtype=jnp.float32),
+    _case("momentum", "momentum", False, learning_rate=0.1),
+    _case("momentum_nesterov", "momentum", False, learning_rate=0.1, momentum=0.8, nesterov=True),
+    _case("momentum_schedule", "momentum", False, learning_rate=_BY_NAME["piecewise"]),
+    _case("rmsprop", "rmsprop", learning_rate=0.01),
+    _case("rmsprop_eps_outside", "rmsprop", learning_rate=0.01, decay=0.99, eps_in_sqrt=False),
+    _case("rmsprop_centered", "rmsprop", learning_rate=0.01, centered=True),
+    _case(
+        "rmsprop_centered_eps_outside",
+        "rmsprop",
+        learning_rate=0.01,
+        centered=True,
+        eps_in_sqrt=False,
+        momentum=0.5,
+    ),
+    _case("rmsprop_momentum", "rmsprop", learning_rate=0.01, momentum=0.9),
+    _case("rmsprop_nesterov", "rmsprop", learning_rate=0.01, momentum=0.9, nesterov=True),
+    _case("rmsprop_initial_scale", "rmsprop", learning_rate=0.01, initial_scale=1.0, eps=1e-3),
+    _case("rmsprop_corrected", "rmsprop", learning_rate=0.01, bias_correction=True),
+    _case("rmsprop_centered_corrected", "rmsprop", learning_rate=0.01, **_COVERED),
+    _case("rmsprop_schedule", "rmsprop", learning_rate=_BY_NAME["linear"], momentum=0.9),
+    _case("rmsprop_per_branch", "rmsprop", False, learning_rate=0.01, decay=_PER_BRANCH),
+    _case("adam", "adam", learning_rate=1e-2),
+    _case("adam_nesterov", "adam", learning_rate=1e-2, b1=0.8, nesterov=True),
+    _case("adam_eps_root", "adam", learning_rate=1e-2, eps=1e-3, eps_root=1e-4),
+    _case("adam_b1_zero", "adam", learning_rate=1e-2, b1=0.0, b2=0.9),
+    _case("adam_slow_b2", "adam", learning_rate=1e-2, b2=0.9999, eps=1e-6),
+    _case("adam_mu_dtype", "adam", learning_rate=1e-2, mu_dtype=jnp.float32),
+    _case("adam_schedule", "adam", learning_rate=_BY_NAME["join"]),
+    _case("adam_b1_schedule", "adam", False, learning_rate=1e-2, b1=_BY_NAME["linear_from_100"]),
+    _case("adam_per_branch", "adam", False, learning_rate=_PER_BRANCH, eps=_PER_BRANCH),
+    _case("adamw", "adamw", learning_rate=1e-2, weight_decay=0.1),
+    _case("adamw_nesterov", "adamw", learning_rate=1e-2, weight_decay=0.1, nesterov=True),
+    _case("adamw_mask", "adamw", learning_rate=1e-2, weight_decay=0.1, mask=_MASK),
+    _case("adamw_mask_function", "adamw", learning_rate=1e-2, weight_decay=0.1, mask=matrices_only),
+    _case("adamw_decoupled", "adamw", False, learning_rate=1e-2, weight_decay=1e-3, decoupled=True),
+    _case(
+        "adamw_decoupled_schedule",
+        "adamw",
+        False,
+        learning_rate=_BY_NAME["cosine"],
+        weight_decay=_BY_NAME["cosine_to_an_end"],
+        mask=_MASK,
+        decoupled=True,
+    ),
+    _case("adamw_decay_per_branch", "adamw", False, learning_rate=1e-2, weight_decay=_PER_BRANCH),
+]
+
+BLOCKS = [
+    _case("identity", "identity"),
+    _case("scale", "scale", step_size=-0.1),
+    _case("scale_per_branch", "scale", False, step_size=_PER_BRANCH),
+    _case("scale_by_learning_rate", "scale_by_learning_rate", learning_rate=0.1),
+    _case("scale_up", "scale_by_learning_rate", learning_rate=0.1, flip_sign=False),
+    _case("scale_by_rate_schedule", "scale_by_learning_rate", learning_rate=_BY_NAME["linear"]),
+    _case("scale_by_schedule", "scale_by_schedule", step_size_fn=_BY_NAME["exponential"]),
+    _case("trace", "trace", decay=0.9),
+    _case("trace_nesterov", "trace", decay=0.9, nesterov=True),
+    _case("clip", "clip", max_delta=0.5),
+    _case("clip_per_branch", "clip", False, max_delta=_PER_BRANCH),
+    _case("clip_by_global_norm", "clip_by_global_norm", max_norm=3.0),
+    _case("add_decayed_weights", "add_decayed_weights", weight_decay=0.01),
+    _case("add_decayed_weights_mask", "add_decayed_weights", weight_decay=0.01, mask=_MASK),
+    _case("scale_by_adam", "scale_by_adam", b1=0.7),
+    _case("scale_by_adam_nesterov", "scale_by_adam", nesterov=True),
+    _case("scale_by_rms", "scale_by_rms", decay=0.8),
+    _case("scale_by_rms_corrected", "scale_by_rms", eps_in_sqrt=False, bias_correction=True),
+    _case("scale_by_stddev", "scale_by_stddev", eps=1e-4),
+    _case("scale_by_stddev_corrected", "scale_by_stddev", bias_correction=True, eps=1.0),
+    _case("plateau", "reduce_on_plateau", False, factor=0.5, patience=6, rtol=0.01),
+    _case(
+        "plateau_max",
+        "reduce_on_plateau",
+        False,
+        patience=20,
+        cooldown=5,
+        atol=0.125,
+        rtol=0.0,
+        min_lr=0.05,
+        mode="max",
+        monitor="accuracy",
+    ),
+    Case(
+        "chain_clip_adam",
+        "chain",
+        parts=(
+            _case("clip", "clip_by_global_norm", max_norm=1.0),
+            _case("adam", "adam", learning_rate=1e-2),
+        ),
+    ),
+    Case(
+        "chain_sgd_plateau",
+        "chain",
+        parts=(
+            _case("sgd", "sgd", learning_rate=0.5, momentum=0.5),
+            _case("plateau", "reduce_on_plateau", False, patience=2, min_lr=0.01),
+        ),
+        in_optax=False,
+    ),
+    Case(
+        "named_chain",
+        "named_chain",
+        parts=(
+            _case("decay", "add_decayed_weights", weight_decay=0.01),
+            _case("clip", "clip", max_delta=1.0),
+            _case("step", "momentum", learning_rate=0.1),
+        ),
+        in_optax=False,
+    ),
+]
+
+CASES = OPTIMIZERS + BLOCKS
+
+
+def name_of(case: Any) -> str:
+    """The id of a case in the names of tests."""
+    return str(case.name)
+
+
+# A dict of three branches, so that every case with one number per branch fits.
+SHAPES = {
+    "a": {"w": (3, 2), "none": None},
+    "b": [(), [], (0, 3)],
+    "c": ((5,), {}),
+}
+
+
+def tree_like(shapes: Any, seed: int, steps: int | None = None, dtype: Any = np.float32) -> Any:
+    """Normal numbers in the shapes of a tree, each after a leading axis of ``steps`` where it is given.
+
+    They are float32 numbers in every type of 32 or more bits, so that runs of different precision see the same ones.
+    """
+    rng = np.random.default_rng(seed)
+    lead = () if steps is None else (steps,)
+    complex_ = np.issubdtype(dtype, np.complexfloating)
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        parts = rng.normal(size=(2, *lead, *shape)).astype(np.float32)
+        return np.asarray(parts[0] + 1j * parts[1] if complex_ else parts[0]).astype(dtype)
+
+    return jax.tree.map(draw, shapes, is_leaf=is_shape)
+
+
+def is_shape(x: Any) -> bool:
+    return isinstance(x, tuple) and all(isinstance(n, int) for n in x)
+
+
+def extras(steps: int, seed: int = 0) -> dict[str, Any]:
+    """Extra arguments for each of ``steps`` updates: what the plateau needs, and one that nobody knows.
+
+    The values lie on a grid, so that no threshold is met by rounding.
+    """
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 24, size=steps)
+    value = (np.maximum(40 - np.arange(steps), 0) + noise) / 8 - 2
+    return {
+        "value": value.astype(np.float32),
+        "metrics": {"accuracy": (-value).astype(np.float32)},
+        "evaluated": np.arange(steps) % 3 != 1,
+        "nobody_knows_this": np.zeros(steps, np.float32),
+    }
+
+
+def train(opt: Any, params: Any, grads: Any, seen: Any) -> tuple[Any, Any]:
+    """The updates of ``opt`` along ``grads``, stacked, and the last state; a scan, so the state must be a fixed point."""
+
+    def step(carry: Any, now: Any) -> Any:
+        params, state = carry
+        g, extra = now
+        updates, state = opt.update(g, state, params, **extra)
+        return (jopt.apply_updates(params, updates), state), updates
+
+    (_, state), updates = jax.lax.scan(step, (params, opt.init(params)), (grads, seen))
+    return updates, state
+
+
+run = jax.jit(train)  # the optimizer is an argument: equal structures share one program
+
+
+def run_optax(opt: Any, params: Any, grads: Any, seen: Any) -> tuple[Any, Any]:
+    """``run`` for a pair of closures."""
+    wrapped = optax.with_extra_args_support(opt)
+    return jax.jit(functools.partial(train, wrapped))(params, grads, seen)
+
+
+def run_reference(case: Case, params: Any, grads: Any, seen: Any, number: Any = float) -> np.ndarray:
+    """The updates of the NumPy loop, [steps, elements]."""
+    step, p, updates = case.reference(params, number), ravel(params), []
+    steps = len(seen["value"])
+    for t in range(1, steps + 1):
+        g, now = (jax.tree.map(lambda x, t=t: x[t - 1], tree) for tree in (grads, seen))
+        updates.append(step(t, ravel(g), p, now) * np.ones_like(p))
+        p = p + updates[-1]
+    return np.stack(updates)
+
+
+def stacked(updates: Any, steps: int) -> np.ndarray:
+    """A tree of updates with a leading step axis as one matrix [steps, elements]."""
+    columns = [np.asarray(x).reshape(steps, -1) for x in jax.tree.leaves(updates)]
+    return np.concatenate([np.zeros((steps, 0)), *columns], axis=1)

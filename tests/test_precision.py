@@ -1,0 +1,164 @@
+"""Narrow and complex types: what is computed wide, what is rounded when, and what Optax gets wrong."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jopt
+from tests.cases import CASES, SHAPES, extras, name_of, run, tree_like
+
+NARROW = [jnp.bfloat16, jnp.float16]
+ADAPTIVE = [
+    jopt.adam(1e-2),
+    jopt.adam(1e-2, nesterov=True),
+    jopt.adamw(1e-2, weight_decay=0.1),
+    jopt.rmsprop(1e-2),
+    jopt.rmsprop(1e-2, eps_in_sqrt=False, momentum=0.9),
+    jopt.rmsprop(1e-2, centered=True),
+]
+
+
+@functools.partial(jax.jit, static_argnames="dtype")
+def after(opt, gradients, dtype):
+    """The last parameter and state of a run along ``gradients``, which begins at 0."""
+
+    def step(carry, g):
+        p, state = carry
+        u, state = opt.update(g.astype(dtype), state, p)
+        return (jopt.apply_updates(p, u), state), u
+
+    p = jnp.zeros([], dtype)
+    (p, state), updates = jax.lax.scan(step, (p, opt.init(p)), gradients)
+    return p, state, updates
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+@pytest.mark.parametrize("opt", ADAPTIVE, ids=repr)
+def test_1000_steps_with_zero_gradients_stay_finite(opt, dtype):
+    rng = np.random.default_rng(0)
+    some = rng.normal(size=1000) * (rng.random(1000) < 0.2)
+    for gradients in (np.zeros(1000), some):
+        p, state, updates = after(opt, gradients.astype(np.float32), dtype)
+        assert updates.dtype == p.dtype == dtype
+        assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((p, state, updates)))
+        if not gradients.any():
+            assert float(p) == 0.0
+
+
+def second_moment(opt, dtype, steps=5000):
+    gradients = np.r_[np.ones(500), np.full(steps, 0.01)].astype(np.float32)
+    return float(after(opt, gradients, dtype)[1][0].nu)
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+@pytest.mark.parametrize("opt", [jopt.adam(1e-3), jopt.rmsprop(1e-3, 0.999)], ids=repr)
+def test_the_second_moment_is_within_1_percent_of_the_float32_one(opt, dtype):
+    assert second_moment(opt, dtype) == pytest.approx(second_moment(opt, jnp.float32), rel=0.01)
+    assert second_moment(opt, dtype) == pytest.approx(0.00275, rel=0.05)  # Optax in bfloat16: 0.5
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_updates_have_the_gradients_type_and_accumulators_are_float32(case, dtype):
+    opt, params = case.make(), tree_like(SHAPES, 0, dtype=dtype)
+    seen = jax.tree.map(lambda x: x[0], extras(1))
+    state = jax.eval_shape(opt.init, params)
+    updates, _ = jax.eval_shape(functools.partial(opt.update, **seen), params, state, params)
+    assert {u.dtype for u in jax.tree.leaves(updates)} == {jnp.dtype(dtype)}
+    assert {x.dtype for x in jax.tree.leaves(state)} <= {jnp.dtype("int32"), jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+@pytest.mark.parametrize(
+    "opt",
+    [
+        jopt.chain(jopt.clip(0.3), jopt.adam(1e-2)),
+        jopt.chain(jopt.clip_by_global_norm(1.0), jopt.adamw(1e-2), jopt.scale(0.3)),
+        jopt.named_chain(("clip", jopt.clip(0.3)), ("step", jopt.rmsprop(1e-2, momentum=0.9))),
+        jopt.chain(jopt.chain(jopt.clip(0.3), jopt.scale(0.7)), jopt.momentum(0.1)),
+    ],
+    ids=repr,
+)
+def test_a_chain_rounds_the_finished_update_once(opt, dtype):
+    narrow = tree_like(SHAPES, 1, 20, dtype)
+    grads = jax.tree.map(lambda g: g.astype(np.float32), narrow)
+    params = jax.tree.map(np.zeros_like, tree_like(SHAPES, 2, dtype=dtype))
+    still = jopt.chain(opt)
+
+    def updates_of(grads, params):
+        def step(state, g):
+            u, state = still.update(g, state, params)
+            return state, u
+
+        return jax.jit(lambda: jax.lax.scan(step, still.init(params), grads)[1])()
+
+    found = updates_of(narrow, params)
+    wide = updates_of(grads, jax.tree.map(lambda p: p.astype(np.float32), params))
+    for u, w in zip(jax.tree.leaves(found), jax.tree.leaves(wide), strict=True):
+        np.testing.assert_array_equal(u, w.astype(dtype))
+
+
+def test_mu_dtype_is_the_type_of_the_mean_alone():
+    params = tree_like(SHAPES, 0)
+    opt = jopt.adam(1e-2, mu_dtype=jnp.bfloat16)
+    _, state = opt.update(params, opt.init(params), params)
+    assert {x.dtype for x in jax.tree.leaves(state[0].mu)} == {jnp.dtype(jnp.bfloat16)}
+    assert {x.dtype for x in jax.tree.leaves(state[0].nu)} == {jnp.dtype(jnp.float32)}
+
+
+def test_accumulator_dtype_is_the_type_of_the_velocity():
+    opt = jopt.sgd(0.1, momentum=0.9, accumulator_dtype=jnp.bfloat16)
+    assert opt.init(jnp.zeros(3))[0].trace.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("bias_correction", [False, True])
+@pytest.mark.parametrize("eps_in_sqrt", [False, True])
+def test_centered_rmsprop_survives_1000_steps_of_a_constant_gradient_of_100(eps_in_sqrt, bias_correction):
+    opt = jopt.rmsprop(1e-3, centered=True, eps_in_sqrt=eps_in_sqrt, bias_correction=bias_correction)
+    p, _, updates = after(opt, np.full(1000, 100.0, np.float32), jnp.float32)
+    assert np.all(np.isfinite(updates))
+    assert np.isfinite(p)
+
+
+def test_bfloat16_parameters_train_where_the_value_is_an_argument_of_jit():
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(size=50).astype(np.float32)
+    traced = after(jopt.adam(1e-2), gradients, jnp.bfloat16)[2]  # `after` is jitted over the value
+    plain = after.__wrapped__(jopt.adam(1e-2), gradients, jnp.bfloat16)[2]
+    assert np.all(np.isfinite(traced))
+    np.testing.assert_allclose(traced.astype(float), plain.astype(float), rtol=1e-2)
+
+
+def test_bfloat16_parameters_train_with_injected_float32_hyperparameters():
+    p = jnp.ones(3, jnp.bfloat16)
+    opt = optax.inject_hyperparams(jopt.adam, hyperparam_dtype=jnp.float32)(learning_rate=1e-2)
+    u, _ = opt.update(p, opt.init(p), p)
+    np.testing.assert_allclose(u.astype(float), -1e-2, rtol=1e-2)
+
+
+def test_a_decay_rate_injected_in_bfloat16_is_refused_where_optax_gives_nan():
+    opt = optax.inject_hyperparams(jopt.adam)(learning_rate=1e-2)
+    with pytest.raises(TypeError, match="b1 has type bfloat16"):
+        opt.init(jnp.ones(3, jnp.bfloat16))
+
+
+def test_the_global_norm_of_float16_gradients_does_not_overflow():
+    clipped, _ = jopt.clip_by_global_norm(1.0).update(jnp.full(4, 3e4, jnp.float16), optax.EmptyState())
+    np.testing.assert_allclose(clipped, 0.5, rtol=1e-3)
+
+
+def test_a_sum_of_bfloat16_updates_is_rounded_once_by_apply_updates():
+    p = jopt.apply_updates(jnp.bfloat16(1.0), jnp.float32(2.0**-9 + 2.0**-12))
+    assert p.dtype == jnp.bfloat16
+    assert float(p) == float(jnp.bfloat16(1.0 + 2.0**-9 + 2.0**-12))
+
+
+def test_complex_leaves_have_a_real_second_moment():
+    params = tree_like(SHAPES, 0, dtype=np.complex64)
+    updates, state = run(jopt.adam(1e-2), params, tree_like(SHAPES, 1, 3, np.complex64), extras(3))
+    assert {x.dtype for x in jax.tree.leaves(state[0].nu)} == {jnp.dtype(jnp.float32)}
+    assert {u.dtype for u in jax.tree.leaves(updates)} == {jnp.dtype(jnp.complex64)}
