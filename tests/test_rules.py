@@ -83,7 +83,7 @@ trees = st.fixed_dictionaries({"a": branches, "b": branches, "c": branches})
 
 
 @hypothesis.given(shapes=trees, case=st.sampled_from(CASES), seed=st.integers(0, 1000))
-@hypothesis.settings(max_examples=20)
+@hypothesis.settings(max_examples=15)
 def test_trees_of_any_structure_agree_with_the_float64_loop(shapes, case, seed, x64):
     assert error(*both(case, shapes, seed, np.float64, float)) < tolerance(case)
 
@@ -387,7 +387,7 @@ def final_loss(opt, params):
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_hypergradients_are_finite_with_zero_gradients_too(case):
-    some = tree_like(SHAPES, 13)
+    some = tree_like({"a": (2,), "b": [(), None], "c": (2, 2)}, 13)
     for params in (some, jax.tree.map(np.zeros_like, some)):
         value, slopes = final_loss(case.make(), params)
         assert np.isfinite(value)
