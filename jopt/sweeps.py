@@ -213,7 +213,7 @@ def _sweep(
     from jopt.results import Progress, check_names
 
     steps, record_every = whole("steps", steps), whole("record_every", record_every)
-    seed_list, seed = _seeds(seeds), whole("seed", seed, at_least=0)
+    seed_list, seed = _seeds(seeds), whole("seed", seed, at_least=0) % 2**32
     evaluations = _evaluation_steps(steps, eval_every, evaluate)
     asked = _plan(plan, workers)
     feed = feed_of(data, batch_size, seed)

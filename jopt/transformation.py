@@ -41,6 +41,7 @@ class Method:
         return f"{self.bound.spec.factory.name}.{self.kind}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the factory with its numbers as they are now, and the method of the pair that it returns."""
         _checks.no_axes(self.bound)
         if self.kind == "init":
             return self._init(*args, **kwargs)

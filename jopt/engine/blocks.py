@@ -7,13 +7,14 @@ import functools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt._trees import flatten
 from jopt.engine.program import Program
 
 
@@ -32,6 +33,7 @@ class Block:
     step: int = 0
     feedback: Any = None  # the latest evaluation, for programs that want it
     fresh: Any = None  # per lane, whether it is newer than the last step
+    ready: dict[str, Any] = dataclasses.field(default_factory=dict)  # the executable of each kind of loop
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -145,7 +147,7 @@ def scan_steps(
     def body(i: Any, state: Any) -> Any:
         carry, records = state
         carry, metrics = step(i, carry)
-        return carry, jax.tree.map(lambda r, m: r.at[i].set(m), records, metrics)
+        return carry, jax.tree.map(lambda r, m: jax.lax.dynamic_update_index_in_dim(r, m, i, 0), records, metrics)
 
     return jax.lax.fori_loop(0, n, body, (carry, records))
 
@@ -159,9 +161,19 @@ class Executables:
         self.lock = threading.Lock()
         self.pending: dict[Any, threading.Lock] = {}
 
-    def get(self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None) -> Any:
-        """The executable of ``function(*static, *args)``, and the seconds that compiling took just now."""
-        key = (function.__name__, static, signature(args))
+    def get(
+        self,
+        function: Callable[..., Any],
+        static: tuple[Any, ...],
+        args: tuple[Any, ...],
+        donate: int | None,
+        weak: tuple[bool, ...],
+    ) -> tuple[Any, float]:
+        """The executable of ``function(*static, *args)``, and the seconds that compiling took just now.
+
+        ``weak`` says which leaves of the first argument, the optimizer, count as Python numbers.
+        """
+        key = (function.__name__, static, weak, signature(args))
         with self.lock:
             if key in self.compiled:
                 self.compiled.move_to_end(key)
@@ -174,12 +186,25 @@ class Executables:
             begin = time.perf_counter()
             donated = () if donate is None else (donate,)
             named = functools.wraps(function)(functools.partial(function, *static))
-            executable = jax.jit(named, donate_argnums=donated).lower(*args).compile()
+            executable = jax.jit(named, donate_argnums=donated).lower(weakly_typed(args[0], weak), *args[1:]).compile()
             with self.lock:
                 self.compiled[key] = executable
                 while len(self.compiled) > self.limit:
                     self.compiled.popitem(last=False)
             return executable, time.perf_counter() - begin
+
+
+def weakly_typed(tree: Any, weak: Sequence[bool]) -> Any:
+    """The shapes of a tree's leaves, weakly typed where ``weak`` says so, as Python numbers are.
+
+    A lane then computes in the types of its solo run, where the learning rate was a Python number.
+    """
+    leaves, treedef = flatten(tree)
+    shapes = [
+        jax.ShapeDtypeStruct(np.shape(x), x.dtype, weak_type=is_weak, sharding=getattr(x, "sharding", None))
+        for x, is_weak in zip(leaves, weak, strict=True)
+    ]
+    return treedef.unflatten(shapes)
 
 
 def signature(args: tuple[Any, ...]) -> Any:

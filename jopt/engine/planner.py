@@ -25,6 +25,7 @@ from jopt.engine.store import Store
 
 CACHE_BYTES = 768 * 1024  # what a block's carries may take of a core's cache
 LIGHT_FLOPS = 8e6  # what the lanes of a block may compute in a step before width brings nothing more
+TINY_FLOPS, TINY_BYTES = 2e5, 64 * 1024  # of all lanes in a step: less is not worth a second worker
 WORTH = 5.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
 TRIAL_S = 0.05  # how long a candidate is measured
 
@@ -96,12 +97,15 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, workers: int) -> list
     if analysis.convolutions:
         return [(1, "host", "convolutions in a compiled loop lose their fast path on CPUs")]
     share = max(1, -(-settings * seeds // workers))
+    every = settings * seeds
+    if every * analysis.flops < TINY_FLOPS and every * analysis.carry_bytes < TINY_BYTES:
+        return [(every, "scan", "all lanes together are little work for one core"), (share, "scan", "an equal share each")]
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
     width = min(share, 2 ** int(np.log2(max(1.0, fitting))))
     if width == share:
         return [
             (share, "scan", "light lanes, an equal share for each worker"),
-            (settings * seeds, "scan", "all lanes at once"),
+            (every, "scan", "all lanes at once"),
         ]
     why = f"{width} lanes of {analysis.carry_bytes / 1024:,.0f} kB and {analysis.flops / 1e6:,.1f} Mflop fill a core"
     return [(w, "scan", why) for w in (width, min(share, 2 * width), max(1, width // 2))]

@@ -16,14 +16,16 @@ import numpy as np
 from jopt._trees import flatten
 from jopt.engine import blocks
 from jopt.engine.analysis import Analysis, analyse
-from jopt.engine.blocks import Block, Executables, Shape, to_numpy
+from jopt.engine.blocks import Block, Executables, Shape, to_numpy, weakly_typed
 from jopt.engine.program import Program
 from jopt.engine.records import Records
 from jopt.engine.sources import Feed
 from jopt.expanding import Space
 
 EXECUTABLES = Executables()
-LONGEST_CHUNK = 512  # steps; bounds the records and rows that one call holds
+CHUNK_BYTES = 8 * 2**20  # of rows and records that one call holds
+FIRST_CHUNK = 32  # steps; longer ones follow while they are quick
+CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
 
 @dataclasses.dataclass
@@ -45,9 +47,16 @@ class Job:
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._placed: dict[Any, Any] = {}
-        # A chunk ends at the next evaluation, so its executable is made no longer than that.
+        self._chunks: dict[tuple[tuple[int, int], str], int] = {}  # how many steps make a chunk, by shape and loop
+
+    @functools.cached_property
+    def length(self) -> int:
+        """The most steps of a chunk, for which its executable is made: to the next evaluation, within some memory."""
         gaps = np.diff(self.records.eval_steps, prepend=0)
-        self.length = int(min(self.steps, LONGEST_CHUNK, gaps.max() if len(gaps) else self.steps))
+        row = jax.tree.leaves(self.feed.rows(int(self.seeds[0]), 0, 1))
+        per_step = sum(x.nbytes for x in row) + 4 * min(self.lanes, 128)
+        fitting = min(CHUNK_BYTES // per_step, self.feed.longest_gather())
+        return int(min(self.steps, max(FIRST_CHUNK, fitting), gaps.max() if len(gaps) else self.steps))
 
     @property
     def lanes(self) -> int:
@@ -65,22 +74,24 @@ class Job:
         return tuple(0 if i in self.varying else None for i in range(leaves))
 
     @functools.cached_property
+    def weak(self) -> tuple[bool, ...]:
+        """For each leaf of the optimizer, whether it is a Python number: then it takes the type of what it meets."""
+        leaves = jax.tree.leaves(self.space.optimizer)
+        return tuple(i in self.varying or isinstance(x, (int, float, complex)) for i, x in enumerate(leaves))
+
+    @functools.cached_property
     def analysis(self) -> Analysis:
         """What one step of one lane costs; raises where the user's functions are wrong."""
         row = self.feed.rows(int(self.seeds[0]), 0, 1)
-        return analyse(self.program, self.optimizer([0]), self.axes, self.given, self.feed.data, row)
+        one = weakly_typed(self.optimizer([0]), self.weak)
+        return analyse(self.program, one, self.axes, self.given, self.feed.data, row)
 
     def optimizer(self, settings: Sequence[int] | np.ndarray) -> Any:
         """The optimizers of some settings: swept numbers stacked, or single for a single setting."""
         leaves, treedef = flatten(self.space.optimizer)
-        return treedef.unflatten([self._number(i, x, settings) for i, x in enumerate(leaves)])
-
-    def _number(self, leaf: int, x: Any, settings: Sequence[int] | np.ndarray) -> Any:
-        if leaf not in self.varying:
-            return jnp.asarray(x)
-        # Weakly typed, as a Python number is, so that a lane computes in the types of its solo run.
-        numbers = [jnp.asarray(float(self.varying[leaf][k])) for k in settings]
-        return jnp.stack(numbers) if len(numbers) > 1 else numbers[0]
+        chosen = settings if len(settings) > 1 else settings[0]
+        swept = {i: np.asarray(values[chosen], jnp.result_type(float)) for i, values in self.varying.items()}
+        return treedef.unflatten([swept[i] if i in swept else _array(x) for i, x in enumerate(leaves)])
 
     def shape(self, block: Block) -> Shape:
         """The static part of a block's executables."""
@@ -122,8 +133,9 @@ class Job:
         setting = setting if self.analysis.start_depends else 0
 
         def make() -> Any:
-            args = (jax.device_put(self.optimizer([setting]), device), self.key(seed, 0, device))
-            return self.call(blocks.start, (self.program,), (*args, self.place("given", lambda: self.given, device)))
+            optimizer = jax.device_put(self.optimizer([setting]), device)
+            given = self.place("given", lambda: self.given, device)
+            return self.call(blocks.start, (self.program,), (optimizer, self.key(seed, 0, device), given))
 
         return self.place(("start", setting, seed), make, device)
 
@@ -131,21 +143,14 @@ class Job:
         """A seed's key; purpose 0 starts, 2 is the loss's, 3 the batches'."""
 
         def make() -> Any:
-            root = jax.random.fold_in(jax.random.key(self.seed), purpose)
-            return jax.random.fold_in(root, np.uint32(self.seeds[seed]))
+            return _key(np.uint32(self.seed), np.uint32(purpose), np.uint32(self.seeds[seed]))
 
         return self.place(("key", purpose, seed), make, device)
 
     def keys(self, block: Block, device: Any) -> tuple[Any, Any]:
         """The keys of the loss and of the batches, stacked where the block has several seeds."""
-
-        def make(purpose: int) -> Any:
-            made = [self.key(int(s), purpose, device) for s in block.seeds]
-            return jnp.stack(made) if len(made) > 1 else made[0]
-
-        seeds = tuple(block.seeds)
-        loss, data = (self.place(("keys", p, seeds), functools.partial(make, p), device) for p in (2, 3))
-        return loss, data
+        loss, data = ([self.key(int(s), purpose, device) for s in block.seeds] for purpose in (2, 3))
+        return (loss[0], data[0]) if len(block.seeds) == 1 else (jnp.stack(loss), jnp.stack(data))
 
     def place(self, name: Any, make: Callable[[], Any], device: Any) -> Any:
         """What ``make`` returns, on ``device``, made and put there once."""
@@ -159,23 +164,27 @@ class Job:
         self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None = None
     ) -> Any:
         """Runs a block function by its executable."""
-        executable, seconds = EXECUTABLES.get(function, static, args, donate)
+        executable, seconds = EXECUTABLES.get(function, static, args, donate, self.weak)
         self.compile_s += seconds
         return executable(*args)
 
     def executable(self, block: Block, loop: str, device: Any, first: int = 0, steps: int = 1) -> tuple[Any, list[Any]]:
         """The executable that advances a block, and its arguments (see ``blocks.scan_steps`` and ``one_step``)."""
         rows = self.rows(block, first, steps, device)
-        data, keys = self.place("data", lambda: self.feed.data, device), self.keys(block, device)
         feedback = (block.feedback, block.fresh) if self.program.feedback else None
-        scan = loop == "scan"
-        count = np.int32(steps if scan else 0)  # steps to do, or the step to do
+        count = np.int32(steps if loop == "scan" else 0)  # steps to do, or the step to do
+        found, data, keys = block.ready.get(loop) or (None, self._data(device), self.keys(block, device))
         args = [block.optimizer, block.carry, data, rows, count, np.int32(first), keys, feedback]
-        function = blocks.scan_steps if scan else blocks.one_step
-        static = (self.shape(block), self.length) if scan else (self.shape(block),)
-        executable, seconds = EXECUTABLES.get(function, static, tuple(args), 1)
-        self.compile_s += seconds
-        return executable, args
+        if found is None:
+            function = blocks.scan_steps if loop == "scan" else blocks.one_step
+            static = (self.shape(block), self.length) if loop == "scan" else (self.shape(block),)
+            found, seconds = EXECUTABLES.get(function, static, tuple(args), 1, self.weak)
+            self.compile_s += seconds
+            block.ready[loop] = found, data, keys
+        return found, args
+
+    def _data(self, device: Any) -> Any:
+        return self.place("data", lambda: self.feed.data, device)
 
     def advance(self, block: Block, steps: int, loop: str, device: Any) -> Callable[[], None]:
         """Dispatches ``steps`` further steps; what it returns brings their records home."""
@@ -223,14 +232,18 @@ class Job:
         """Runs a block to step ``until``: chunks between evaluations, each chunk's records fetched while the next runs."""
         begin = time.perf_counter()
         waiting: list[Callable[[], None]] = []
+        kind = block.shape, loop
         while block.step < until and not self.stop.is_set():
             due = self.next_evaluation(block.step)
-            steps = min(chunk or self.length, self.length, until - block.step, due - block.step)
+            longest = min(chunk or self._chunks.get(kind, FIRST_CHUNK), self.length)
+            steps, started = min(longest, until - block.step, due - block.step), time.perf_counter()
             previous, waiting = waiting, [self.advance(block, steps, loop, device)]
             if self.program.evaluate is not None and block.step == due:
                 waiting.append(self.evaluate(block))
             for bring_home in previous:
                 bring_home()
+            if steps == longest and time.perf_counter() - started < CHUNK_S / 4:
+                self._chunks[kind] = min(4 * longest, self.length)
         for bring_home in waiting:
             bring_home()
         return time.perf_counter() - begin
@@ -244,6 +257,15 @@ class Job:
         """Brings home what the result keeps of a block."""
         self.records.finished(block, self.program.kept(block.carry))
         block.carry = None
+
+
+@jax.jit
+def _key(root: Any, purpose: Any, seed: Any) -> Any:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(root), purpose), seed)
+
+
+def _array(x: Any) -> Any:
+    return x if hasattr(x, "dtype") else np.asarray(x, jnp.result_type(x))
 
 
 def to_device(tree: Any, like: Any, device: Any) -> Any:

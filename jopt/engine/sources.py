@@ -44,8 +44,7 @@ class Source:
         """Whether a chunk's batches are gathered at once: faster than step by step, while they take little memory."""
         if self.kind != "rows":
             return False
-        per_row = sum(x.size // max(1, x.shape[0]) * x.dtype.itemsize for x in jax.tree.leaves(data))
-        return bool(rows.size * per_row <= GATHER_BYTES)
+        return bool(rows.size * bytes_per_row(data) <= GATHER_BYTES * max(1, rows.ndim - 1))
 
     def gather(self, data: Any, rows: Any) -> Any:
         """The batches of a chunk, with the leading axes of its rows."""
@@ -54,6 +53,11 @@ class Source:
     def gathered(self, data: Any, row: Any, key: Any, step: Any) -> Any:
         """The batch of a step whose row was gathered ahead."""
         return row
+
+
+def bytes_per_row(data: Any) -> int:
+    """What one example takes."""
+    return sum(x.size // max(1, x.shape[0]) * x.dtype.itemsize for x in jax.tree.leaves(data))
 
 
 class Feed:
@@ -66,6 +70,10 @@ class Feed:
     def rows(self, seed: int, step: int, length: int) -> Any:
         """The rows of ``length`` steps from ``step`` (0-based) on, with a leading axis of steps, or ``None``."""
         return None
+
+    def longest_gather(self) -> int:
+        """How many steps' batches may be gathered ahead."""
+        return 2**31
 
     def forget(self, step: int) -> None:
         """Hears that no block needs the batches before ``step`` any more."""
@@ -103,9 +111,14 @@ class Minibatches(Feed):
         self.examples = same_length("data", data, "examples")
         self.batch_size = batch_size
         self.per_epoch = self.examples // batch_size
+        self.together = max(1, min(64, 2**16 // self.examples))  # epochs that are shuffled in one call
         self.key = jax.random.fold_in(jax.random.key(seed), 1)
         self._lock = threading.Lock()
         self._epochs: dict[tuple[int, int], np.ndarray] = {}
+
+    def longest_gather(self) -> int:
+        """How many steps' batches may be gathered ahead."""
+        return int(GATHER_BYTES // max(1, self.batch_size * bytes_per_row(self.data)))
 
     def rows(self, seed: int, step: int, length: int) -> np.ndarray:
         """Indices of shape ``[length, batch_size]``."""
@@ -115,19 +128,23 @@ class Minibatches(Feed):
         return joined[begin : begin + length]
 
     def _epoch(self, seed: int, epoch: int) -> np.ndarray:
+        group, place = divmod(epoch, self.together)
         with self._lock:
-            if (seed, epoch) not in self._epochs:
-                if len(self._epochs) > 4096:
+            if (seed, group) not in self._epochs:
+                if len(self._epochs) > 256:
                     self._epochs.clear()
-                order = np.asarray(_permutation(self.key, np.uint32(seed), np.uint32(epoch), self.examples))
-                used = order[: self.per_epoch * self.batch_size]
-                self._epochs[seed, epoch] = used.reshape(self.per_epoch, self.batch_size)
-            return self._epochs[seed, epoch]
+                epochs = np.arange(group * self.together, (group + 1) * self.together, dtype=np.uint32)
+                orders = np.asarray(_permutations(self.key, np.uint32(seed), epochs, self.examples))
+                used = orders[:, : self.per_epoch * self.batch_size]
+                self._epochs[seed, group] = used.reshape(self.together, self.per_epoch, self.batch_size)
+            chosen: np.ndarray = self._epochs[seed, group][place]
+            return chosen
 
 
 @functools.partial(jax.jit, static_argnums=3)
-def _permutation(key: Any, seed: Any, epoch: Any, examples: int) -> Any:
-    return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, seed), epoch), examples)
+def _permutations(key: Any, seed: Any, epochs: Any, examples: int) -> Any:
+    own = jax.random.fold_in(key, seed)
+    return jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(own, epoch), examples))(epochs)
 
 
 class Iterated(Feed):
