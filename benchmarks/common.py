@@ -1,0 +1,109 @@
+"""Timing in turn, the record of the machine, and the results as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jopt.engine import memory
+
+RESULTS = Path(__file__).parent / "results"
+LIBRARIES = ("jax", "jaxlib", "optax", "numpy", "torch", "hyperoptax")
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """What one call takes, until its result is there."""
+    begin = time.perf_counter()
+    jax.block_until_ready(run())
+    return time.perf_counter() - begin
+
+
+def interleave(cases: Mapping[str, Callable[[], Any]], times: int) -> dict[str, list[float]]:
+    """Runs every case in turn, ``times`` over, so that a busy machine slows all of them alike."""
+    taken: dict[str, list[float]] = {name: [] for name in cases}
+    for i in range(times):
+        # The order turns round each time, so that none always runs after the same neighbour.
+        for name in list(cases) if i % 2 == 0 else reversed(list(cases)):
+            gc.collect()
+            taken[name].append(seconds(cases[name]))
+    return taken
+
+
+def ratio(slow: list[float], fast: list[float]) -> float:
+    """How many times faster: the median of the ratios of runs that stood side by side."""
+    return statistics.median(s / f for s, f in zip(slow, fast, strict=True))
+
+
+def geometric_mean(ratios: list[float]) -> float:
+    """The mean of ratios."""
+    return float(np.exp(np.mean(np.log(ratios)))) if ratios else float("nan")
+
+
+@contextlib.contextmanager
+def no_plans() -> Iterator[None]:
+    """No plan that was measured before is remembered inside, so a cold run is cold."""
+    before = os.environ.get("JOPT_CACHE_DIR")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["JOPT_CACHE_DIR"] = folder
+        memory._plans.clear()
+        try:
+            yield
+        finally:
+            os.environ.pop("JOPT_CACHE_DIR")
+            if before is not None:
+                os.environ["JOPT_CACHE_DIR"] = before
+
+
+def machine() -> dict[str, Any]:
+    """The hardware and the versions that a result belongs to."""
+    device = jax.devices()[0]
+    return {
+        "device": "cpu" if device.platform == "cpu" else device.device_kind,
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor()
+
+
+def version(name: str) -> str | None:
+    """The installed version of a library, or ``None``."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def save(name: str, rows: list[dict[str, Any]], out: Path, **more: Any) -> Path:
+    """Writes the rows of one benchmark, with the machine that they were measured on."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{name}-{'cpu' if jax.devices()[0].platform == 'cpu' else 'gpu'}.json"
+    path.write_text(json.dumps({"benchmark": name, "machine": machine(), **more, "rows": rows}, indent=1) + "\n")
+    return path
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What ``save`` wrote."""
+    return dict(json.loads(path.read_text()))

@@ -1,0 +1,80 @@
+"""What jopt adds: the sweep against its own plan written by hand, import, compilation, the first result."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jopt
+from benchmarks import common, rivals
+from benchmarks.models import Model, all_models
+from benchmarks.search import ByHand, by_hand
+from benchmarks.sweep import task_of
+
+FIRST_RESULT = """
+import json, time
+begin = time.perf_counter()
+import jax, jax.numpy as jnp, optax
+jax_s = time.perf_counter() - begin
+import jopt
+import_s = time.perf_counter() - begin
+rates = jopt.geomspace(1e-3, 1.0, 16)
+result = jopt.sweep(lambda w, _: jnp.sum(w**2), jnp.ones(2), jopt.adam(rates), steps=100, progress=False)
+result.best()
+print(json.dumps({"jax_and_optax_s": jax_s, "jopt_s": import_s - jax_s, "first_result_s": time.perf_counter() - begin}))
+"""
+
+
+def bookkeeping(model: Model, quick: bool, times: int) -> dict[str, Any]:
+    """The sweep against the plan that it chose, written by hand with Optax."""
+    task = task_of(model, 16, quick)
+    result = _planned(task)
+    plan = result.plan
+    chosen = jopt.Plan(plan.width, plan.chunk, plan.loop, plan.workers)
+    hand = ByHand(plan.width or 1, plan.loop or "scan", plan.workers or 1)
+    runs = {"jopt": rivals.sweep_by_jopt(task, chosen), "by_hand": by_hand(task, hand)}
+    for run in runs.values():
+        for _ in range(2):
+            run()
+    taken = common.interleave(runs, times)
+    return {
+        "model": model.name,
+        "lanes": len(task.rates),
+        "steps": task.steps,
+        "plan": str(hand),
+        "jopt_s": statistics.median(taken["jopt"]),
+        "by_hand_s": statistics.median(taken["by_hand"]),
+        "ratio": common.ratio(taken["by_hand"], taken["jopt"]),
+        "compile_s": result.timings.compile_s,
+    }
+
+
+def _planned(task: rivals.Task) -> Any:
+    """The sweep as it plans itself, with nothing remembered."""
+    model = task.model
+    optimizer = jopt.adam(jopt.choice(*task.rates.tolist()))
+    options = {"steps": task.steps, "batch_size": model.batch_size, "progress": False}
+    with common.no_plans():
+        return jopt.sweep(model.loss, task.params, optimizer, model.data, **options)
+
+
+def first_result(times: int) -> dict[str, float]:
+    """Seconds of importing and of a first small sweep, in processes of their own; medians."""
+    outputs = []
+    for _ in range(times):
+        done = subprocess.run([sys.executable, "-c", FIRST_RESULT], capture_output=True, text=True, check=True)
+        outputs.append(json.loads(done.stdout.splitlines()[-1]))
+    return {name: statistics.median(o[name] for o in outputs) for name in outputs[0]}
+
+
+def main(quick: bool, out: Path, times: int) -> Path:
+    """Measures every model at 16 lanes, and the way to a first result."""
+    rows = []
+    for model in all_models():
+        rows.append(bookkeeping(model, quick, times))
+        print(f"{model.name}: {rows[-1]['ratio']:.2f} of {rows[-1]['plan']} by hand", file=sys.stderr, flush=True)
+    return common.save("overhead", rows, out, first_result=first_result(1 if quick else times))

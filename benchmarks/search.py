@@ -1,0 +1,155 @@
+"""The best plan by hand: every width, both loops, one worker and one per core, each written out and timed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import os
+import statistics
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import common, rivals
+from benchmarks.models import all_models
+from benchmarks.rivals import Run, Task
+from benchmarks.sweep import LANES, task_of
+
+
+@dataclasses.dataclass(frozen=True)
+class ByHand:
+    """A plan as a person would write it."""
+
+    width: int
+    loop: str
+    workers: int
+
+    def __str__(self) -> str:
+        return f"width {self.width}, {self.loop}, {self.workers} worker{'s' if self.workers > 1 else ''}"
+
+
+def every_plan(lanes: int) -> list[ByHand]:
+    """All widths that are powers of two, an equal share and all lanes; both loops; one worker and one per core."""
+    cores = _workers()
+    widths = sorted({min(lanes, 2**i) for i in range(lanes.bit_length() + 1)} | {-(-lanes // cores)})
+    return [ByHand(*plan) for plan in itertools.product(widths, ("scan", "host"), sorted({1, cores}))]
+
+
+def _workers() -> int:
+    return (os.cpu_count() or 1) if jax.devices()[0].platform == "cpu" else len(jax.local_devices())
+
+
+def by_hand(task: Task, plan: ByHand) -> Run:
+    """The sweep under a plan, written with Optax; compiled here, so that a call runs only."""
+    rates = jnp.asarray(task.rates, jnp.float32)
+    blocks = [rates[i : i + plan.width] for i in range(0, len(rates), plan.width)]
+    train = (_scan if plan.loop == "scan" else _host)(task, [blocks[0], blocks[-1]])
+
+    def run() -> Any:
+        with ThreadPoolExecutor(plan.workers) as pool:
+            return jnp.concatenate(list(pool.map(train, blocks)))
+
+    return run
+
+
+def _over(function: Any, width: int, axes: tuple[Any, ...]) -> Any:
+    if width > 1:
+        return jax.vmap(function, in_axes=axes)
+
+    def alone(rate: Any, *rest: Any) -> Any:
+        unlike = [jax.tree.map(lambda x: x[0], r) if a == 0 else r for r, a in zip(rest, axes[1:], strict=True)]
+        return jax.tree.map(lambda x: x[None], function(rate[0], *unlike))
+
+    return alone
+
+
+def _scan(task: Task, blocks: Sequence[jax.Array]) -> Any:
+    def lane(rate: Any, carry: Any, batches: Any) -> Any:
+        step = functools.partial(rivals.train_step, task, rate)
+        return jax.lax.scan(step, carry, batches, length=task.steps)[1][-1]
+
+    def block(rates: Any, carry: Any, data: Any, rows: Any) -> Any:  # a block's batches are gathered at once
+        return _over(lane, len(rates), (0, None, None))(rates, carry, task.batch(data, rows))
+
+    rest = (rivals.start(task), task.data, task.rows)
+    compiled = {len(b): jax.jit(block).lower(b, *rest).compile() for b in blocks}
+    return lambda rates: jax.block_until_ready(compiled[len(rates)](rates, *rest))
+
+
+def _host(task: Task, blocks: Sequence[jax.Array]) -> Any:
+    def step(rates: Any, carry: Any, data: Any, rows: Any) -> Any:
+        batch = task.batch(data, rows)
+        return _over(lambda r, c: rivals.train_step(task, r, c, batch), len(rates), (0, 0))(rates, carry)
+
+    def begin(rates: Any) -> Any:
+        return jax.tree.map(lambda x: jnp.stack([x] * len(rates)), rivals.start(task))
+
+    jitted = jax.jit(step, donate_argnums=1)
+    compiled = {len(b): jitted.lower(b, begin(b), task.data, task.rows[0]).compile() for b in blocks}
+
+    def train(rates: Any) -> Any:
+        carry = begin(rates)
+        for rows in task.rows:
+            carry, losses = compiled[len(rates)](rates, carry, task.data, rows)
+        return jax.block_until_ready(losses)
+
+    return train
+
+
+def best_plan(task: Task, times: int) -> tuple[ByHand, dict[str, float]]:
+    """The fastest plan, and what each took; one that is three times off at once is not measured again."""
+    found: dict[ByHand, float] = {}
+    runs: dict[ByHand, Run] = {}
+    short = dataclasses.replace(task, steps=max(2, task.steps // 5))
+    for plan in every_plan(len(task.rates)):
+        run = by_hand(short, plan)
+        run()
+        found[plan] = common.seconds(run)
+        runs[plan] = run
+    near = {plan: runs[plan] for plan, s in found.items() if s < 3 * min(found.values())}
+    for plan, taken in _interleave(near, times).items():
+        found[plan] = statistics.median(taken)
+    return min(found, key=lambda plan: found[plan]), {str(plan): s for plan, s in found.items()}
+
+
+def _interleave(runs: dict[ByHand, Run], times: int) -> dict[ByHand, list[float]]:
+    named = {str(plan): plan for plan in runs}
+    taken = common.interleave({name: runs[plan] for name, plan in named.items()}, times)
+    return {named[name]: t for name, t in taken.items()}
+
+
+def measure(task: Task, times: int) -> dict[str, Any]:
+    """One row: the best plan by hand, and jopt's own choice against it, warm."""
+    plan, seconds = best_plan(task, times)
+    runs = {"jopt": rivals.sweep_by_jopt(task), "by_hand": by_hand(task, plan)}
+    for run in runs.values():
+        for _ in range(2):
+            run()
+    taken = common.interleave(runs, times)
+    return {
+        "model": task.model.name,
+        "lanes": len(task.rates),
+        "steps": task.steps,
+        "best_plan": str(plan),
+        "plans_s": seconds,
+        "jopt_s": statistics.median(taken["jopt"]),
+        "by_hand_s": statistics.median(taken["by_hand"]),
+        "ratio": common.ratio(taken["by_hand"], taken["jopt"]),
+    }
+
+
+def main(quick: bool, out: Path, times: int) -> Path:
+    """Searches for every model and number of lanes."""
+    rows = []
+    for model in all_models():
+        for lanes in model.lanes(LANES[:1] if quick else LANES[:2], model.steps):
+            rows.append(measure(task_of(model, lanes, quick), times))
+            row = rows[-1]
+            print(f"{row['model']} x {lanes}: {row['best_plan']}; jopt {row['ratio']:.2f}", file=sys.stderr, flush=True)
+    return common.save("search", rows, out)

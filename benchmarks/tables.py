@@ -1,0 +1,107 @@
+"""The saved results as Markdown, and the README made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import common
+
+BEGIN, END = "<!-- figures begin -->", "<!-- figures end -->"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def sweep(saved: dict[str, Any]) -> str:
+    """How many times faster than each rival, with the geometric means."""
+    rows = saved["rows"]
+    names = list(rows[0]["gain"])
+    titles = {"python_loop": "(a) loop", "rebuilt": "(b) rebuilt", "vmapped_scan": "(c) jit(vmap(scan))"}
+    titles |= {"hyperoptax": "(d) hyperoptax", "pytorch": "(e) PyTorch"}
+    lines = [
+        [
+            r["model"],
+            str(r["lanes"]),
+            f"{r['warm_s']['jopt']:.3f}",
+            f"{r['lane_step_us']:.3g}",
+            *(f"{r['gain'][name]:.2f}" for name in names),
+            f"{r['cold_s']['jopt']:.2f}",
+            f"{r['cold_ratio']:.2f}",
+        ]
+        for r in rows
+    ]
+    means = [f"{common.geometric_mean([r['gain'][name] for r in rows]):.2f}" for name in names]
+    lines.append(["geometric mean", "", "", "", *means, "", ""])
+    head = ["model", "lanes", "jopt, s", "µs per lane-step", *(titles[name] for name in names), "cold, s", "cold / (c) cold"]
+    return markdown(head, lines)
+
+
+def update(saved: dict[str, Any]) -> str:
+    """Milliseconds, gains and bandwidth of the update step."""
+    names = list(saved["rows"][0]["gain"])
+    head = ["optimizer", "leaves", "elements", "type", "jopt, ms", *(f"{n} / jopt" for n in names)]
+    lines = [
+        [
+            r["optimizer"],
+            str(r["leaves"]),
+            f"{r['elements']:,}",
+            r["dtype"],
+            f"{r['update_s']['jopt'] * 1e3:.3f}",
+            *(f"{r['gain'][name]:.2f}" for name in names),
+            f"{r['ideal_bytes_per_parameter']:.0f}",
+            f"{r['achieved_gb_per_s']:.1f}",
+            f"{r['of_triad']:.2f}",
+        ]
+        for r in saved["rows"]
+    ]
+    table = markdown([*head, "ideal bytes", "GB/s", "of triad"], lines)
+    return f"Measured triad: {saved['triad_gb_per_s']:.1f} GB/s.\n\n{table}"
+
+
+def search(saved: dict[str, Any]) -> str:
+    """The best plan by hand, and how jopt's choice compares."""
+    return _against_hand(saved, "best_plan")
+
+
+def overhead(saved: dict[str, Any]) -> str:
+    """The sweep against its own plan by hand, and the way to the first result."""
+    first = ", ".join(f"{name.removesuffix('_s').replace('_', ' ')} {s:.2f} s" for name, s in saved["first_result"].items())
+    return f"{_against_hand(saved, 'plan')}\n\nIn a fresh process: {first}."
+
+
+def _against_hand(saved: dict[str, Any], plan: str) -> str:
+    lines = [
+        [r["model"], str(r["lanes"]), r[plan], f"{r['jopt_s']:.3f}", f"{r['by_hand_s']:.3f}", f"{r['ratio']:.2f}"]
+        for r in saved["rows"]
+    ]
+    return markdown(["model", "lanes", "plan by hand", "jopt, s", "by hand, s", "by hand / jopt"], lines)
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"sweep": sweep, "update": update, "search": search, "overhead": overhead}
+
+
+def section(path: Path) -> str:
+    """A saved result as a section: where it was measured, the table, the picture."""
+    saved = common.load(path)
+    machine = saved["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
+    hardware = f"{machine['device']}, {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB"
+    where = f"{hardware}; {versions}; load average when the run ended {machine['load']}."
+    picture = path.with_suffix(".png")
+    image = f"\n\n![{saved['benchmark']}](results/{picture.name})" if picture.exists() else ""
+    return (
+        f"### {saved['benchmark'].capitalize()} ({machine['device']})\n\n{where}\n\n{TABLES[saved['benchmark']](saved)}{image}"
+    )
+
+
+def write(readme: Path, results: Path) -> None:
+    """Puts the tables of all saved results between the marks of the README."""
+    sections = [section(path) for name in TABLES for path in sorted(results.glob(f"{name}-*.json"))]
+    text = readme.read_text()
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    readme.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(sections) + f"\n\n{END}{after}")

@@ -1,0 +1,188 @@
+"""The update step alone: bytes per second against a measured triad, jopt against Optax and PyTorch's fused optimizers."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import jopt
+from benchmarks import common
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """One optimizer in three libraries."""
+
+    name: str
+    jopt: Callable[[], Any]
+    optax: Callable[[], Any]
+    torch: Callable[[list[Any]], Any]  # from PyTorch's parameters to an optimizer
+    clips: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """A tree of equal leaves."""
+
+    leaves: int
+    elements: int  # of each leaf
+    dtype: str = "float32"
+
+    @property
+    def total(self) -> int:
+        return self.leaves * self.elements
+
+    def tree(self, value: float) -> dict[str, jax.Array]:
+        return {f"w{i:04d}": jnp.full(self.elements, value, self.dtype) for i in range(self.leaves)}
+
+
+def rules() -> list[Rule]:
+    """The optimizers; PyTorch's are asked for their fused kernels."""
+
+    def torch_rule(name: str, **options: Any) -> Callable[[list[Any]], Any]:
+        def make(params: list[Any]) -> Any:
+            import torch
+
+            return getattr(torch.optim, name)(params, lr=1e-3, fused=True, **options)
+
+        return make
+
+    def clipped(library: Any) -> Callable[[], Any]:
+        return lambda: library.chain(library.clip_by_global_norm(1.0), library.adamw(1e-3))
+
+    momentum = torch_rule("SGD", momentum=0.9)
+    return [
+        Rule("SGD", lambda: jopt.sgd(1e-3), lambda: optax.sgd(1e-3), torch_rule("SGD")),
+        Rule("momentum", lambda: jopt.sgd(1e-3, 0.9), lambda: optax.sgd(1e-3, 0.9), momentum),
+        Rule("Adam", lambda: jopt.adam(1e-3), lambda: optax.adam(1e-3), torch_rule("Adam")),
+        Rule("AdamW", lambda: jopt.adamw(1e-3), lambda: optax.adamw(1e-3), torch_rule("AdamW")),
+        Rule("clip + AdamW", clipped(jopt), clipped(optax), torch_rule("AdamW"), clips=True),
+    ]
+
+
+def sizes(quick: bool) -> list[Size]:
+    """Large and small arrays, many small ones, and narrow ones."""
+    if quick:
+        return [Size(1, 1_000_000), Size(100, 100)]
+    large = [Size(1, 20_000_000), Size(16, 1_250_000), Size(1, 20_000_000, "bfloat16")]
+    return [*large, Size(1, 1_000_000), Size(100, 10_000), Size(1, 10_000), Size(1000, 100)]
+
+
+class Updater:
+    """``repeats`` updates in a row, compiled once, parameters and state donated."""
+
+    def __init__(self, optimizer: Any, apply: Any, size: Size, repeats: int) -> None:
+        def step(params: Any, state: Any, grads: Any) -> Any:
+            updates, state = optimizer.update(grads, state, params)
+            return apply(params, updates), state
+
+        self.grads, self.params, self.repeats = size.tree(1e-3), size.tree(1e-2), repeats
+        self.state = jax.tree.map(jnp.array, optimizer.init(self.params))
+        begin = time.perf_counter()
+        lowered = jax.jit(step, donate_argnums=(0, 1)).lower(self.params, self.state, self.grads)
+        self.compiled = lowered.compile()
+        self.compile_s = time.perf_counter() - begin
+
+    def __call__(self) -> Any:
+        for _ in range(self.repeats):
+            self.params, self.state = self.compiled(self.params, self.state, self.grads)
+        return self.params, self.state
+
+    def bytes(self, clips: bool) -> int:
+        """What one update must read and write: parameters and state twice, gradients once, and once more for their norm."""
+        params, state, grads = (sum(x.nbytes for x in jax.tree.leaves(t)) for t in (self.params, self.state, self.grads))
+        return 2 * params + 2 * state + grads * (2 if clips else 1)
+
+
+def torch_updater(rule: Rule, size: Size, repeats: int) -> Callable[[], Any]:
+    """The same updates by PyTorch."""
+    import torch
+
+    from benchmarks.pytorch import choose_threads, device
+
+    where, dtype = device(), getattr(torch, size.dtype)
+    params = [torch.full((size.elements,), 1e-2, dtype=dtype, device=where) for _ in range(size.leaves)]
+    for p in params:
+        p.grad = torch.full_like(p, 1e-3)
+    optimizer = rule.torch(params)
+
+    def run() -> None:
+        for _ in range(repeats):
+            if rule.clips:
+                torch.nn.utils.clip_grad_norm_(params, 1.0)
+            optimizer.step()
+        if where.type == "cuda":
+            torch.cuda.synchronize()
+
+    threads = choose_threads(run)
+
+    def with_threads() -> None:
+        torch.set_num_threads(threads)
+        run()
+
+    return with_threads
+
+
+def triad_bytes_per_s(elements: int, times: int) -> float:
+    """The bandwidth that ``a ← a + s b`` reaches, of the best of some runs: 12 bytes for each element."""
+    triad = jax.jit(lambda a, b: a + 0.5 * b, donate_argnums=0)
+    a, b = jnp.ones(elements, jnp.float32), jnp.ones(elements, jnp.float32)
+    best = float("inf")
+    for _ in range(3 * times):
+        begin = time.perf_counter()
+        a = jax.block_until_ready(triad(a, b))
+        best = min(best, time.perf_counter() - begin)
+    return 12 * elements / best
+
+
+def measure(rule: Rule, size: Size, times: int, triad: float) -> dict[str, Any]:
+    """One row: seconds per update of each library."""
+    repeats = max(2, min(100, 10_000_000 // size.total))
+    cases: dict[str, Any] = {
+        "jopt": Updater(rule.jopt(), jopt.apply_updates, size, repeats),
+        "optax": Updater(rule.optax(), optax.apply_updates, size, repeats),
+    }
+    compile_s = {name: case.compile_s for name, case in cases.items()}
+    ideal = cases["jopt"].bytes(rule.clips)
+    if common.version("torch"):
+        cases["pytorch"] = torch_updater(rule, size, repeats)
+    for run in cases.values():
+        jax.block_until_ready(run())
+    taken = common.interleave(cases, times)
+    update_s = {name: statistics.median(t) / repeats for name, t in taken.items()}
+    return {
+        "optimizer": rule.name,
+        **dataclasses.asdict(size),
+        "update_s": update_s,
+        "best_s": {name: min(t) / repeats for name, t in taken.items()},
+        "compile_s": compile_s,
+        "gain": {name: common.ratio(t, taken["jopt"]) for name, t in taken.items() if name != "jopt"},
+        "ideal_bytes_per_parameter": ideal / size.total,
+        "achieved_gb_per_s": ideal / update_s["jopt"] / 1e9,
+        "of_triad": ideal / update_s["jopt"] / triad,
+    }
+
+
+def main(quick: bool, out: Path, times: int) -> Path:
+    """Measures every optimizer on every size."""
+    triad = triad_bytes_per_s(2_000_000 if quick else 20_000_000, times)
+    rows = []
+    for size in sizes(quick):
+        for rule in rules():
+            if size.leaves == 1000 and rule.name not in ("Adam", "clip + AdamW"):
+                continue  # a thousand leaves compile for half a minute
+            rows.append(measure(rule, size, times, triad))
+            row = rows[-1]
+            gains = ", ".join(f"{name} {gain:.2f}" for name, gain in row["gain"].items())
+            label = f"{rule.name}, {size.leaves} x {size.elements} {size.dtype}"
+            print(f"{label}: {row['update_s']['jopt'] * 1e3:.3f} ms; faster than {gains}", file=sys.stderr, flush=True)
+    return common.save("update", rows, out, triad_gb_per_s=triad / 1e9)
