@@ -144,6 +144,7 @@ def train_lane(task: Task, rate: Any, data: Any, rows: Any) -> jax.Array:
 
 def vmapped_scan(task: Task) -> Run:
     """(c) ``jit(vmap(scan))`` over Optax, all lanes in one call."""
+    jax.block_until_ready((task.params, task.data))  # made here, not inside the trace
     train = jax.jit(jax.vmap(functools.partial(train_lane, task), in_axes=(0, None, None)))
     return lambda: np.asarray(train(jnp.asarray(task.rates, jnp.float32), task.data, task.rows))[:, -1]
 

@@ -12,7 +12,13 @@ from jopt._numbers import is_number
 from jopt._trees import flatten, is_none
 
 
-def leafwise(rule: Callable[..., Any], trees: Mapping[str, Any], **hyperparams: Any) -> tuple[Any, ...]:
+def leafwise(
+    rule: Callable[..., Any],
+    trees: Mapping[str, Any],
+    *,
+    once: Callable[..., dict[str, Any]] | None = None,
+    **hyperparams: Any,
+) -> tuple[Any, ...]:
     """Applies ``rule(*leaves, **hyperparams)`` to corresponding leaves of ``trees``, the updates first.
 
     Leaves and hyperparameters are cast to float32, or float64 where one leaf has 64 bits (complex leaves to
@@ -23,6 +29,8 @@ def leafwise(rule: Callable[..., Any], trees: Mapping[str, Any], **hyperparams: 
     Args:
       rule: A function from leaves to a tuple of new leaves.
       trees: The trees by name (the names serve the errors); the first one gives the structure.
+      once: A function from the cast hyperparameters to what the rule is given in their place: what follows from the numbers
+        alone, such as a bias correction, is then computed once and not for each leaf.
       **hyperparams: Numbers, or prefix trees of numbers.
 
     Returns:
@@ -32,30 +40,45 @@ def leafwise(rule: Callable[..., Any], trees: Mapping[str, Any], **hyperparams: 
     leaves, treedef = flatten(trees[names[0]], is_leaf=is_none)
     rows = [leaves, *(_flatten_like(trees, names[0], name, treedef) for name in names[1:])]
     numbers = {key: _per_leaf(key, value, trees[names[0]], len(leaves)) for key, value in hyperparams.items()}
+    cast = _Numbers(once)
     columns: list[tuple[Any, ...]] = []
     for i, row in enumerate(zip(*rows, strict=True)):
         if row[0] is None:
             columns.append(row)
             continue
         _check_shapes(names, row, treedef, i)
-        columns.append(_apply(rule, row, {key: value[i] for key, value in numbers.items()}))
+        columns.append(_apply(rule, row, cast, {key: value[i] for key, value in numbers.items()}))
     widths = [len(c) for c, x in zip(columns, leaves, strict=True) if x is not None]
-    width = min(widths) if widths else _width(rule, len(rows), hyperparams)
+    width = min(widths) if widths else _width(rule, len(rows), once, hyperparams)
     return tuple(treedef.unflatten([column[k] for column in columns]) for k in range(width))
 
 
-def _apply(rule: Callable[..., Any], row: tuple[Any, ...], numbers: dict[str, Any]) -> tuple[Any, ...]:
+class _Numbers:
+    """Hyperparameters cast to a type, and what follows from them, each worked out once."""
+
+    def __init__(self, once: Callable[..., dict[str, Any]] | None) -> None:
+        self.once = once or dict
+        self.known: dict[Any, dict[str, Any]] = {}
+
+    def __call__(self, numbers: dict[str, Any], wide: Any) -> dict[str, Any]:
+        key = (wide, *map(id, numbers.values()))
+        if key not in self.known:
+            self.known[key] = self.once(**{name: jnp.asarray(x).astype(wide) for name, x in numbers.items()})
+        return self.known[key]
+
+
+def _apply(rule: Callable[..., Any], row: tuple[Any, ...], cast: _Numbers, numbers: dict[str, Any]) -> tuple[Any, ...]:
     arrays = [jnp.asarray(x) for x in row]
     wide = wide_dtype(*arrays)
     inputs = [x.astype(jnp.promote_types(wide, jnp.complex64) if jnp.iscomplexobj(x) else wide) for x in arrays]
-    outputs = rule(*inputs, **{key: jnp.asarray(value).astype(wide) for key, value in numbers.items()})
+    outputs = rule(*inputs, **cast(numbers, wide))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     return tuple(new.astype(old.dtype) for new, old in zip(outputs, arrays, strict=False))
 
 
-def _width(rule: Callable[..., Any], arguments: int, hyperparams: Mapping[str, Any]) -> int:
+def _width(rule: Callable[..., Any], arguments: int, once: Any, hyperparams: Mapping[str, Any]) -> int:
     """How many trees the rule replaces, from scalars: a tree without arrays does not say."""
-    return len(_apply(rule, (0.5,) * arguments, dict.fromkeys(hyperparams, 0.5)))
+    return len(_apply(rule, (0.5,) * arguments, _Numbers(once), dict.fromkeys(hyperparams, 0.5)))
 
 
 def wide_dtype(*arrays: Any) -> Any:

@@ -14,7 +14,7 @@ def one_minus_power(b: jax.Array, t: jax.Array) -> jax.Array:
     ``−expm1(t · log1p(−(1 − b)))`` keeps every digit of 1 − b; ``1 − b**t`` loses five of seven for b = 0.9999.
     """
     positive = jnp.where(b > 0, b, 0.5)  # log1p(-1) is -inf, and its derivative NaN
-    return jnp.where(b > 0, -jnp.expm1(t * jnp.log1p(-(1.0 - positive))), 1.0 - b**t)
+    return jnp.where(b > 0, -jnp.expm1(t * jnp.log1p(-(1.0 - positive))), 1.0 - jnp.where(t <= 1, b, 0.0))
 
 
 @jax.custom_jvp

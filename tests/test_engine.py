@@ -172,7 +172,7 @@ def test_one_executable_serves_all_workers_and_blocks(monkeypatch):
     executables = runner.Executables()
     monkeypatch.setattr(runner, "EXECUTABLES", executables)
     run(Plan(width=3, loop="scan", workers=2))
-    names = [name for name, _, _ in executables.compiled]
+    names = [name for name, *_ in executables.compiled]
     assert names.count("scan_steps") == 1
     assert names.count("evaluate") == 1
     assert names.count("start") == 1

@@ -32,6 +32,7 @@ class Analysis:
     start_depends: bool  # whether the first carry depends on a swept number
     carry: Any  # the shapes of one lane's carry
     names: tuple[str, ...]  # of what a step and an evaluation return
+    common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same at every step
 
 
 _known: OrderedDict[Any, Analysis] = OrderedDict()
@@ -61,14 +62,15 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
     random = jax.random.key(0)
     started, carry = jax.make_jaxpr(program.start, return_shape=True)(optimizer, random, given)
     feedback = (jax.eval_shape(program.evaluate, carry), False) if program.feedback and program.evaluate else None
-    shape = Shape(program, axes, 1, 1)
+    shape = Shape(program, axes, (False,) * len(jax.tree.leaves(carry)), 1, 1)
 
-    def step(optimizer: Any, carry: Any, data: Any, row: Any, feedback: Any) -> Any:
+    def step(optimizer: Any, carry: Any, data: Any, row: Any, keys: Any, feedback: Any) -> Any:
         zero = jnp.int32(0)
         told = None if feedback is None else (feedback[0], jnp.bool_(feedback[1]))
-        return blocks.one_step(shape, optimizer, carry, data, row, zero, zero, (random, random), told)
+        return blocks.one_step(shape, optimizer, carry, data, row, zero, zero, keys, told)
 
-    stepped, (_, metrics) = without_leaks(step, optimizer, carry, data, row, feedback)
+    args = (optimizer, carry, data, row, (random, random), feedback)
+    stepped, (_, metrics) = without_leaks(step, *args)
     evaluated = {} if program.evaluate is None else jax.eval_shape(program.evaluate, carry)
     equations = list(_equations(stepped.jaxpr))
     swept = {v for v, axis in zip(started.jaxpr.invars, axes, strict=False) if axis is not None}
@@ -81,6 +83,7 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
         start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
         carry=carry,
         names=(*metrics, *evaluated),
+        common=_common(started.jaxpr, stepped.jaxpr, axes, tuple(len(jax.tree.leaves(x)) for x in args)),
     )
 
 
@@ -96,6 +99,33 @@ def without_leaks(function: Any, *args: Any) -> Any:
             "The loss (or step, or evaluate) keeps a traced value beyond its own call, for example by appending it to a list: "
             "it runs once, as a trace, and not at each step. Return what you want to keep as auxiliary values (has_aux=True)."
         ) from error
+
+
+def _common(started: Any, stepped: Any, axes: tuple[int | None, ...], sizes: tuple[int, ...]) -> tuple[bool, ...]:
+    """The leaves of the carry that follow from nothing that differs between lanes: swept numbers, keys, rows, evaluations.
+
+    ``sizes`` counts the leaves of the step's arguments: optimizer, carry, data, row, keys, feedback.
+    """
+    swept = [axis is not None for axis in axes]
+    given = [False] * (len(started.invars) - len(axes) - 1)
+    common = [not differs for differs in _differing(started, [*swept, True, *given])]
+    while True:
+        carry = [not same for same in common]
+        rest = [False] * sizes[2] + [True] * sum(sizes[3:])
+        now = [not differs for differs in _differing(stepped, [*swept, *carry, *rest])][: len(common)]
+        kept = [a and b for a, b in zip(common, now, strict=True)]
+        if kept == common:
+            return tuple(common)
+        common = kept
+
+
+def _differing(jaxpr: Any, differs: list[bool]) -> list[bool]:
+    """For each result of a jaxpr, whether it depends on an argument that differs between lanes."""
+    found = {v for v, is_different in zip(jaxpr.invars, differs, strict=True) if is_different}
+    for equation in jaxpr.eqns:
+        if any(not hasattr(v, "val") and v in found for v in equation.invars):
+            found.update(equation.outvars)
+    return [not hasattr(v, "val") and v in found for v in jaxpr.outvars]
 
 
 def _top(jaxpr: Any) -> Iterator[list[Any]]:

@@ -22,7 +22,8 @@ from jopt.engine.program import Program
 class Block:
     """Lanes at the same step: the product of some settings and some seeds.
 
-    Arrays of the carry have leading axes ``[seeds, settings]``; an axis of length one is left out.
+    Arrays of the carry have leading axes ``[seeds, settings]``; an axis of length one is left out, and both are for what
+    is the same in every lane, such as a step count.
     """
 
     settings: np.ndarray  # setting ids, in order
@@ -56,7 +57,8 @@ class Shape:
     """What is static in an executable: the program, which numbers are swept, and how many lanes there are."""
 
     program: Program
-    in_axes: Any  # of the optimizer: a tuple with 0 or None for each leaf
+    in_axes: tuple[int | None, ...]  # for each leaf of the optimizer
+    common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same
     seeds: int
     settings: int
 
@@ -64,12 +66,17 @@ class Shape:
     def lead(self) -> tuple[int, ...]:
         return tuple(n for n in (self.seeds, self.settings) if n > 1)
 
-    def over_lanes(self, function: Callable[..., Any], optimizer: Any) -> Callable[..., Any]:
-        """``function(optimizer, per seed, per lane)`` over all lanes: vmapped where there are several."""
+    @property
+    def carry_axes(self) -> list[int | None]:
+        return [None if common else 0 for common in self.common]
+
+    def over_lanes(self, function: Callable[..., Any], optimizer: Any, out_axes: Any) -> Callable[..., Any]:
+        """``function(optimizer, per seed, (leaves of the carry, feedback))`` over all lanes, vmapped if there are several."""
         axes = jax.tree.unflatten(jax.tree.structure(optimizer), self.in_axes)
+        per_lane = (self.carry_axes, 0)
         if self.settings > 1:
-            function = jax.vmap(function, in_axes=(axes, None, 0))
-        return jax.vmap(function, in_axes=(None, 0, 0)) if self.seeds > 1 else function
+            function = jax.vmap(function, in_axes=(axes, None, per_lane), out_axes=out_axes)
+        return jax.vmap(function, in_axes=(None, 0, per_lane), out_axes=out_axes) if self.seeds > 1 else function
 
 
 def start(program: Program, optimizer: Any, key: Any, given: Any) -> Any:
@@ -81,8 +88,10 @@ def evaluate(shape: Shape, optimizer: Any, carry: Any) -> Any:
     """The evaluation of every lane of a block."""
     assert shape.program.evaluate is not None
     function = shape.program.evaluate
+    leaves, treedef = flatten(carry)
     nothing = jnp.zeros((shape.seeds,)) if shape.seeds > 1 else jnp.zeros(())
-    return shape.over_lanes(lambda opt, _, c: function(c), optimizer)(optimizer, nothing, carry)
+    over_lanes = shape.over_lanes(lambda opt, _, lane: function(treedef.unflatten(lane[0])), optimizer, 0)
+    return over_lanes(optimizer, nothing, (leaves, None))
 
 
 def one_step(
@@ -106,18 +115,22 @@ def _step(
 ) -> Any:
     t = first + i
     axis = 1 if shape.seeds > 1 else 0
-    row = jax.tree.map(lambda r: jax.lax.dynamic_index_in_dim(r, i, axis, keepdims=False), rows)
+    row = jax.tree.map(lambda r: jax.lax.dynamic_index_in_dim(r, i, axis, keepdims=False, allow_negative_indices=False), rows)
     fold_in = jax.vmap(jax.random.fold_in, (0, None)) if shape.seeds > 1 else jax.random.fold_in
     loss_key, data_key = (fold_in(k, t) for k in keys)
 
     def lane(opt: Any, per_seed: Any, per_lane: Any) -> Any:
         row, loss_key, data_key = per_seed
-        carry, latest = per_lane
+        leaves, latest = per_lane
         batch = make_batch(data, row, data_key, t)
         told = None if latest is None else {"metrics": latest[0], "evaluated": latest[1] & (i == 0)}
-        return shape.program.step(opt, carry, batch, loss_key, told)
+        new, metrics = shape.program.step(opt, treedef.unflatten(leaves), batch, loss_key, told)
+        return jax.tree.leaves(new), metrics
 
-    return shape.over_lanes(lane, optimizer)(optimizer, (row, loss_key, data_key), (carry, feedback))
+    leaves, treedef = flatten(carry)
+    over_lanes = shape.over_lanes(lane, optimizer, (shape.carry_axes, 0))
+    leaves, metrics = over_lanes(optimizer, (row, loss_key, data_key), (leaves, feedback))
+    return treedef.unflatten(leaves), metrics
 
 
 def scan_steps(
@@ -147,7 +160,9 @@ def scan_steps(
     def body(i: Any, state: Any) -> Any:
         carry, records = state
         carry, metrics = step(i, carry)
-        return carry, jax.tree.map(lambda r, m: jax.lax.dynamic_update_index_in_dim(r, m, i, 0), records, metrics)
+        return carry, jax.tree.map(
+            lambda r, m: jax.lax.dynamic_update_index_in_dim(r, m, i, 0, allow_negative_indices=False), records, metrics
+        )
 
     return jax.lax.fori_loop(0, n, body, (carry, records))
 

@@ -95,7 +95,7 @@ class Job:
 
     def shape(self, block: Block) -> Shape:
         """The static part of a block's executables."""
-        return Shape(self.program, self.axes, *block.shape)
+        return Shape(self.program, self.axes, self.analysis.common, *block.shape)
 
     def new_block(
         self, settings: Sequence[int] | np.ndarray, seeds: Sequence[int] | np.ndarray, width: int, device: Any
@@ -119,7 +119,9 @@ class Job:
         carries = [self._start(int(k), int(s), device) for k, s in lanes]
         grouped = (len(block.seeds), 1 if alike else len(block.settings))
 
-        def spread(*leaves: Any) -> Any:
+        def spread(common: bool, leaves: Sequence[Any]) -> np.ndarray:
+            if common:
+                return to_numpy(leaves[0])
             stacked = np.stack([to_numpy(x) for x in leaves])
             lanes = stacked.reshape(*grouped, *stacked.shape[1:])
             whole = np.broadcast_to(lanes, (*block.shape, *stacked.shape[1:]))
@@ -127,7 +129,9 @@ class Job:
 
         if not block.lead:
             return jax.tree.map(jnp.copy, carries[0])  # a chunk donates its carry, and this one is kept
-        return to_device(jax.tree.map(spread, *carries), carries[0], device)
+        columns = zip(*(jax.tree.leaves(carry) for carry in carries), strict=True)
+        leaves = [spread(common, column) for common, column in zip(self.analysis.common, columns, strict=True)]
+        return to_device(jax.tree.unflatten(jax.tree.structure(carries[0]), leaves), carries[0], device)
 
     def _start(self, setting: int, seed: int, device: Any) -> Any:
         setting = setting if self.analysis.start_depends else 0
@@ -255,7 +259,12 @@ class Job:
 
     def finish(self, block: Block) -> None:
         """Brings home what the result keeps of a block."""
-        self.records.finished(block, self.program.kept(block.carry))
+        leaves, treedef = flatten(block.carry)
+        whole = [
+            np.broadcast_to(to_numpy(x), (*block.lead, *to_numpy(x).shape)) if common else x
+            for x, common in zip(leaves, self.analysis.common, strict=True)
+        ]
+        self.records.finished(block, self.program.kept(treedef.unflatten(whole)))
         block.carry = None
 
 

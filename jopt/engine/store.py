@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -36,11 +37,21 @@ class Store:
 
     def take(self, block: Block) -> None:
         """Takes the lanes of a block home."""
-        leaves = [to_numpy(x) for x in jax.tree.leaves(_state(block))]
-        flat = [x.reshape(*block.shape, *x.shape[len(block.lead) :])[block.real] for x in leaves]
-        for i, lane in enumerate(zip(*(ids.tolist() for ids in block.lanes), strict=True)):
-            self.lanes[lane] = Lane(block.step, [x[i].copy() for x in flat])
+        state = [to_numpy(x) for x in jax.tree.leaves(_state(block))]
+        rows = [[x] if common else list(self._flat(block, x)) for x, common in zip(state, self._common(state), strict=True)]
+        at = np.flatnonzero(block.real)
+        for i, lane in zip(at, zip(*(ids.tolist() for ids in block.lanes), strict=True), strict=True):
+            self.lanes[lane] = Lane(block.step, [row[i % len(row)].copy() for row in rows])
         block.carry = None
+
+    def _flat(self, block: Block, x: np.ndarray) -> np.ndarray:
+        """An array of a block with one leading axis of lanes."""
+        return x.reshape((block.real.size, *x.shape[len(block.lead) :]))
+
+    def _common(self, state: Sequence[Any]) -> list[bool]:
+        """For each leaf of a state, whether all lanes have the same; none of those behind the carry is."""
+        common = self.job.analysis.common
+        return [*common, *[False] * (len(state) - len(common))]
 
     def drop(self, settings: np.ndarray, seeds: np.ndarray) -> None:
         """Forgets some lanes: they are at step 0 again."""
@@ -72,13 +83,17 @@ class Store:
             return block
         state = _state(block)
         leaves, treedef = flatten(state)
-        filled = [to_numpy(x).reshape(len(lanes), *to_numpy(x).shape[len(block.lead) :]).copy() for x in leaves]
-        for i, lane in enumerate(lanes):
-            if lane in self.lanes:
-                for array, x in zip(filled, self.lanes[lane].leaves, strict=True):
-                    array[i] = x
-        shaped = [x.reshape((*block.lead, *x.shape[1:])) for x in filled]
-        block.carry, block.feedback, block.fresh = to_device(treedef.unflatten(shaped), state, device)
+        behind = min(lanes, key=lambda lane: self.step(*lane))  # what is common is that of the lanes that run next
+        filled = []
+        for j, (leaf, common) in enumerate(zip(map(to_numpy, leaves), self._common(leaves), strict=True)):
+            if common:
+                filled.append(self.lanes[behind].leaves[j] if behind in self.lanes else leaf)
+                continue
+            flat = self._flat(block, leaf).copy()
+            for i, lane in enumerate(lanes):
+                flat[i] = self.lanes[lane].leaves[j] if lane in self.lanes else flat[i]
+            filled.append(flat.reshape((*block.lead, *flat.shape[1:])))
+        block.carry, block.feedback, block.fresh = to_device(treedef.unflatten(filled), state, device)
         return block
 
 

@@ -60,19 +60,23 @@ def scale_by_adam(
     def init(params: Any) -> optax.ScaleByAdamState:
         return optax.ScaleByAdamState(jnp.zeros([], jnp.int32), zeros_like(params, mu_dtype), zeros_like(params, real=True))
 
-    def rule(g: Any, m: Any, v: Any, b1: Any, b2: Any, eps: Any, eps_root: Any, t: Any) -> tuple[Any, Any, Any]:
+    def once(b1: Any, b2: Any, eps: Any, eps_root: Any, t: Any) -> dict[str, Any]:
+        c1, c2 = one_minus_power(b1, t), one_minus_power(b2, t)
+        of_m, of_g = 1.0 / c1, 0.0
+        if nesterov:
+            of_m, of_g = b1 / one_minus_power(b1, t + 1.0), (1.0 - b1) / c1
+        return {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "of_m": of_m, "of_g": of_g, "of_v": 1.0 / c2}
+
+    def rule(g: Any, m: Any, v: Any, b1: Any, b2: Any, eps: Any, eps_root: Any, of_m: Any, of_g: Any, of_v: Any) -> Any:
         m = b1 * m + (1.0 - b1) * g
         v = b2 * v + (1.0 - b2) * abs_sq(g)
-        c1, c2 = one_minus_power(b1, t), one_minus_power(b2, t)
-        m_hat = m * (1.0 / c1)
-        if nesterov:
-            m_hat = m * (b1 / one_minus_power(b1, t + 1.0)) + g * ((1.0 - b1) / c1)
-        return m_hat / nonzero(root(v * (1.0 / c2) + eps_root) + eps), m, v
+        m_hat = of_m * m + of_g * g if nesterov else of_m * m
+        return m_hat / nonzero(root(of_v * v + eps_root) + eps), m, v
 
     def update(updates: Any, state: optax.ScaleByAdamState, params: Any = None, **extra_args: Any) -> Any:
         count = optax.safe_increment(state.count)
         trees = {"updates": updates, "state.mu": state.mu, "state.nu": state.nu}
-        updates, mu, nu = leafwise(rule, trees, b1=b1, b2=b2, eps=eps, eps_root=eps_root, t=count)
+        updates, mu, nu = leafwise(rule, trees, once=once, b1=b1, b2=b2, eps=eps, eps_root=eps_root, t=count)
         return updates, optax.ScaleByAdamState(count, mu, nu)
 
     return init, update
