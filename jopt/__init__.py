@@ -1,9 +1,11 @@
 """jopt: optimizers that are values, and sweeps that are values with axes in them."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from jopt._leafwise import leafwise, zeros_like
 from jopt._schedule import Schedule, schedule
 from jopt.axes import choice, decades, geomspace, linspace, loguniform, uniform, zipped
-from jopt.engine import Plan
 from jopt.expanding import lanes
 from jopt.lifting import lift
 from jopt.optimizers import (
@@ -16,7 +18,6 @@ from jopt.optimizers import (
     scale_by_stddev,
     sgd,
 )
-from jopt.results import GroupedResult, SweepResult, Trial, load_result
 from jopt.schedules import (
     constant_schedule,
     cosine_decay_schedule,
@@ -28,7 +29,6 @@ from jopt.schedules import (
     polynomial_schedule,
     warmup_cosine_decay_schedule,
 )
-from jopt.sweeps import sweep, sweep_steps
 from jopt.training import train
 from jopt.transformation import GradientTransformation, apply_updates, transformation
 from jopt.transforms import (
@@ -45,7 +45,36 @@ from jopt.transforms import (
     trace,
 )
 
+if TYPE_CHECKING:
+    from jopt.engine.plan import Plan
+    from jopt.results import GroupedResult, SweepResult, Trial, load_result
+    from jopt.sweeps import sweep, sweep_steps
+
 __version__ = "0.1.0"
+
+# Imported when they are first used, so that whoever only wants an optimizer does not load the engine.
+_LAZY = {
+    "GroupedResult": "jopt.results",
+    "Plan": "jopt.engine.plan",
+    "SweepResult": "jopt.results",
+    "Trial": "jopt.results",
+    "load_result": "jopt.results",
+    "sweep": "jopt.sweeps",
+    "sweep_steps": "jopt.sweeps",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'jopt' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
 
 __all__ = [
     "GradientTransformation",

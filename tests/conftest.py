@@ -2,9 +2,11 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 
 os.environ["MPLBACKEND"] = "Agg"
+os.environ["JOPT_CACHE_DIR"] = tempfile.mkdtemp(prefix="jopt-tests-")  # neither read nor leave plans in the user's cache
 
 import hypothesis
 import jax

@@ -133,8 +133,9 @@ class Minibatches(Feed):
             if (seed, group) not in self._epochs:
                 if len(self._epochs) > 256:
                     self._epochs.clear()
-                epochs = np.arange(group * self.together, (group + 1) * self.together, dtype=np.uint32)
-                orders = np.asarray(_permutations(self.key, np.uint32(seed), epochs, self.examples))
+                drawn = _bits(self.key, np.uint32(seed), np.uint32(group), (self.together, self.examples))
+                # Sorting on the host takes a fifth of the time that XLA's sort takes on a CPU.
+                orders = np.argsort(np.asarray(drawn), axis=-1, kind="stable").astype(np.int32)
                 used = orders[:, : self.per_epoch * self.batch_size]
                 self._epochs[seed, group] = used.reshape(self.together, self.per_epoch, self.batch_size)
             chosen: np.ndarray = self._epochs[seed, group][place]
@@ -142,9 +143,8 @@ class Minibatches(Feed):
 
 
 @functools.partial(jax.jit, static_argnums=3)
-def _permutations(key: Any, seed: Any, epochs: Any, examples: int) -> Any:
-    own = jax.random.fold_in(key, seed)
-    return jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(own, epoch), examples))(epochs)
+def _bits(key: Any, seed: Any, group: Any, shape: tuple[int, int]) -> Any:
+    return jax.random.bits(jax.random.fold_in(jax.random.fold_in(key, seed), group), shape)
 
 
 class Iterated(Feed):
