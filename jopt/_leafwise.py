@@ -163,6 +163,7 @@ def _per_leaf(key: str, value: Any, tree: Any, count: int) -> list[Any]:
     except ValueError as error:
         raise ValueError(
             f"{key} must be a number or a prefix of the parameter tree with one number per branch; "
-            f"its leaves are {leaf_paths(value)}, those of the tree {leaf_paths(tree)}."
+            f"its leaves are {leaf_paths(value)}, those of the tree {leaf_paths(tree)}. For a sweep over several values, "
+            f"write jopt.choice(...) in its place."
         ) from error
     return jax.tree.leaves(spread, is_leaf=is_none)

@@ -159,6 +159,23 @@ def test_out_of_memory_halves_the_width_and_goes_on(monkeypatch, alone):
     same(result, alone)
 
 
+def test_out_of_memory_while_measuring_halves_the_candidate(monkeypatch, alone):
+    real = runner.Job.run
+
+    def run_block(self, block, until, loop, chunk, device):
+        if block.real.sum() > 6:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return real(self, block, until, loop, chunk, device)
+
+    monkeypatch.setattr(runner.Job, "run", run_block)
+    monkeypatch.setattr(
+        planner, "propose", lambda job, base, devices: [Plan(width=22, loop="scan"), Plan(width=9, loop="scan")]
+    )
+    result = run()
+    assert result.plan.width <= 6
+    same(result, alone)
+
+
 def test_out_of_memory_of_a_single_lane_is_the_users_to_hear(monkeypatch):
     def run_block(self, block, until, loop, chunk, device):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")

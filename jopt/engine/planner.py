@@ -18,6 +18,7 @@ import numpy as np
 
 from jopt.engine import limits, memory, pool
 from jopt.engine.analysis import Analysis
+from jopt.engine.blocks import Block
 from jopt.engine.cutting import cut
 from jopt.engine.plan import Plan
 from jopt.engine.runner import Job
@@ -49,13 +50,21 @@ def explore(job: Job, asked: Plan, devices: Sequence[Any], store: Store) -> Plan
 
 def _measure(job: Job, candidates: Sequence[Plan], devices: Sequence[Any], store: Store, key: str) -> Plan:
     tried: list[tuple[float, Plan]] = []
-    for candidate in candidates:
-        compiled_before = job.compile_s
-        throughput = trial(job, candidate, devices, store)
+    waiting = list(candidates)
+    while waiting:
+        candidate, compiled_before = waiting.pop(0), job.compile_s
+        try:
+            throughput = trial(job, candidate, devices, store)
+        except Exception as error:
+            if not limits.is_out_of_memory(error) or candidate.width == 1:
+                raise
+            job.stop.clear()
+            waiting.insert(0, dataclasses.replace(candidate, width=(candidate.width or 2) // 2))
+            continue
         tried.append((throughput, candidate))
         tried.sort(key=lambda pair: -pair[0])
         compile_s = max(job.compile_s - compiled_before, 0.05)
-        explored = len(tried) == len(candidates)
+        explored = not waiting
         memory.remember(key, memory.Known(tried[0][1].width, tried[0][1].loop, tried[0][0], compile_s, explored))
         if not _worth(job, tried[0][0], compile_s):
             break
@@ -129,20 +138,29 @@ def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
     def measure(settings: np.ndarray, seeds: np.ndarray, device: Any) -> None:
         block = store.level(settings, seeds, whole, plan, device)
         try:
-            job.run(block, min(job.steps, block.step + 2), loop, None, device)  # compiles, and warms the caches
-            seconds = max(job.run(block, min(job.steps, block.step + 4), loop, None, device) / 4, 1e-7)
+            pace = _seconds_per_step(job, block, 2, loop, device) or 1.0  # compiles, and warms the caches
+            pace = _seconds_per_step(job, block, 4, loop, device) or pace
             _wait(barrier)
-            steps = min(int(TRIAL_S / seconds) + 1, job.length, max(1, job.next_evaluation(block.step) - 1 - block.step))
-            seconds = job.run(block, min(job.steps, block.step + steps), loop, None, device)
-            rates.append(int(block.real.sum()) * steps / max(seconds, 1e-9))
+            quiet = max(1, job.next_evaluation(block.step) - 1 - block.step)
+            pace = _seconds_per_step(job, block, min(int(TRIAL_S / pace) + 1, quiet), loop, device) or pace
+            rates.append(int(block.real.sum()) / pace)
         except BaseException:
             barrier.abort()
+            store.drop(settings, seeds)  # their carries are lost: these lanes begin again
+            job.records.forget(settings, seeds)
             raise
         store.take(block)
 
     pool.run_all([functools.partial(measure, *lanes) for lanes in behind], devices, job.stop)
     rounds = -(-len(blocks) // len(devices))
     return float(np.mean(rates)) * len(blocks) / rounds
+
+
+def _seconds_per_step(job: Job, block: Block, steps: int, loop: str, device: Any) -> float:
+    """Runs up to ``steps`` further steps; 0 where none is left."""
+    until = min(job.steps, block.step + steps)
+    done = until - block.step
+    return max(job.run(block, until, loop, None, device), 1e-9) / done if done else 0.0
 
 
 def _wait(barrier: threading.Barrier) -> None:
