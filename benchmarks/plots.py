@@ -10,10 +10,13 @@ from benchmarks import common
 
 
 def sweep(saved: dict[str, Any]) -> Any:
-    """How many times faster than each rival, and lane efficiency against the number of lanes."""
+    """How many times faster than each rival, and lane efficiency against the number of lanes, where it was measured."""
     from matplotlib import pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 0.3 * len(saved["rows"]) + 3), layout="constrained")
+    panels = 2 if saved["efficiency"] else 1
+    size = (6.5 * panels, 0.3 * len(saved["rows"]) + 3)
+    figure, axes = plt.subplots(1, panels, figsize=size, layout="constrained", squeeze=False)
+    left, right = axes[0, 0], axes[0, -1]
     labels = [f"{row['model']} × {row['lanes']}" for row in saved["rows"]]
     for name in saved["rows"][0]["gain"]:
         left.plot([row["gain"][name] for row in saved["rows"]], labels, "o", label=name)
@@ -21,6 +24,8 @@ def sweep(saved: dict[str, Any]) -> Any:
     left.set(xscale="log", xlabel="times faster with jopt.sweep (warm)", title="Against what people do today")
     left.invert_yaxis()
     left.legend()
+    if panels == 1:
+        return figure
     for curve in saved["efficiency"]:
         right.plot(curve["lanes"], curve["efficiency"], "o-", label=curve["model"])
     right.set(xscale="log", yscale="log", xlabel="lanes K", ylabel="K t(1) / t(K)", title="Lane efficiency")
