@@ -141,7 +141,8 @@ def test_width_is_bounded_by_what_the_device_has(monkeypatch, alone):
     same(result, alone)
 
 
-def test_out_of_memory_halves_the_width_and_goes_on(monkeypatch, alone):
+@pytest.mark.parametrize("widest", [11, 22])  # lanes of one seed, and of both
+def test_out_of_memory_halves_the_width_and_goes_on(monkeypatch, alone, widest):
     real = runner.Job.run
     widths = []
 
@@ -153,8 +154,8 @@ def test_out_of_memory_halves_the_width_and_goes_on(monkeypatch, alone):
         return real(self, block, until, loop, chunk, device)
 
     monkeypatch.setattr(runner.Job, "run", run_block)
-    result = run(Plan(width=11, loop="scan", workers=1))
-    assert max(widths) == 11
+    result = run(Plan(width=widest, loop="scan", workers=1))
+    assert max(widths) == widest
     assert min(widths) <= 3
     same(result, alone)
 

@@ -27,7 +27,6 @@ class Analysis:
     fingerprint: str  # of the computation, the same in another process
     convolutions: int
     flops: float  # of matrix products and convolutions
-    operations: int
     carry_bytes: int
     start_depends: bool  # whether the first carry depends on a swept number
     carry: Any  # the shapes of one lane's carry
@@ -78,7 +77,6 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
         fingerprint=hashlib.sha256(re.sub("0x[0-9a-f]+", "", str(stepped)).encode()).hexdigest()[:32],
         convolutions=sum(e.primitive.name == "conv_general_dilated" for e in equations),
         flops=float(sum(_flops(e) for e in equations)),
-        operations=len(equations),
         carry_bytes=sum(math.prod(x.shape) * _itemsize(x.dtype) for x in jax.tree.leaves(carry)),
         start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
         carry=carry,

@@ -95,7 +95,7 @@ def _run(
         job.records.forget(settings, seeds)
         store.drop(settings, seeds)
         for half in _halves(settings, seeds):
-            _run(job, store, plan, *half, -(-width // 2), until, device)
+            _run(job, store, plan, *half, len(half[0]), until, device)
 
 
 def _leave(job: Job, store: Store, block: Block) -> None:
