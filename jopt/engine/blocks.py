@@ -17,6 +17,8 @@ import numpy as np
 from jopt._trees import flatten
 from jopt.engine.program import Program
 
+FIRST_CHUNK = 32  # steps; longer ones follow while they are quick
+
 
 @dataclasses.dataclass
 class Block:
@@ -34,7 +36,6 @@ class Block:
     step: int = 0
     feedback: Any = None  # the latest evaluation, for programs that want it
     fresh: Any = None  # per lane, whether it is newer than the last step
-    ready: dict[str, Any] = dataclasses.field(default_factory=dict)  # the executable of each kind of loop
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,6 +51,20 @@ class Block:
         settings = np.broadcast_to(self.settings, self.shape)
         seeds = np.broadcast_to(self.seeds[:, None], self.shape)
         return settings[self.real], seeds[self.real]
+
+    @property
+    def places(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Where the real lanes stand among the block's, and among the sweep's; seeds before settings.
+
+        As slices where the first few settings of each seed are real: those are written at once, without a copy.
+        """
+        count = int(self.real[0].sum())
+        first, last = int(self.settings[0]), int(self.settings[max(0, count - 1)])
+        if self.real[:, :count].all() and self.real.sum() == count * len(self.seeds) and last - first == count - 1:
+            begin = int(self.seeds[0])  # the seeds of a block follow one another
+            return (slice(None), slice(count)), (slice(begin, begin + len(self.seeds)), slice(first, first + count))
+        settings, seeds = self.lanes
+        return (self.real,), (seeds, settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +113,7 @@ def one_step(
     shape: Shape, optimizer: Any, carry: Any, data: Any, rows: Any, i: Any, first: Any, keys: Any, feedback: Any
 ) -> Any:
     """Every lane one step further: step ``first + i``, whose rows are the i-th."""
-    return _step(shape, shape.program.source.batch, optimizer, carry, data, rows, i, first, keys, feedback)
+    return _step(shape, shape.program.source.batch, optimizer, carry, data, rows, i, 0, first, keys, feedback)
 
 
 def _step(
@@ -109,13 +124,16 @@ def _step(
     data: Any,
     rows: Any,
     i: Any,
+    offset: Any,
     first: Any,
     keys: Any,
     feedback: Any,
 ) -> Any:
+    """Step ``first + i``, whose rows are number ``i - offset`` of those given."""
     t = first + i
     axis = 1 if shape.seeds > 1 else 0
-    row = jax.tree.map(lambda r: jax.lax.dynamic_index_in_dim(r, i, axis, keepdims=False, allow_negative_indices=False), rows)
+    at = functools.partial(jax.lax.dynamic_index_in_dim, axis=axis, keepdims=False, allow_negative_indices=False)
+    row = jax.tree.map(lambda r: at(r, i - offset), rows)
     fold_in = jax.vmap(jax.random.fold_in, (0, None)) if shape.seeds > 1 else jax.random.fold_in
     loss_key, data_key = (fold_in(k, t) for k in keys)
 
@@ -147,24 +165,46 @@ def scan_steps(
 ) -> Any:
     """``n`` of at most ``length`` steps in one compiled loop; the records have a leading axis of ``length``."""
     source = shape.program.source
-    ahead = source.gathers_ahead(data, rows)
-    make_batch = source.gathered if ahead else source.batch
-    rows = source.gather(data, rows) if ahead else rows
-
-    def step(i: Any, carry: Any) -> Any:
-        return _step(shape, make_batch, optimizer, carry, data, rows, i, first, keys, feedback)
-
-    made = jax.eval_shape(step, jnp.int32(0), carry)[1]
+    made = jax.eval_shape(functools.partial(one_step, shape), optimizer, carry, data, rows, n, first, keys, feedback)[1]
     records = jax.tree.map(lambda r: jnp.zeros((length, *r.shape), r.dtype), made)
 
-    def body(i: Any, state: Any) -> Any:
-        carry, records = state
-        carry, metrics = step(i, carry)
-        return carry, jax.tree.map(
-            lambda r, m: jax.lax.dynamic_update_index_in_dim(r, m, i, 0, allow_negative_indices=False), records, metrics
-        )
+    def steps(begin: Any, end: Any, make_batch: Callable[..., Any], rows: Any, state: Any) -> Any:
+        def body(i: Any, state: Any) -> Any:
+            carry, records = state
+            carry, metrics = _step(shape, make_batch, optimizer, carry, data, rows, i, begin, first, keys, feedback)
+            return carry, jax.tree.map(
+                lambda r, m: jax.lax.dynamic_update_index_in_dim(r, m, i, 0, allow_negative_indices=False), records, metrics
+            )
 
-    return jax.lax.fori_loop(0, n, body, (carry, records))
+        return jax.lax.fori_loop(begin, end, body, state)
+
+    ahead = source.ahead(data, rows)
+    if not ahead:
+        return steps(0, n, source.batch, rows, (carry, records))
+    axis = 1 if shape.seeds > 1 else 0
+    rows = _pad(rows, axis, -rows.shape[axis] % ahead)
+
+    def some_steps(group: Any, state: Any) -> Any:
+        begin = ahead * group
+        batches = source.gather(data, jax.lax.dynamic_slice_in_dim(rows, begin, ahead, axis))
+        return steps(begin, jnp.minimum(begin + ahead, n), source.gathered, batches, state)
+
+    return jax.lax.fori_loop(0, (n + ahead - 1) // ahead, some_steps, (carry, records))
+
+
+def _pad(rows: Any, axis: int, count: int) -> Any:
+    return jnp.pad(rows, [(0, count if i == axis else 0) for i in range(rows.ndim)])
+
+
+@dataclasses.dataclass
+class Executable:
+    """Compiled code, and how many steps at a time have proved quick with it."""
+
+    compiled: Any
+    quick: int = FIRST_CHUNK
+
+    def __call__(self, *args: Any) -> Any:
+        return self.compiled(*args)
 
 
 class Executables:
@@ -172,7 +212,7 @@ class Executables:
 
     def __init__(self, limit: int = 512) -> None:
         self.limit = limit
-        self.compiled: OrderedDict[Any, Any] = OrderedDict()
+        self.compiled: OrderedDict[Any, Executable] = OrderedDict()
         self.lock = threading.Lock()
         self.pending: dict[Any, threading.Lock] = {}
 
@@ -183,7 +223,7 @@ class Executables:
         args: tuple[Any, ...],
         donate: int | None,
         weak: tuple[bool, ...],
-    ) -> tuple[Any, float]:
+    ) -> tuple[Executable, float]:
         """The executable of ``function(*static, *args)``, and the seconds that compiling took just now.
 
         ``weak`` says which leaves of the first argument, the optimizer, count as Python numbers.
@@ -201,7 +241,8 @@ class Executables:
             begin = time.perf_counter()
             donated = () if donate is None else (donate,)
             named = functools.wraps(function)(functools.partial(function, *static))
-            executable = jax.jit(named, donate_argnums=donated).lower(weakly_typed(args[0], weak), *args[1:]).compile()
+            lowered = jax.jit(named, donate_argnums=donated).lower(weakly_typed(args[0], weak), *args[1:])
+            executable = Executable(lowered.compile())
             with self.lock:
                 self.compiled[key] = executable
                 while len(self.compiled) > self.limit:

@@ -43,8 +43,7 @@ def block_bytes(job: Job, width: int, loop: str) -> float:
     """What one block takes while it runs: arguments, results and temporaries, or an estimate where XLA does not say."""
     settings = min(width, job.space.size)
     block = job.new_block(np.arange(settings), np.arange(1), settings, jax.local_devices()[0])
-    executable = job.executable(block, loop, jax.local_devices()[0])[0]
-    stats = executable.memory_analysis()
+    stats = job.executable(block, loop, jax.local_devices()[0]).compiled.memory_analysis()
     try:
         aliased = stats.alias_size_in_bytes
         return float(stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes - aliased)

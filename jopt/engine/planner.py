@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -27,8 +28,9 @@ from jopt.engine.store import Store
 CACHE_BYTES = 256 * 1024  # what a block's carries may take of a core's cache
 LIGHT_FLOPS = 8e6  # what the lanes of a block may compute in a step before width brings nothing more
 TINY_FLOPS, TINY_BYTES = 2e5, 64 * 1024  # of all lanes in a step: less is not worth a second worker
+NATIVE_BYTES = 128  # of carries in a loop that XLA on CPUs compiles to one function, without a call for each operation
 WORTH = 5.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
-TRIAL_S = 0.05  # how long a candidate is measured
+TRIAL_S = 0.03  # how long a candidate is measured about
 
 
 def explore(job: Job, asked: Plan, devices: Sequence[Any], store: Store) -> Plan:
@@ -108,7 +110,10 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, workers: int) -> list
     share = max(1, -(-settings * seeds // workers))
     every = settings * seeds
     if every * analysis.flops < TINY_FLOPS and every * analysis.carry_bytes < TINY_BYTES:
-        return [(every, "scan", "all lanes together are little work for one core"), (share, "scan", "an equal share each")]
+        plans = [(every, "scan", "all lanes together are little work for one core"), (share, "scan", "an equal share each")]
+        native = min(share, NATIVE_BYTES // max(1, analysis.carry_bytes))
+        few = (native, "scan", f"loops over {native} lanes of {analysis.carry_bytes} bytes compile to one function")
+        return plans if native == 0 else [few, *plans] if every <= 16 * native else [*plans, few]
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
     width = min(share, 2 ** int(np.log2(max(1.0, fitting))))
     if width == share:
@@ -129,8 +134,7 @@ def _on_accelerator(analysis: Analysis, settings: int, seeds: int, workers: int)
 
 def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
     """The throughput of a plan in lane-steps per second, measured on the lanes that have done least."""
-    width, loop = plan.width or 1, plan.loop or "scan"
-    blocks = cut(job.space.size, len(job.seeds), width, len(devices))
+    blocks = cut(job.space.size, len(job.seeds), plan.width or 1, len(devices))
     behind = sorted(blocks, key=lambda lanes: _steps(store, lanes)[1])[: len(devices)]
     barrier, rates = threading.Barrier(len(behind)), []
     whole = max(len(settings) for settings, _ in blocks)
@@ -138,12 +142,9 @@ def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
     def measure(settings: np.ndarray, seeds: np.ndarray, device: Any) -> None:
         block = store.level(settings, seeds, whole, plan, device)
         try:
-            pace = _seconds_per_step(job, block, 2, loop, device) or 1.0  # compiles, and warms the caches
-            pace = _seconds_per_step(job, block, 4, loop, device) or pace
+            alone = _pace(job, block, plan, device)
             _wait(barrier)
-            quiet = max(1, job.next_evaluation(block.step) - 1 - block.step)
-            pace = _seconds_per_step(job, block, min(int(TRIAL_S / pace) + 1, quiet), loop, device) or pace
-            rates.append(int(block.real.sum()) / pace)
+            rates.append(int(block.real.sum()) / _pace(job, block, plan, device, *alone)[0])
         except BaseException:
             barrier.abort()
             store.drop(settings, seeds)  # their carries are lost: these lanes begin again
@@ -156,11 +157,22 @@ def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
     return float(np.mean(rates)) * len(blocks) / rounds
 
 
-def _seconds_per_step(job: Job, block: Block, steps: int, loop: str, device: Any) -> float:
-    """Runs up to ``steps`` further steps; 0 where none is left."""
-    until = min(job.steps, block.step + steps)
-    done = until - block.step
-    return max(job.run(block, until, loop, None, device), 1e-9) / done if done else 0.0
+def _pace(job: Job, block: Block, plan: Plan, device: Any, pace: float = 1.0, length: int = 2) -> tuple[float, int]:
+    """Seconds per step in one chunk of about ``TRIAL_S``, or of the longest that there is; and how many steps that was.
+
+    The chunks before it grow from ``length`` steps; the first may have to be compiled. ``pace`` is kept where no step is left.
+    """
+    for attempt in itertools.count():
+        quiet = max(1, job.next_evaluation(block.step) - 1 - block.step)
+        done = min(length, quiet, plan.chunk or length, job.length, job.steps - block.step)
+        if done < 1:
+            return pace, length
+        took = job.run(block, block.step + done, plan.loop or "scan", done, device)
+        pace = max(took, 1e-9) / done
+        if attempt > 1 and (done < length or took > TRIAL_S / 2):
+            return pace, done
+        length = max(2, int(done * min(4.0, TRIAL_S / took)))
+    raise AssertionError
 
 
 def _wait(barrier: threading.Barrier) -> None:

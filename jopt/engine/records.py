@@ -12,7 +12,11 @@ from jopt.engine.blocks import Block, to_numpy
 
 
 class Records:
-    """NumPy arrays with leading axes ``[settings, seeds]``, written block by block as chunks come back."""
+    """NumPy arrays written block by block as chunks come back.
+
+    What is recorded at each step lies ``[steps, seeds, settings]``, as it comes out of a block, and is handed out as a view
+    ``[settings, seeds, steps]``; all else has leading axes ``[settings, seeds]``.
+    """
 
     def __init__(self, settings: int, seeds: int, steps: int, record_every: int, eval_steps: np.ndarray) -> None:
         self.lanes = (settings, seeds)
@@ -20,74 +24,85 @@ class Records:
         self.record_every = record_every
         self.record_steps = np.append(np.arange(record_every, steps, record_every), steps)
         self.eval_steps = eval_steps
-        self.losses: dict[str, np.ndarray] = {}
         self.metrics: dict[str, np.ndarray] = {}
         self.diverged_at = np.full(self.lanes, np.nan)
         self.steps_done = np.zeros(self.lanes, np.int64)
         self.kept: list[np.ndarray] = []
         self.kept_structure: Any = None
         self.best_loss = np.inf
+        self._losses: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()
+
+    @property
+    def losses(self) -> dict[str, np.ndarray]:
+        """What was recorded at each step or over each window, ``[settings, seeds, steps]``."""
+        return {name: np.moveaxis(array, 0, -1).swapaxes(0, 1) for name, array in self._losses.items()}
 
     def steps_recorded(self, block: Block, first: int, metrics: dict[str, np.ndarray]) -> None:
         """Takes the metrics of a stretch of steps, arrays ``[steps, *lanes of the block]``."""
-        lanes = block.lanes
+        chosen, lanes = block.places
         for name, values in metrics.items():
-            found = values.reshape(len(values), *block.shape)[:, block.real].T  # [lanes, steps]
-            kept = self._array(self.losses, name, len(self.record_steps), values.dtype)
-            self._add_to_windows(kept, lanes, found, first)
+            found = values.reshape(len(values), *block.shape)[(slice(None), *chosen)]
+            self._add_to_windows(self._recorded(name, values.dtype), lanes, found, first)
             if name == "loss" or ("loss" not in metrics and name == next(iter(metrics))):
-                self._watch(lanes, found, first)
+                self._watch(lanes[::-1], found, first)
 
     def _add_to_windows(self, kept: np.ndarray, lanes: Any, found: np.ndarray, first: int) -> None:
-        steps = np.arange(first, first + found.shape[-1])
         if self.record_every == 1:
-            kept[(*lanes, slice(first, first + len(steps)))] = found
+            kept[(slice(first, first + len(found)), *lanes)] = found
             return
-        windows = steps // self.record_every
-        lengths = np.minimum(self.record_every, self.steps - windows * self.record_every)
+        windows = np.arange(first, first + len(found)) // self.record_every
         starts = np.flatnonzero(np.r_[True, np.diff(windows) > 0])
+        lengths = np.minimum(self.record_every, self.steps - windows[starts] * self.record_every)
         with np.errstate(invalid="ignore", over="ignore"):  # of a lane that diverged
-            parts = np.add.reduceat(found / lengths, starts, axis=-1).T
+            sums = np.add.reduceat(found, starts, axis=0, dtype=np.float64)
+            parts = sums / lengths.reshape(-1, *[1] * (sums.ndim - 1))
             for window, part in zip(windows[starts], parts, strict=True):
-                kept[(*lanes, window)] += part
+                kept[(window, *lanes)] += part
 
     def _watch(self, lanes: Any, found: np.ndarray, first: int) -> None:
         with np.errstate(invalid="ignore", over="ignore"):
-            total = found.sum(dtype=np.float64)  # one pass says that all is well, which it mostly is
+            total = found.sum()  # one pass says that all is well, which it mostly is
         if not np.isfinite(total):
             bad = ~np.isfinite(found)
-            when = np.where(bad.any(axis=-1), first + 1.0 + bad.argmax(axis=-1), np.nan)
+            when = np.where(bad.any(axis=0), first + 1.0 + bad.argmax(axis=0), np.nan).T
             self.diverged_at[lanes] = np.fmin(self.diverged_at[lanes], when)
-        self.steps_done[lanes] = first + found.shape[-1]
-        last = found[:, -1][np.isfinite(found[:, -1])]
+        self.steps_done[lanes] = first + len(found)
+        last = found[-1][np.isfinite(found[-1])]
         if len(last):
             self.best_loss = min(self.best_loss, float(last.min()))
 
     def evaluated(self, block: Block, step: int, metrics: dict[str, np.ndarray]) -> None:
         """Takes the evaluation of a block after ``step`` steps, scalars ``[*lanes of the block]``."""
         when = int(np.searchsorted(self.eval_steps, step))
+        chosen, lanes = block.places
         for name, values in metrics.items():
-            if name in self.losses:
+            if name in self._losses:
                 raise ValueError(f"evaluate: {name!r} is already the name of a training record; rename it.")
-            kept = self._array(self.metrics, name, len(self.eval_steps), values.dtype)
-            kept[(*block.lanes, when)] = values.reshape(block.shape)[block.real]
+            kept = self._evaluations(name, values.dtype)
+            kept[..., when].T[lanes] = values.reshape(block.shape)[chosen]
 
     def forget(self, settings: np.ndarray, seeds: np.ndarray) -> None:
         """Clears what some lanes have recorded, before they start anew."""
         lanes = np.ix_(settings, seeds)
         for kept in self.losses.values():
-            kept[lanes] = 0.0 if self.record_every > 1 else np.nan
+            kept[lanes] = 0.0
         self.diverged_at[lanes] = np.nan
         self.steps_done[lanes] = 0
 
-    def _array(self, table: dict[str, np.ndarray], name: str, length: int, dtype: Any) -> np.ndarray:
+    def _recorded(self, name: str, dtype: Any) -> np.ndarray:
         with self._lock:
-            if name not in table:
-                wide = np.float64 if dtype == np.float64 else np.float32
-                fill = 0.0 if table is self.losses and self.record_every > 1 else np.nan
-                table[name] = np.full((*self.lanes, length), fill, wide)
-            return table[name]
+            if name not in self._losses:
+                # Every step writes its own record; windows are summed up.
+                make = np.empty if self.record_every == 1 else np.zeros
+                self._losses[name] = make((len(self.record_steps), *self.lanes[::-1]), _wide(dtype))
+            return self._losses[name]
+
+    def _evaluations(self, name: str, dtype: Any) -> np.ndarray:
+        with self._lock:
+            if name not in self.metrics:
+                self.metrics[name] = np.full((*self.lanes, len(self.eval_steps)), np.nan, _wide(dtype))
+            return self.metrics[name]
 
     def finished(self, block: Block, kept: Any) -> None:
         """Takes what the result keeps of a block's lanes, a tree of arrays ``[*lanes of the block, ...]``."""
@@ -98,5 +113,10 @@ class Records:
             if self.kept_structure is None:
                 self.kept_structure = structure
                 self.kept = [np.empty((*self.lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
+        chosen, lanes = block.places
         for array, leaf, shape in zip(self.kept, leaves, shapes, strict=True):
-            array[block.lanes] = leaf.reshape(*block.shape, *shape)[block.real]
+            array.swapaxes(0, 1)[lanes] = leaf.reshape(*block.shape, *shape)[chosen]
+
+
+def _wide(dtype: Any) -> type:
+    return np.float64 if dtype == np.float64 else np.float32

@@ -16,15 +16,15 @@ import numpy as np
 from jopt._trees import flatten
 from jopt.engine import blocks
 from jopt.engine.analysis import Analysis, analyse
-from jopt.engine.blocks import Block, Executables, Shape, to_numpy, weakly_typed
+from jopt.engine.blocks import Block, Executable, Executables, Shape, to_numpy, weakly_typed
 from jopt.engine.program import Program
 from jopt.engine.records import Records
 from jopt.engine.sources import Feed
 from jopt.expanding import Space
 
 EXECUTABLES = Executables()
-CHUNK_BYTES = 8 * 2**20  # of rows and records that one call holds
-FIRST_CHUNK = 32  # steps; longer ones follow while they are quick
+CHUNK_BYTES = 2**20  # of rows and records that one call holds
+KEPT_STARTS = 8  # first carries that stay on the host for further blocks
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
 
@@ -47,16 +47,17 @@ class Job:
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._placed: dict[Any, Any] = {}
-        self._chunks: dict[tuple[tuple[int, int], str], int] = {}  # how many steps make a chunk, by shape and loop
+        self._started: dict[int, list[np.ndarray]] = {}
+        self._example: Any = None  # some lane's first carry on a device
+        self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
 
     @functools.cached_property
     def length(self) -> int:
         """The most steps of a chunk, for which its executable is made: to the next evaluation, within some memory."""
         gaps = np.diff(self.records.eval_steps, prepend=0)
         row = jax.tree.leaves(self.feed.rows(int(self.seeds[0]), 0, 1))
-        per_step = sum(x.nbytes for x in row) + 4 * min(self.lanes, 128)
-        fitting = min(CHUNK_BYTES // per_step, self.feed.longest_gather())
-        return int(min(self.steps, max(FIRST_CHUNK, fitting), gaps.max() if len(gaps) else self.steps))
+        per_step = sum(x.nbytes for x in row) + 4 * self.lanes
+        return int(min(self.steps, max(blocks.FIRST_CHUNK, CHUNK_BYTES // per_step), gaps.max() if len(gaps) else self.steps))
 
     @property
     def lanes(self) -> int:
@@ -103,9 +104,9 @@ class Job:
         """A block before its first step on ``device``, filled up to ``width`` settings with copies of its last lane."""
         filled = np.concatenate([settings, np.repeat(settings[-1:], width - len(settings))]).astype(int)
         real = np.broadcast_to(np.arange(width) < len(settings), (len(seeds), width))
-        optimizer = jax.device_put(self.optimizer(filled), device)
-        block = Block(filled, np.asarray(seeds), optimizer, None, real)
-        block.carry = self._first_carry(block, device)
+        block = Block(filled, np.asarray(seeds), None, None, real)
+        optimizer, carry = self.optimizer(filled), self._first_carry(block, device)
+        block.optimizer, block.carry = to_device((optimizer, carry), (optimizer, self._example), device)
         if self.program.feedback:
             made = jax.eval_shape(self.program.evaluate, self.analysis.carry)  # type: ignore[arg-type]
             nan = jax.tree.map(lambda x: np.full(block.lead, np.nan, x.dtype), made)
@@ -113,48 +114,44 @@ class Job:
         return block
 
     def _first_carry(self, block: Block, device: Any) -> Any:
-        """Lanes of one seed start alike, unless a swept number says otherwise."""
+        """On the host. Lanes of one seed start alike, unless a swept number says otherwise."""
         alike = not self.analysis.start_depends
-        lanes = [(k, s) for s in block.seeds for k in (block.settings[:1] if alike else block.settings)]
-        carries = [self._start(int(k), int(s), device) for k, s in lanes]
-        grouped = (len(block.seeds), 1 if alike else len(block.settings))
+        settings = [0] if alike else block.settings
+        starts = [self._start(int(k), int(s), device) for s in block.seeds for k in settings]
+        grouped = len(block.seeds), len(settings)
 
-        def spread(common: bool, leaves: Sequence[Any]) -> np.ndarray:
-            if common:
-                return to_numpy(leaves[0])
-            stacked = np.stack([to_numpy(x) for x in leaves])
-            lanes = stacked.reshape(*grouped, *stacked.shape[1:])
-            whole = np.broadcast_to(lanes, (*block.shape, *stacked.shape[1:]))
-            return whole.reshape(*block.lead, *stacked.shape[1:])
+        def spread(common: bool, leaves: Sequence[np.ndarray]) -> np.ndarray:
+            if common or not block.lead:
+                return leaves[0]
+            lanes = np.stack(leaves).reshape(*grouped, *leaves[0].shape)
+            whole = np.broadcast_to(lanes, (*block.shape, *leaves[0].shape))
+            return whole.reshape(*block.lead, *leaves[0].shape)
 
-        if not block.lead:
-            return jax.tree.map(jnp.copy, carries[0])  # a chunk donates its carry, and this one is kept
-        columns = zip(*(jax.tree.leaves(carry) for carry in carries), strict=True)
-        leaves = [spread(common, column) for common, column in zip(self.analysis.common, columns, strict=True)]
-        return to_device(jax.tree.unflatten(jax.tree.structure(carries[0]), leaves), carries[0], device)
+        leaves = [
+            spread(common, column) for common, column in zip(self.analysis.common, zip(*starts, strict=True), strict=True)
+        ]
+        return jax.tree.unflatten(jax.tree.structure(self.analysis.carry), leaves)
 
-    def _start(self, setting: int, seed: int, device: Any) -> Any:
-        setting = setting if self.analysis.start_depends else 0
+    def _start(self, setting: int, seed: int, device: Any) -> list[np.ndarray]:
+        """The leaves of a lane's first carry; the latest few seeds' are kept where all settings start alike."""
+        if seed in self._started:
+            return self._started[seed]
+        optimizer = jax.device_put(self.optimizer([setting]), device)
+        given = self.place("given", lambda: self.given, device)
+        carry = self.call(blocks.start, (self.program,), (optimizer, self.keys([seed], device)[0], given))
+        leaves, self._example = [to_numpy(x) for x in jax.tree.leaves(carry)], carry
+        if not self.analysis.start_depends:
+            with self._lock:
+                if len(self._started) >= KEPT_STARTS:
+                    self._started.clear()
+                self._started[seed] = leaves
+        return leaves
 
-        def make() -> Any:
-            optimizer = jax.device_put(self.optimizer([setting]), device)
-            given = self.place("given", lambda: self.given, device)
-            return self.call(blocks.start, (self.program,), (optimizer, self.key(seed, 0, device), given))
-
-        return self.place(("start", setting, seed), make, device)
-
-    def key(self, seed: int, purpose: int, device: Any) -> Any:
-        """A seed's key; purpose 0 starts, 2 is the loss's, 3 the batches'."""
-
-        def make() -> Any:
-            return _key(np.uint32(self.seed), np.uint32(purpose), np.uint32(self.seeds[seed]))
-
-        return self.place(("key", purpose, seed), make, device)
-
-    def keys(self, block: Block, device: Any) -> tuple[Any, Any]:
-        """The keys of the loss and of the batches, stacked where the block has several seeds."""
-        loss, data = ([self.key(int(s), purpose, device) for s in block.seeds] for purpose in (2, 3))
-        return (loss[0], data[0]) if len(block.seeds) == 1 else (jnp.stack(loss), jnp.stack(data))
+    def keys(self, seeds: Sequence[int] | np.ndarray, device: Any) -> tuple[Any, Any, Any]:
+        """The keys of the start, of the loss and of the batches, stacked where there are several seeds."""
+        chosen = np.asarray([self.seeds[s] for s in seeds], np.uint32)
+        own = chosen if len(chosen) > 1 else chosen[0]
+        return self.place(("keys", *chosen), lambda: _keys(np.uint32(self.seed), own), device)  # type: ignore[no-any-return]
 
     def place(self, name: Any, make: Callable[[], Any], device: Any) -> Any:
         """What ``make`` returns, on ``device``, made and put there once."""
@@ -164,36 +161,35 @@ class Job:
                 self._placed.setdefault((name, device), made)
         return self._placed[name, device]
 
-    def call(
-        self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None = None
-    ) -> Any:
+    def call(self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
         """Runs a block function by its executable."""
-        executable, seconds = EXECUTABLES.get(function, static, args, donate, self.weak)
+        executable, seconds = EXECUTABLES.get(function, static, args, None, self.weak)
         self.compile_s += seconds
         return executable(*args)
 
-    def executable(self, block: Block, loop: str, device: Any, first: int = 0, steps: int = 1) -> tuple[Any, list[Any]]:
-        """The executable that advances a block, and its arguments (see ``blocks.scan_steps`` and ``one_step``)."""
+    def executable(self, block: Block, loop: str, device: Any) -> Executable:
+        """What advances a block (see ``blocks.scan_steps`` and ``one_step``)."""
+        kind = block.shape, loop, device
+        if kind not in self._ready:
+            function = blocks.scan_steps if loop == "scan" else blocks.one_step
+            static = (self.shape(block), self.length) if loop == "scan" else (self.shape(block),)
+            args = tuple(self.arguments(block, loop, device, 0, 1))
+            self._ready[kind], seconds = EXECUTABLES.get(function, static, args, 1, self.weak)
+            self.compile_s += seconds
+        return self._ready[kind]
+
+    def arguments(self, block: Block, loop: str, device: Any, first: int, steps: int) -> list[Any]:
+        """What the executable of a block takes; after a host loop's first step, the carry and the number of the step change."""
+        data = self.place("data", lambda: self.feed.data, device)
         rows = self.rows(block, first, steps, device)
         feedback = (block.feedback, block.fresh) if self.program.feedback else None
         count = np.int32(steps if loop == "scan" else 0)  # steps to do, or the step to do
-        found, data, keys = block.ready.get(loop) or (None, self._data(device), self.keys(block, device))
-        args = [block.optimizer, block.carry, data, rows, count, np.int32(first), keys, feedback]
-        if found is None:
-            function = blocks.scan_steps if loop == "scan" else blocks.one_step
-            static = (self.shape(block), self.length) if loop == "scan" else (self.shape(block),)
-            found, seconds = EXECUTABLES.get(function, static, tuple(args), 1, self.weak)
-            self.compile_s += seconds
-            block.ready[loop] = found, data, keys
-        return found, args
-
-    def _data(self, device: Any) -> Any:
-        return self.place("data", lambda: self.feed.data, device)
+        return [block.optimizer, block.carry, data, rows, count, np.int32(first), self.keys(block.seeds, device)[1:], feedback]
 
     def advance(self, block: Block, steps: int, loop: str, device: Any) -> Callable[[], None]:
         """Dispatches ``steps`` further steps; what it returns brings their records home."""
-        first = block.step
-        executable, args = self.executable(block, loop, device, first, steps)
+        first, executable = block.step, self.executable(block, loop, device)
+        args = self.arguments(block, loop, device, first, steps)
         if loop == "scan":
             block.carry, metrics = executable(*args)
         else:
@@ -236,10 +232,10 @@ class Job:
         """Runs a block to step ``until``: chunks between evaluations, each chunk's records fetched while the next runs."""
         begin = time.perf_counter()
         waiting: list[Callable[[], None]] = []
-        kind = block.shape, loop
-        while block.step < until and not self.stop.is_set():
+        executable = self.executable(block, loop, device) if block.step < until else None
+        while executable is not None and block.step < until and not self.stop.is_set():
             due = self.next_evaluation(block.step)
-            longest = min(chunk or self._chunks.get(kind, FIRST_CHUNK), self.length)
+            longest = min(chunk or executable.quick, self.length)
             steps, started = min(longest, until - block.step, due - block.step), time.perf_counter()
             previous, waiting = waiting, [self.advance(block, steps, loop, device)]
             if self.program.evaluate is not None and block.step == due:
@@ -247,7 +243,7 @@ class Job:
             for bring_home in previous:
                 bring_home()
             if steps == longest and time.perf_counter() - started < CHUNK_S / 4:
-                self._chunks[kind] = min(4 * longest, self.length)
+                executable.quick = max(executable.quick, 4 * longest)
         for bring_home in waiting:
             bring_home()
         return time.perf_counter() - begin
@@ -269,8 +265,13 @@ class Job:
 
 
 @jax.jit
-def _key(root: Any, purpose: Any, seed: Any) -> Any:
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(root), purpose), seed)
+def _keys(root: Any, seeds: Any) -> tuple[Any, Any, Any]:
+    """The keys of some seeds: for the start, the loss and the batches."""
+
+    def of(seed: Any) -> Any:
+        return tuple(jax.random.fold_in(jax.random.fold_in(jax.random.key(root), purpose), seed) for purpose in (0, 2, 3))
+
+    return (jax.vmap(of) if seeds.ndim else of)(seeds)  # type: ignore[no-any-return]
 
 
 def _array(x: Any) -> Any:
@@ -278,14 +279,14 @@ def _array(x: Any) -> Any:
 
 
 def to_device(tree: Any, like: Any, device: Any) -> Any:
-    """Host arrays on the device, with the keys of ``like`` wrapped again."""
+    """Host arrays on the device, in one transfer; those that are keys in ``like`` are wrapped again."""
+    leaves, treedef = flatten(tree)
 
-    def put(x: Any, old: Any) -> Any:
-        placed = jax.device_put(x, device)
-        is_key = jnp.issubdtype(old.dtype, jax.dtypes.prng_key)
-        return jax.random.wrap_key_data(placed, impl=jax.random.key_impl(old)) if is_key else placed
+    def wrapped(x: Any, kind: Any) -> Any:
+        is_key = jnp.issubdtype(kind.dtype, jax.dtypes.prng_key)
+        return jax.random.wrap_key_data(x, impl=jax.random.key_impl(kind)) if is_key else x
 
-    return jax.tree.map(put, tree, like)
+    return treedef.unflatten(map(wrapped, jax.device_put(leaves, device), jax.tree.leaves(like)))
 
 
 def _to_host(metrics: Any, steps: int) -> dict[str, np.ndarray]:

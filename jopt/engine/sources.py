@@ -19,7 +19,7 @@ import numpy as np
 from jopt._numbers import whole
 from jopt.training import same_length
 
-GATHER_BYTES = 16 * 2**20  # of batches gathered ahead for one chunk
+GATHER_BYTES = 256 * 1024  # of batches gathered ahead at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +40,16 @@ class Source:
             return self.function(key, step)
         return row  # "batches": the row is the batch; "none": it is None
 
-    def gathers_ahead(self, data: Any, rows: Any) -> bool:
-        """Whether a chunk's batches are gathered at once: faster than step by step, while they take little memory."""
+    def ahead(self, data: Any, rows: Any) -> int:
+        """How many steps' batches are gathered at once, into a core's cache; 0 where a step makes its own.
+
+        ``rows`` has leading axes ``[seeds, steps]``, or ``[steps]`` for one seed.
+        """
         if self.kind != "rows":
-            return False
-        return bool(rows.size * bytes_per_row(data) <= GATHER_BYTES * max(1, rows.ndim - 1))
+            return 0
+        seeds, batch = (rows.shape[0] if rows.ndim > 2 else 1), rows.shape[-1]
+        steps = GATHER_BYTES // max(1, seeds * batch * bytes_per_row(data))
+        return min(steps, rows.shape[-2]) if steps > 1 else 0
 
     def gather(self, data: Any, rows: Any) -> Any:
         """The batches of a chunk, with the leading axes of its rows."""
@@ -70,10 +75,6 @@ class Feed:
     def rows(self, seed: int, step: int, length: int) -> Any:
         """The rows of ``length`` steps from ``step`` (0-based) on, with a leading axis of steps, or ``None``."""
         return None
-
-    def longest_gather(self) -> int:
-        """How many steps' batches may be gathered ahead."""
-        return 2**31
 
     def forget(self, step: int) -> None:
         """Hears that no block needs the batches before ``step`` any more."""
@@ -111,40 +112,39 @@ class Minibatches(Feed):
         self.examples = same_length("data", data, "examples")
         self.batch_size = batch_size
         self.per_epoch = self.examples // batch_size
-        self.together = max(1, min(64, 2**16 // self.examples))  # epochs that are shuffled in one call
-        self.key = jax.random.fold_in(jax.random.key(seed), 1)
-        self._lock = threading.Lock()
-        self._epochs: dict[tuple[int, int], np.ndarray] = {}
-
-    def longest_gather(self) -> int:
-        """How many steps' batches may be gathered ahead."""
-        return int(GATHER_BYTES // max(1, self.batch_size * bytes_per_row(self.data)))
+        self.seed = seed
 
     def rows(self, seed: int, step: int, length: int) -> np.ndarray:
         """Indices of shape ``[length, batch_size]``."""
-        epochs = range(step // self.per_epoch, (step + length - 1) // self.per_epoch + 1)
-        joined = np.concatenate([self._epoch(seed, epoch) for epoch in epochs])
-        begin = step - epochs[0] * self.per_epoch
+        per_group = _together(self.examples) * self.per_epoch
+        groups = range(step // per_group, (step + length - 1) // per_group + 1)
+        drawn = [_orders(self.seed, seed, group, self.examples, self.batch_size) for group in groups]
+        joined = np.concatenate(drawn) if len(drawn) > 1 else drawn[0]
+        begin = step - groups[0] * per_group
         return joined[begin : begin + length]
 
-    def _epoch(self, seed: int, epoch: int) -> np.ndarray:
-        group, place = divmod(epoch, self.together)
-        with self._lock:
-            if (seed, group) not in self._epochs:
-                if len(self._epochs) > 256:
-                    self._epochs.clear()
-                drawn = _bits(self.key, np.uint32(seed), np.uint32(group), (self.together, self.examples))
-                # Sorting on the host takes a fifth of the time that XLA's sort takes on a CPU.
-                orders = np.argsort(np.asarray(drawn), axis=-1, kind="stable").astype(np.int32)
-                used = orders[:, : self.per_epoch * self.batch_size]
-                self._epochs[seed, group] = used.reshape(self.together, self.per_epoch, self.batch_size)
-            chosen: np.ndarray = self._epochs[seed, group][place]
-            return chosen
+
+def _together(examples: int) -> int:
+    """How many epochs are shuffled at once."""
+    return max(1, 2**16 // examples)
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def _bits(key: Any, seed: Any, group: Any, shape: tuple[int, int]) -> Any:
-    return jax.random.bits(jax.random.fold_in(jax.random.fold_in(key, seed), group), shape)
+@functools.lru_cache(maxsize=32)  # of 256 kB, or of one epoch where that is more
+def _orders(seed: int, lane_seed: int, group: int, examples: int, batch_size: int) -> np.ndarray:
+    """The rows of a few epochs, int32 ``[steps, batch_size]``.
+
+    Random numbers with the example's index in the low half are sorted: the same order on every machine, whatever its sort.
+    """
+    epochs, per_epoch = _together(examples), examples // batch_size
+    random = np.random.Philox(key=[seed, lane_seed], counter=[0, 0, group, 0]).random_raw(epochs * examples)
+    keyed = (random.reshape(epochs, examples) & ~_LOW) | np.arange(examples, dtype=np.uint64)
+    keyed.sort(axis=-1)
+    rows = (keyed[:, : per_epoch * batch_size] & _LOW).astype(np.int32).reshape(-1, batch_size)
+    rows.flags.writeable = False
+    return rows
+
+
+_LOW = np.uint64(2**32 - 1)
 
 
 class Iterated(Feed):
