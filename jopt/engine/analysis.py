@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import hashlib
 import math
 import re
@@ -15,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt._trees import flatten
 from jopt.engine import blocks
-from jopt.engine.blocks import Shape
+from jopt.engine.blocks import Lane
 from jopt.engine.program import Program
 
 
@@ -31,7 +34,7 @@ class Analysis:
     start_depends: bool  # whether the first carry depends on a swept number
     carry: Any  # the shapes of one lane's carry
     names: tuple[str, ...]  # of what a step and an evaluation return
-    common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same at every step
+    lane: Lane
 
 
 _known: OrderedDict[Any, Analysis] = OrderedDict()
@@ -60,36 +63,45 @@ def analyse(program: Program, optimizer: Any, axes: tuple[int | None, ...], give
 def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given: Any, data: Any, row: Any) -> Analysis:
     random = jax.random.key(0)
     started, carry = jax.make_jaxpr(program.start, return_shape=True)(optimizer, random, given)
-    feedback = (jax.eval_shape(program.evaluate, carry), False) if program.feedback and program.evaluate else None
-    shape = Shape(program, axes, (False,) * len(jax.tree.leaves(carry)), 1, 1)
+    leaves, treedef = flatten(carry)
+    row = jax.tree.map(lambda x: x[0], row)
+    told = {"metrics": jax.eval_shape(program.evaluate, carry), "evaluated": False} if program.feedback else None  # type: ignore[arg-type]
 
-    def step(optimizer: Any, carry: Any, data: Any, row: Any, keys: Any, feedback: Any) -> Any:
-        zero = jnp.int32(0)
-        told = None if feedback is None else (feedback[0], jnp.bool_(feedback[1]))
-        return blocks.one_step(shape, optimizer, carry, data, row, zero, zero, keys, told)
+    def step(optimizer: Any, leaves: Any, batch: Any, key: Any, told: Any) -> Any:
+        new, metrics = program.step(optimizer, treedef.unflatten(leaves), batch, key, told)
+        return jax.tree.leaves(new), metrics
 
-    args = (optimizer, carry, data, row, (random, random), feedback)
-    stepped, (_, metrics) = without_leaks(step, *args)
+    with _leaks_checked():
+        batch = jax.eval_shape(program.source.batch, data, row, random, jnp.int32(0))
+        args = (optimizer, leaves, batch, random, told)
+        stepped, (_, metrics) = jax.make_jaxpr(step, return_shape=True)(*args)
     evaluated = {} if program.evaluate is None else jax.eval_shape(program.evaluate, carry)
     equations = list(_equations(stepped.jaxpr))
     swept = {v for v, axis in zip(started.jaxpr.invars, axes, strict=False) if axis is not None}
+    sizes = tuple(len(jax.tree.leaves(x)) for x in args)
+    common = _common(started.jaxpr, stepped.jaxpr, axes, sizes, program.source.varies)
+    described = re.sub("0x[0-9a-f]+", "", str(stepped)) + str(jax.tree.map(jnp.shape, data))
     return Analysis(
-        fingerprint=hashlib.sha256(re.sub("0x[0-9a-f]+", "", str(stepped)).encode()).hexdigest()[:32],
+        fingerprint=hashlib.sha256(described.encode()).hexdigest()[:32],
         convolutions=sum(e.primitive.name == "conv_general_dilated" for e in equations),
         flops=float(sum(_flops(e) for e in equations)),
-        carry_bytes=sum(math.prod(x.shape) * _itemsize(x.dtype) for x in jax.tree.leaves(carry)),
+        carry_bytes=sum(math.prod(x.shape) * _itemsize(x.dtype) for x in leaves),
         start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
         carry=carry,
         names=(*metrics, *evaluated),
-        common=_common(started.jaxpr, stepped.jaxpr, axes, tuple(len(jax.tree.leaves(x)) for x in args)),
+        lane=Lane(axes, common, treedef, tuple((name, x.dtype) for name, x in sorted(metrics.items())), stepped),
     )
 
 
-def without_leaks(function: Any, *args: Any) -> Any:
-    """The jaxpr of a function and the shapes of its results; an error where it keeps a traced value beyond the trace."""
+@contextlib.contextmanager
+def _leaks_checked() -> Iterator[None]:
+    """Raises where a function that is traced inside keeps a traced value."""
+    frozen_before = gc.get_freeze_count()
+    if not frozen_before:
+        gc.freeze()  # the check collects garbage: only what is made inside has to be looked at
     try:
         with jax.checking_leaks():
-            return jax.make_jaxpr(function, return_shape=True)(*args)
+            yield
     except Exception as error:
         if "Leaked trace" not in str(error):
             raise
@@ -97,19 +109,23 @@ def without_leaks(function: Any, *args: Any) -> Any:
             "The loss (or step, or evaluate) keeps a traced value beyond its own call, for example by appending it to a list: "
             "it runs once, as a trace, and not at each step. Return what you want to keep as auxiliary values (has_aux=True)."
         ) from error
+    finally:
+        if not frozen_before:
+            gc.unfreeze()
 
 
-def _common(started: Any, stepped: Any, axes: tuple[int | None, ...], sizes: tuple[int, ...]) -> tuple[bool, ...]:
+def _common(started: Any, stepped: Any, axes: tuple[int | None, ...], sizes: tuple[int, ...], varied: bool) -> tuple[bool, ...]:
     """The leaves of the carry that follow from nothing that differs between lanes: swept numbers, keys, rows, evaluations.
 
-    ``sizes`` counts the leaves of the step's arguments: optimizer, carry, data, row, keys, feedback.
+    ``sizes`` counts the leaves of the step's arguments: optimizer, carry, batch, key, evaluation; ``varied`` says whether the
+    batch differs between seeds.
     """
     swept = [axis is not None for axis in axes]
     given = [False] * (len(started.invars) - len(axes) - 1)
     common = [not differs for differs in _differing(started, [*swept, True, *given])]
     while True:
         carry = [not same for same in common]
-        rest = [False] * sizes[2] + [True] * sum(sizes[3:])
+        rest = [varied] * sizes[2] + [True] * sum(sizes[3:])
         now = [not differs for differs in _differing(stepped, [*swept, *carry, *rest])][: len(common)]
         kept = [a and b for a, b in zip(common, now, strict=True)]
         if kept == common:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -68,12 +69,30 @@ class Block:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lane:
+    """One step of one lane, traced once; every executable is made of it."""
+
+    in_axes: tuple[int | None, ...]  # for each leaf of the optimizer, 0 where it is swept
+    common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same at every step
+    treedef: Any  # of the carry
+    metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
+    jaxpr: Any = dataclasses.field(
+        compare=False
+    )  # (optimizer, leaves of the carry, batch, key, evaluation) -> (leaves, metrics)
+
+    def step(self, *args: Any) -> tuple[list[Any], dict[str, Any]]:
+        """The leaves of the carry one step further, and the metrics."""
+        made = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves(args))
+        count = len(self.common)
+        return made[:count], {name: x for (name, _), x in zip(self.metrics, made[count:], strict=True)}
+
+
+@dataclasses.dataclass(frozen=True)
 class Shape:
-    """What is static in an executable: the program, which numbers are swept, and how many lanes there are."""
+    """What is static in an executable: the program, its lane, and how many lanes there are."""
 
     program: Program
-    in_axes: tuple[int | None, ...]  # for each leaf of the optimizer
-    common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same
+    lane: Lane
     seeds: int
     settings: int
 
@@ -83,15 +102,18 @@ class Shape:
 
     @property
     def carry_axes(self) -> list[int | None]:
-        return [None if common else 0 for common in self.common]
+        return [None if common else 0 for common in self.lane.common]
+
+    @property
+    def batch_axis(self) -> int | None:
+        return 0 if self.program.source.varies else None
 
     def over_lanes(self, function: Callable[..., Any], optimizer: Any, out_axes: Any) -> Callable[..., Any]:
-        """``function(optimizer, per seed, (leaves of the carry, feedback))`` over all lanes, vmapped if there are several."""
-        axes = jax.tree.unflatten(jax.tree.structure(optimizer), self.in_axes)
-        per_lane = (self.carry_axes, 0)
+        """``function(optimizer, leaves of the carry, batch, key, evaluation)`` over all lanes, vmapped if there are several."""
+        axes = jax.tree.unflatten(jax.tree.structure(optimizer), self.lane.in_axes)
         if self.settings > 1:
-            function = jax.vmap(function, in_axes=(axes, None, per_lane), out_axes=out_axes)
-        return jax.vmap(function, in_axes=(None, 0, per_lane), out_axes=out_axes) if self.seeds > 1 else function
+            function = jax.vmap(function, (axes, self.carry_axes, None, None, 0), out_axes)
+        return jax.vmap(function, (None, self.carry_axes, self.batch_axis, 0, 0), out_axes) if self.seeds > 1 else function
 
 
 def start(program: Program, optimizer: Any, key: Any, given: Any) -> Any:
@@ -103,10 +125,8 @@ def evaluate(shape: Shape, optimizer: Any, carry: Any) -> Any:
     """The evaluation of every lane of a block."""
     assert shape.program.evaluate is not None
     function = shape.program.evaluate
-    leaves, treedef = flatten(carry)
-    nothing = jnp.zeros((shape.seeds,)) if shape.seeds > 1 else jnp.zeros(())
-    over_lanes = shape.over_lanes(lambda opt, _, lane: function(treedef.unflatten(lane[0])), optimizer, 0)
-    return over_lanes(optimizer, nothing, (leaves, None))
+    over_lanes = shape.over_lanes(lambda opt, leaves, *_: function(shape.lane.treedef.unflatten(leaves)), optimizer, 0)
+    return over_lanes(optimizer, jax.tree.leaves(carry), None, jnp.zeros(shape.seeds), None)
 
 
 def one_step(
@@ -134,21 +154,16 @@ def _step(
     axis = 1 if shape.seeds > 1 else 0
     at = functools.partial(jax.lax.dynamic_index_in_dim, axis=axis, keepdims=False, allow_negative_indices=False)
     row = jax.tree.map(lambda r: at(r, i - offset), rows)
-    fold_in = jax.vmap(jax.random.fold_in, (0, None)) if shape.seeds > 1 else jax.random.fold_in
+    several = shape.seeds > 1
+    fold_in = jax.vmap(jax.random.fold_in, (0, None)) if several else jax.random.fold_in
     loss_key, data_key = (fold_in(k, t) for k in keys)
-
-    def lane(opt: Any, per_seed: Any, per_lane: Any) -> Any:
-        row, loss_key, data_key = per_seed
-        leaves, latest = per_lane
-        batch = make_batch(data, row, data_key, t)
-        told = None if latest is None else {"metrics": latest[0], "evaluated": latest[1] & (i == 0)}
-        new, metrics = shape.program.step(opt, treedef.unflatten(leaves), batch, loss_key, told)
-        return jax.tree.leaves(new), metrics
-
-    leaves, treedef = flatten(carry)
-    over_lanes = shape.over_lanes(lane, optimizer, (shape.carry_axes, 0))
-    leaves, metrics = over_lanes(optimizer, (row, loss_key, data_key), (leaves, feedback))
-    return treedef.unflatten(leaves), metrics
+    if several:
+        make_batch = jax.vmap(make_batch, (None, 0, 0, None), shape.batch_axis)
+    batch = make_batch(data, row, data_key, t)
+    told = None if feedback is None else {"metrics": feedback[0], "evaluated": feedback[1] & (i == 0)}
+    over_lanes = shape.over_lanes(shape.lane.step, optimizer, (shape.carry_axes, 0))
+    leaves, metrics = over_lanes(optimizer, jax.tree.leaves(carry), batch, loss_key, told)
+    return shape.lane.treedef.unflatten(leaves), metrics
 
 
 def scan_steps(
@@ -165,8 +180,7 @@ def scan_steps(
 ) -> Any:
     """``n`` of at most ``length`` steps in one compiled loop; the records have a leading axis of ``length``."""
     source = shape.program.source
-    made = jax.eval_shape(functools.partial(one_step, shape), optimizer, carry, data, rows, n, first, keys, feedback)[1]
-    records = jax.tree.map(lambda r: jnp.zeros((length, *r.shape), r.dtype), made)
+    records = {name: jnp.zeros((length, *shape.lead), dtype) for name, dtype in shape.lane.metrics}
 
     def steps(begin: Any, end: Any, make_batch: Callable[..., Any], rows: Any, state: Any) -> Any:
         def body(i: Any, state: Any) -> Any:

@@ -96,7 +96,7 @@ class Job:
 
     def shape(self, block: Block) -> Shape:
         """The static part of a block's executables."""
-        return Shape(self.program, self.axes, self.analysis.common, *block.shape)
+        return Shape(self.program, self.analysis.lane, *block.shape)
 
     def new_block(
         self, settings: Sequence[int] | np.ndarray, seeds: Sequence[int] | np.ndarray, width: int, device: Any
@@ -128,7 +128,7 @@ class Job:
             return whole.reshape(*block.lead, *leaves[0].shape)
 
         leaves = [
-            spread(common, column) for common, column in zip(self.analysis.common, zip(*starts, strict=True), strict=True)
+            spread(common, column) for common, column in zip(self.analysis.lane.common, zip(*starts, strict=True), strict=True)
         ]
         return jax.tree.unflatten(jax.tree.structure(self.analysis.carry), leaves)
 
@@ -258,7 +258,7 @@ class Job:
         leaves, treedef = flatten(block.carry)
         whole = [
             np.broadcast_to(to_numpy(x), (*block.lead, *to_numpy(x).shape)) if common else x
-            for x, common in zip(leaves, self.analysis.common, strict=True)
+            for x, common in zip(leaves, self.analysis.lane.common, strict=True)
         ]
         self.records.finished(block, self.program.kept(treedef.unflatten(whole)))
         block.carry = None

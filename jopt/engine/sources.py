@@ -29,6 +29,11 @@ class Source:
     kind: str
     function: Callable[[Any, Any], Any] | None = None
 
+    @property
+    def varies(self) -> bool:
+        """Whether batches differ from step to step and from seed to seed."""
+        return self.kind not in ("whole", "none")
+
     def batch(self, data: Any, row: Any, key: Any, step: Any) -> Any:
         """The batch of one step, of the data on the device and the step's own row."""
         if self.kind == "whole":

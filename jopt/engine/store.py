@@ -50,7 +50,7 @@ class Store:
 
     def _common(self, state: Sequence[Any]) -> list[bool]:
         """For each leaf of a state, whether all lanes have the same; none of those behind the carry is."""
-        common = self.job.analysis.common
+        common = self.job.analysis.lane.common
         return [*common, *[False] * (len(state) - len(common))]
 
     def drop(self, settings: np.ndarray, seeds: np.ndarray) -> None:
