@@ -58,7 +58,7 @@ def no_plans() -> Iterator[None]:
     before = os.environ.get("JOPT_CACHE_DIR")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["JOPT_CACHE_DIR"] = folder
-        memory._plans.clear()
+        memory.forget()
         try:
             yield
         finally:

@@ -17,9 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import common, rivals
-from benchmarks.models import all_models
 from benchmarks.rivals import Run, Task
-from benchmarks.sweep import LANES, task_of
+from benchmarks.sweep import tasks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,25 +102,18 @@ def _host(task: Task, blocks: Sequence[jax.Array]) -> Any:
 
 
 def best_plan(task: Task, times: int) -> tuple[ByHand, dict[str, float]]:
-    """The fastest plan, and what each took; one that is three times off at once is not measured again."""
+    """The fastest plan, and what each took for a short run; the best few of these are measured on the whole one."""
+    short = dataclasses.replace(task, steps=max(2, min(task.steps // 5, 200_000 // len(task.rates))))
     found: dict[ByHand, float] = {}
-    runs: dict[ByHand, Run] = {}
-    short = dataclasses.replace(task, steps=max(2, task.steps // 5))
     for plan in every_plan(len(task.rates)):
         run = by_hand(short, plan)
         run()
-        found[plan] = common.seconds(run)
-        runs[plan] = run
-    near = {plan: runs[plan] for plan, s in found.items() if s < 3 * min(found.values())}
-    for plan, taken in _interleave(near, times).items():
-        found[plan] = statistics.median(taken)
-    return min(found, key=lambda plan: found[plan]), {str(plan): s for plan, s in found.items()}
-
-
-def _interleave(runs: dict[ByHand, Run], times: int) -> dict[ByHand, list[float]]:
-    named = {str(plan): plan for plan in runs}
-    taken = common.interleave({name: runs[plan] for name, plan in named.items()}, times)
-    return {named[name]: t for name, t in taken.items()}
+        found[plan] = min(common.seconds(run) for _ in range(2))
+    near = sorted((plan for plan, s in found.items() if s < 2 * min(found.values())), key=lambda plan: found[plan])[:4]
+    named = {str(plan): plan for plan in near}
+    taken = common.interleave({name: by_hand(task, plan) for name, plan in named.items()}, times)
+    best = min(taken, key=lambda name: statistics.median(taken[name]))
+    return named[best], {str(plan): s for plan, s in found.items()}
 
 
 def measure(task: Task, times: int) -> dict[str, Any]:
@@ -147,9 +139,9 @@ def measure(task: Task, times: int) -> dict[str, Any]:
 def main(quick: bool, out: Path, times: int) -> Path:
     """Searches for every model and number of lanes."""
     rows = []
-    for model in all_models():
-        for lanes in model.lanes(LANES[:1] if quick else LANES[:2], model.steps):
-            rows.append(measure(task_of(model, lanes, quick), times))
-            row = rows[-1]
-            print(f"{row['model']} x {lanes}: {row['best_plan']}; jopt {row['ratio']:.2f}", file=sys.stderr, flush=True)
+    for task in tasks(quick, most_lanes=128):
+        rows.append(measure(task, times))
+        row = rows[-1]
+        print(f"{row['model']} x {row['lanes']}: {row['best_plan']}; jopt {row['ratio']:.2f}", file=sys.stderr, flush=True)
+        common.save("search", rows, out)
     return common.save("search", rows, out)

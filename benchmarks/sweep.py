@@ -15,9 +15,9 @@ from benchmarks import common, rivals
 from benchmarks.models import Model, all_models
 from benchmarks.rivals import Run, Task
 
-LANES = (16, 128, 1024)
-# Lanes that one-after-another rivals really train; their time is proportional to the lanes.
-SAMPLED = {"python_loop": 4, "rebuilt": 2, "pytorch": 2}
+# Lanes and steps that one-after-another rivals really train: their time is proportional to the lanes, and to the steps where
+# they do not compile anew for each lane.
+SAMPLED: dict[str, tuple[int, int]] = {"python_loop": (4, 2_000), "rebuilt": (1, 10**9), "pytorch": (2, 2_000)}
 RIVALS: dict[str, Callable[[Task], Run]] = {
     "jopt": rivals.sweep_by_jopt,
     "python_loop": rivals.loop_over_step,
@@ -30,13 +30,20 @@ RIVALS: dict[str, Callable[[Task], Run]] = {
 
 def task_of(model: Model, lanes: int, quick: bool) -> Task:
     """The sweep of a model over learning rates from 1e-4 to 1e-1."""
-    return Task(model, np.geomspace(1e-4, 1e-1, lanes), max(2, model.steps // 10) if quick else model.steps)
+    steps = model.steps.get(lanes, model.steps[16])
+    return Task(model, np.geomspace(1e-4, 1e-1, lanes), max(2, steps // 10) if quick else steps)
+
+
+def tasks(quick: bool, most_lanes: int = 1024) -> list[Task]:
+    """Every row of the table, the lightest model first; quickly, those of 16 lanes."""
+    return [task_of(m, k, quick) for m in all_models() for k in m.steps if k <= (16 if quick else most_lanes)]
 
 
 def part_of(task: Task, name: str) -> tuple[Task, float]:
     """What a rival is measured on, and by what its time is multiplied."""
-    lanes = min(len(task.rates), SAMPLED.get(name, len(task.rates)))
-    return dataclasses.replace(task, rates=task.rates[:lanes]), len(task.rates) / lanes
+    lanes, steps = (min(pair) for pair in zip(SAMPLED.get(name, (10**9, 10**9)), (len(task.rates), task.steps), strict=True))
+    part = dataclasses.replace(task, rates=task.rates[:lanes], steps=steps)
+    return part, len(task.rates) * task.steps / (lanes * steps)
 
 
 def available() -> dict[str, Callable[[Task], Run]]:
@@ -57,7 +64,7 @@ def measure(task: Task, times: int, cold_times: int) -> dict[str, Any]:
         for name in ("jopt", "vmapped_scan"):
             cold[name] = [_cold(RIVALS[name], task) for _ in range(cold_times)]
         for name, run in runs.items():
-            last[name] = [float(x) for x in np.asarray(run()).ravel()]
+            last[name] = [float(x) for x in np.asarray(run()).ravel()[:1]]
         for name, taken in common.interleave(runs, times).items():
             warm[name] = [t * scales[name] for t in taken]
     gains = {name: common.ratio(taken, warm["jopt"]) for name, taken in warm.items() if name != "jopt"}
@@ -71,7 +78,9 @@ def measure(task: Task, times: int, cold_times: int) -> dict[str, Any]:
         "gain": gains,
         "cold_ratio": statistics.median(cold["jopt"]) / statistics.median(cold["vmapped_scan"]),
         "lane_step_us": 1e6 * statistics.median(warm["jopt"]) / (len(task.rates) * task.steps),
-        "first_lane_loss": {name: losses[0] for name, losses in last.items()},
+        "first_lane_loss": {
+            name: losses[0] for name, losses in last.items() if SAMPLED.get(name, (0, task.steps))[1] >= task.steps
+        },
     }
 
 
@@ -82,9 +91,9 @@ def _cold(make: Callable[[Task], Run], task: Task) -> float:
 
 def lane_efficiency(model: Model, quick: bool, times: int) -> dict[str, Any]:
     """``K t(1) / t(K)`` for growing K: how much side by side gains over one after another."""
-    steps = task_of(model, 1, quick).steps
-    widths = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k * steps <= model.lane_steps]
-    runs = {str(k): rivals.sweep_by_jopt(task_of(model, k, quick)) for k in widths}
+    widths = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k <= max(model.steps)]
+    steps = max(2, task_of(model, 16, quick).steps // 4)
+    runs = {str(k): rivals.sweep_by_jopt(dataclasses.replace(task_of(model, k, quick), steps=steps)) for k in widths}
     for run in runs.values():
         run()
     taken = common.interleave(runs, times)
@@ -95,13 +104,11 @@ def lane_efficiency(model: Model, quick: bool, times: int) -> dict[str, Any]:
 def main(quick: bool, out: Path, times: int) -> Path:
     """Measures the table and the curves."""
     rows: list[dict[str, Any]] = []
-    curves: list[dict[str, Any]] = []
-    for model in all_models():
-        for lanes in model.lanes(LANES[:1] if quick else LANES, model.steps):
-            rows.append(measure(task_of(model, lanes, quick), times, 1 if quick else 3))
-            print(_line(rows[-1]), file=sys.stderr, flush=True)
-            common.save("sweep", rows, out, efficiency=curves)
-        curves.append(lane_efficiency(model, quick, min(times, 3)))
+    for task in tasks(quick):
+        rows.append(measure(task, times, 1 if quick else 3))
+        print(_line(rows[-1]), file=sys.stderr, flush=True)
+        common.save("sweep", rows, out, efficiency=[])
+    curves = [lane_efficiency(model, quick, min(times, 3)) for model in all_models()]
     return common.save("sweep", rows, out, efficiency=curves)
 
 

@@ -71,6 +71,12 @@ def remember(name: str, known: Known) -> None:
         partial.replace(directory() / f"{name}.json")
 
 
+def forget() -> None:
+    """Drops what this process remembers; files stay."""
+    with _lock:
+        _plans.clear()
+
+
 def directory() -> pathlib.Path:
     """``$JOPT_CACHE_DIR``, or ``jopt/plans`` in the user's cache directory."""
     given = os.environ.get("JOPT_CACHE_DIR")

@@ -158,9 +158,9 @@ def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
 
 
 def _pace(job: Job, block: Block, plan: Plan, device: Any, pace: float = 1.0, length: int = 2) -> tuple[float, int]:
-    """Seconds per step in one chunk of about ``TRIAL_S``, or of the longest that there is; and how many steps that was.
+    """Seconds per step of the quickest chunk, and how long the last was: they grow from ``length`` steps to about ``TRIAL_S``.
 
-    The chunks before it grow from ``length`` steps; the first may have to be compiled. ``pace`` is kept where no step is left.
+    The first may have to be compiled. ``pace`` is kept where no step is left.
     """
     for attempt in itertools.count():
         quiet = max(1, job.next_evaluation(block.step) - 1 - block.step)
@@ -168,7 +168,7 @@ def _pace(job: Job, block: Block, plan: Plan, device: Any, pace: float = 1.0, le
         if done < 1:
             return pace, length
         took = job.run(block, block.step + done, plan.loop or "scan", done, device)
-        pace = max(took, 1e-9) / done
+        pace = min(pace, max(took, 1e-9) / done)
         if attempt > 1 and (done < length or took > TRIAL_S / 2):
             return pace, done
         length = max(2, int(done * min(4.0, TRIAL_S / took)))
