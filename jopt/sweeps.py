@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from jopt._values import is_value
 from jopt.axes import Drawn
 from jopt.engine import program as programs
 from jopt.engine.carry_out import Outcome, carry_out
+from jopt.engine.feeding import feed_of
 from jopt.engine.plan import Plan
 from jopt.engine.program import Program
 from jopt.engine.records import Records
 from jopt.engine.runner import Job
-from jopt.engine.sources import Feed, feed_of
+from jopt.engine.sources import Feed
 from jopt.expanding import expand
 from jopt.transformation import GradientTransformation
 
@@ -210,33 +212,37 @@ def _sweep(
     seed: int,
     evaluate: Callable[..., Any] | None,
 ) -> SweepResult:
-    from jopt.results import Progress, check_names
-
     steps, record_every = whole("steps", steps), whole("record_every", record_every)
     seed_list, seed = _seeds(seeds), whole("seed", seed, at_least=0) % 2**32
     evaluations = _evaluation_steps(steps, eval_every, evaluate)
     asked = _plan(plan, workers)
-    feed = feed_of(data, batch_size, seed)
     groups = _groups(optimizer)
     drawn = {name: any(isinstance(x, Drawn) for x in jax.tree.leaves(value)) for name, value in groups.items()}
     jobs = {}
-    for name, value in groups.items():
-        space = expand(value, samples if drawn[name] or not any(drawn.values()) else None, seed)
-        job_program = program(feed, value)
-        records = Records(space.size, len(seed_list), steps, record_every, evaluations)
-        jobs[name] = Job(space, job_program, feed, seed_list, steps, records, given, seed)
-    for job in jobs.values():
-        swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
-        check_names(swept, job.analysis.names)  # traces every group: mistakes show before the first one has run
-    lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
-    with Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
-        outcomes = carry_out(jobs, asked, bar)
+    with contextlib.closing(feed_of(data, batch_size, seed, steps)) as feed:
+        for name, value in groups.items():
+            space = expand(value, samples if drawn[name] or not any(drawn.values()) else None, seed)
+            job_program = program(feed, value)
+            records = Records(space.size, len(seed_list), steps, record_every, evaluations)
+            jobs[name] = Job(space, job_program, feed, seed_list, steps, records, given, seed)
+        outcomes = _carry_out(jobs, asked, progress)
     results = {name: _result(jobs[name], outcome) for name, outcome in outcomes.items()}
     if not isinstance(optimizer, dict):
         return results[""]
     from jopt.results import GroupedResult
 
     return GroupedResult(results)
+
+
+def _carry_out(jobs: dict[str, Job], asked: Plan, progress: bool | None) -> dict[str, Outcome]:
+    from jopt.results import Progress, check_names
+
+    for job in jobs.values():
+        swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
+        check_names(swept, job.analysis.names)  # traces every group: mistakes show before the first one has run
+    lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
+    with Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
+        return carry_out(jobs, asked, bar)
 
 
 def _result(job: Job, outcome: Outcome) -> SweepResult:

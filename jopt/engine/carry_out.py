@@ -90,7 +90,10 @@ def _run(
         if not job.stop.is_set():
             _leave(job, store, block)
     except Exception as error:
-        if not limits.is_out_of_memory(error) or len(settings) * len(seeds) == 1 or job.feed.lockstep:
+        if not limits.is_out_of_memory(error) or len(settings) * len(seeds) == 1:
+            raise
+        if job.feed.lockstep:  # narrower blocks would need the batches from the first one on
+            error.add_note(f"jopt: give plan=jopt.Plan(width={max(1, len(settings) // 2)}), or data as arrays or a function.")
             raise
         job.records.forget(settings, seeds)
         store.drop(settings, seeds)

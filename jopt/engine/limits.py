@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +22,21 @@ def budget(device: Any) -> float:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return SHARE * float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    try:
-        return SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return SHARE * 4 * 2**30
+    return SHARE * _free_memory()
+
+
+def _free_memory() -> float:
+    """The bytes of main memory that a process may still take: of the machine, or of the container that it runs in."""
+    free = 4.0 * 2**30  # where nothing can be read
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # counts what the page cache would give back
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        free = 1024.0 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
+    with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
+        group = pathlib.Path("/sys/fs/cgroup")
+        free = min(free, float((group / "memory.max").read_text()) - float((group / "memory.current").read_text()))
+    return free
 
 
 def widest(job: Job, width: int, loop: str, devices: Sequence[Any]) -> int:

@@ -30,6 +30,7 @@ LIGHT_FLOPS = 16e6  # what the lanes of a block may compute in a step before wid
 TINY_FLOPS, TINY_BYTES = 2e5, 64 * 1024  # of all lanes in a step: less is not worth a second worker
 NATIVE_BYTES = 128  # of carries in a loop that XLA on CPUs compiles to one function, without a call for each operation
 WORTH = 5.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
+BLOCK_S = 0.003  # what it takes to start a block and to bring it home, one after another whatever the workers
 TRIAL_S = 0.03  # how long a candidate is measured about
 
 
@@ -133,10 +134,10 @@ def _on_accelerator(analysis: Analysis, settings: int, seeds: int, workers: int)
 
 
 def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
-    """The throughput of a plan in lane-steps per second, measured on the lanes that have done least."""
+    """The lane-steps per second of a whole run by a plan, judged by the pace of the lanes that have done least."""
     blocks = cut(job.space.size, len(job.seeds), plan.width or 1, len(devices))
     behind = sorted(blocks, key=lambda lanes: _steps(store, lanes)[1])[: len(devices)]
-    barrier, rates = threading.Barrier(len(behind)), []
+    barrier, paces = threading.Barrier(len(behind)), []
     whole = max(len(settings) for settings, _ in blocks)
 
     def measure(settings: np.ndarray, seeds: np.ndarray, device: Any) -> None:
@@ -144,7 +145,7 @@ def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
         try:
             alone = _pace(job, block, plan, device)
             _wait(barrier)
-            rates.append(int(block.real.sum()) / _pace(job, block, plan, device, *alone)[0])
+            paces.append(_pace(job, block, plan, device, *alone)[0])
         except BaseException:
             barrier.abort()
             store.drop(settings, seeds)  # their carries are lost: these lanes begin again
@@ -154,7 +155,8 @@ def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
 
     pool.run_all([functools.partial(measure, *lanes) for lanes in behind], devices, job.stop)
     rounds = -(-len(blocks) // len(devices))
-    return float(np.mean(rates)) * len(blocks) / rounds
+    whole_s = job.steps * float(np.mean(paces)) * rounds + BLOCK_S * len(blocks)
+    return job.lanes * job.steps / whole_s
 
 
 def _pace(job: Job, block: Block, plan: Plan, device: Any, pace: float = 1.0, length: int = 2) -> tuple[float, int]:

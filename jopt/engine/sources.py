@@ -1,4 +1,4 @@
-"""Where batches come from: arrays, a function, an iterable, or nothing.
+"""Where batches come from: arrays, a function, or nothing (iterables: see ``streams``).
 
 The static half (``Source``) says how a step makes its batch of what it is handed; the other half (``Feed``) hands
 each chunk its rows: indices into the arrays on the device, or the batches themselves.
@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jopt._numbers import whole
-from jopt.training import same_length
 
 GATHER_BYTES = 256 * 1024  # of batches gathered ahead at once
 
@@ -84,6 +80,9 @@ class Feed:
     def forget(self, step: int) -> None:
         """Hears that no block needs the batches before ``step`` any more."""
 
+    def close(self) -> None:
+        """Hears that the sweep is over."""
+
 
 class NoData(Feed):
     """Every batch is ``None``."""
@@ -112,9 +111,9 @@ class Minibatches(Feed):
 
     source = Source("rows")
 
-    def __init__(self, data: Any, batch_size: int, seed: int) -> None:
+    def __init__(self, data: Any, batch_size: int, seed: int, examples: int) -> None:
         self.data = jax.tree.map(jnp.asarray, data)
-        self.examples = same_length("data", data, "examples")
+        self.examples = examples
         self.batch_size = batch_size
         self.per_epoch = self.examples // batch_size
         self.seed = seed
@@ -127,6 +126,21 @@ class Minibatches(Feed):
         joined = np.concatenate(drawn) if len(drawn) > 1 else drawn[0]
         begin = step - groups[0] * per_group
         return joined[begin : begin + length]
+
+
+class HostMinibatches(Minibatches):
+    """The same of arrays that stay on the host, for example because no device holds them: each chunk's batches travel."""
+
+    source = Source("batches")
+
+    def __init__(self, data: Any, batch_size: int, seed: int, examples: int) -> None:
+        super().__init__((), batch_size, seed, examples)
+        self.host = data
+
+    def rows(self, seed: int, step: int, length: int) -> Any:
+        """The batches of ``length`` steps, stacked."""
+        rows = super().rows(seed, step, length)
+        return jax.tree.map(lambda x: x[rows], self.host)
 
 
 def _together(examples: int) -> int:
@@ -150,99 +164,3 @@ def _orders(seed: int, lane_seed: int, group: int, examples: int, batch_size: in
 
 
 _LOW = np.uint64(2**32 - 1)
-
-
-class Iterated(Feed):
-    """Batches of an iterable, the same for every lane; a new pass over it begins where one ends."""
-
-    source = Source("batches")
-    lockstep = True
-
-    def __init__(self, iterable: Iterable[Any]) -> None:
-        self.iterable = iterable
-        self._iterator: Iterator[Any] = iter(iterable)
-        self._lock = threading.Lock()
-        self._kept: list[Any] = []
-        self._first = 0  # the step of the first batch that is kept
-        self._passed = False
-
-    def rows(self, seed: int, step: int, length: int) -> Any:
-        """The batches of ``length`` steps, stacked."""
-        with self._lock:
-            while self._first + len(self._kept) < step + length:
-                self._kept.append(self._next())
-            chosen = self._kept[step - self._first : step - self._first + length]
-        try:
-            return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
-        except ValueError as error:
-            shapes = sorted({str(jax.tree.map(np.shape, batch)) for batch in chosen})
-            raise ValueError(
-                f"data: the batches of an iterable must have one structure and shape, but among them are {shapes[:3]}; "
-                f"leave out a last batch that is smaller (drop_last=True)."
-            ) from error
-
-    def forget(self, step: int) -> None:
-        """Drops the batches before ``step``, which no block needs any more."""
-        with self._lock:
-            drop = max(0, min(step - self._first, len(self._kept)))
-            self._kept = self._kept[drop:]
-            self._first += drop
-
-    def _next(self) -> Any:
-        for _ in range(2):
-            for batch in self._iterator:
-                self._passed = True
-                return jax.tree.map(_as_numpy, batch)
-            self._restart()
-        raise ValueError("data is an iterable without a single batch; every pass over it must yield at least one.")
-
-    def _restart(self) -> None:
-        again = iter(self.iterable)
-        if again is self._iterator and self._passed:
-            raise ValueError(
-                "data is an iterator that ran out before the last step, and can't be passed over again; give an iterable "
-                "that starts anew (a list, a DataLoader, an object with __iter__), or fewer steps."
-            )
-        self._iterator = again
-
-
-def _as_numpy(x: Any) -> np.ndarray:
-    array = np.asarray(x)
-    if array.dtype == object:
-        raise TypeError(f"data: a batch holds a {type(x).__name__}, but its leaves must be numeric arrays.")
-    return array
-
-
-def feed_of(data: Any, batch_size: int | None, seed: int) -> Feed:
-    """The feed for the ``data=`` and ``batch_size=`` of a sweep."""
-    if data is None or callable(data) or _is_stream(data):
-        if batch_size is not None:
-            raise ValueError("batch_size= is for data given as arrays; a function or an iterable makes its own batches.")
-        return NoData() if data is None else FunctionData(data) if callable(data) else Iterated(data)
-    _check_arrays(data)
-    examples = same_length("data", data, "examples")
-    if examples == 0:
-        raise ValueError("data has no examples.")
-    if batch_size is None:
-        return WholeData(data)
-    if whole("batch_size", batch_size) > examples:
-        raise ValueError(f"batch_size is {batch_size}, but data has only {examples} examples.")
-    return Minibatches(data, int(batch_size), seed)
-
-
-def _is_stream(data: Any) -> bool:
-    if isinstance(data, Iterator):
-        return True
-    leaves = jax.tree.leaves(data)
-    whole = len(leaves) == 1 and leaves[0] is data
-    return whole and not hasattr(data, "dtype") and hasattr(data, "__iter__") and not isinstance(data, (str, bytes))
-
-
-def _check_arrays(data: Any) -> None:
-    for path, x in jax.tree_util.tree_flatten_with_path(data)[0]:
-        if not (hasattr(x, "dtype") and hasattr(x, "shape")) or x.dtype.kind in "OUSV":
-            where = jax.tree_util.keystr(path) or "(root)"
-            raise TypeError(
-                f"data: the leaf at {where} is a {type(x).__name__}; give arrays, a function batch(key, step), "
-                f"or an iterable of batches."
-            )

@@ -1,0 +1,122 @@
+"""Batches that come one after another from an iterable, read ahead by a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jopt.engine.sources import Feed, Source
+
+AHEAD_BYTES = 64 * 2**20  # of batches that are read before somebody asks for them
+AHEAD = 64  # batches, at most
+
+
+class Iterated(Feed):
+    """Batches of an iterable, the same for every lane; a new pass over it begins where one ends.
+
+    A thread reads them while the device is busy, never more than the sweep has steps: an iterator is left where the sweep
+    ended. Whoever asks for batches waits for that thread, and hears of its errors.
+    """
+
+    source = Source("batches")
+    lockstep = True
+
+    def __init__(self, iterable: Iterable[Any], steps: int) -> None:
+        self.iterable = iterable
+        self.steps = steps
+        self._iterator: Iterator[Any] = iter(iterable)
+        self._passed = False  # whether this pass has yielded a batch
+        self._kept: list[Any] = []
+        self._first = 0  # the step of the first batch that is kept
+        self._wanted = 0  # up to which step somebody waits
+        self._ahead = 1
+        self._error: BaseException | None = None
+        self._closed = False
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="jopt-data", daemon=True)
+
+    def rows(self, seed: int, step: int, length: int) -> Any:
+        """The batches of ``length`` steps, stacked."""
+        with self._news:
+            if not self._thread.ident:
+                self._thread.start()
+            self._wanted = max(self._wanted, step + length)
+            self._news.notify_all()
+            self._news.wait_for(lambda: self._read_so_far >= step + length or self._error is not None or self._closed)
+            if self._read_so_far < step + length:
+                raise self._error or RuntimeError("The sweep is over, and its data closed.")
+            chosen = self._kept[step - self._first : step - self._first + length]
+        try:
+            return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
+        except ValueError as error:
+            shapes = sorted({str(jax.tree.map(np.shape, batch)) for batch in chosen})
+            raise ValueError(
+                f"data: the batches of an iterable must have one structure and shape, but among them are {shapes[:3]}; "
+                f"leave out a last batch that is smaller (drop_last=True)."
+            ) from error
+
+    def forget(self, step: int) -> None:
+        """Drops the batches before ``step``, which no block needs any more."""
+        with self._news:
+            drop = max(0, min(step - self._first, len(self._kept)))
+            self._kept = self._kept[drop:]
+            self._first += drop
+            self._news.notify_all()
+
+    def close(self) -> None:
+        """Ends the thread; one that waits inside the iterable for its next batch is left to end with it."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+        if self._thread.ident:
+            self._thread.join(timeout=5)
+
+    @property
+    def _read_so_far(self) -> int:
+        return self._first + len(self._kept)
+
+    def _read(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._closed or self._read_so_far < min(self.steps, self._wanted + self._ahead))
+                if self._closed:
+                    return
+            try:
+                batch = self._next()
+            except BaseException as error:  # handed to whoever asks for this batch
+                with self._news:
+                    self._error = error
+                    self._news.notify_all()
+                return
+            with self._news:
+                self._kept.append(batch)
+                self._ahead = min(AHEAD, AHEAD_BYTES // max(1, sum(x.nbytes for x in jax.tree.leaves(batch))))
+                self._news.notify_all()
+
+    def _next(self) -> Any:
+        for _ in range(2):
+            for batch in self._iterator:
+                self._passed = True
+                return jax.tree.map(_as_numpy, batch)
+            self._restart()
+        raise ValueError("data is an iterable without a single batch; every pass over it must yield at least one.")
+
+    def _restart(self) -> None:
+        again = iter(self.iterable)
+        if again is self._iterator and self._passed:
+            raise ValueError(
+                "data is an iterator that ran out before the last step, and can't be passed over again; give an iterable "
+                "that starts anew (a list, a DataLoader, an object with __iter__), or fewer steps."
+            )
+        self._iterator = again
+
+
+def _as_numpy(x: Any) -> np.ndarray:
+    array = np.asarray(x)
+    if array.dtype == object:
+        raise TypeError(f"data: a batch holds a {type(x).__name__}, but its leaves must be numeric arrays.")
+    return array
