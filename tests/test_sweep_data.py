@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jopt
+from jopt.engine import limits
 from tests.solo import assert_same_run, lane, run_alone
 
 N = 20
@@ -236,6 +237,49 @@ def test_an_error_inside_an_iterable_reaches_the_caller_and_leaves_no_thread():
     with pytest.raises(OSError, match="the disk is gone"):
         jopt.sweep(linear, jnp.zeros(3), jopt.sgd(jopt.choice(0.1, 0.2)), breaks(), steps=4)
     assert threading.active_count() == before
+
+
+def test_batches_are_read_ahead_by_a_thread_that_ends_with_the_sweep():
+    readers, main = set(), threading.current_thread()
+
+    def stream():
+        for batch in batches(6):
+            readers.add(threading.current_thread())
+            yield batch
+
+    jopt.sweep(linear, jnp.zeros(3), jopt.sgd(jopt.choice(0.1, 0.2)), stream(), steps=6)
+    (reader,) = readers
+    assert reader is not main
+    assert not reader.is_alive()
+
+
+def test_a_mistake_in_the_loss_ends_the_thread_that_reads_the_batches():
+    before = threading.active_count()
+    with pytest.raises(ValueError, match="scalar"):
+        jopt.sweep(lambda w, batch: w, jnp.zeros(3), jopt.sgd(0.1), Loader(batches(3)), steps=4)
+    assert threading.active_count() == before
+
+
+def test_an_iterator_is_left_where_the_sweep_ended():
+    stream = iter(range(100))
+    jopt.sweep(lambda w, batch: (w - batch) ** 2, jnp.float32(0.0), jopt.sgd(0.1), (np.float32(i) for i in stream), steps=7)
+    assert next(stream) == 7
+
+
+def test_arrays_larger_than_the_device_give_the_same_batches_from_the_host(monkeypatch):
+    on_device = masks_of(4, 30, seeds=2)
+    monkeypatch.setattr(limits, "budget", lambda device: 2.0 * BITS.nbytes - 1)
+    np.testing.assert_array_equal(masks_of(4, 30, seeds=2), on_device)
+    with pytest.raises(ValueError, match=r"data takes.*batch_size"):
+        masks_of(None, 3)
+
+
+def test_data_mapped_from_a_file_are_read_batch_by_batch(monkeypatch, tmp_path):
+    np.save(tmp_path / "bits.npy", BITS)
+    monkeypatch.setattr(limits, "budget", lambda device: 1.0)
+    mapped = np.load(tmp_path / "bits.npy", mmap_mode="r")
+    result = jopt.sweep(masked, jnp.float32(0.0), jopt.sgd(0.1), mapped, steps=5, batch_size=4, has_aux=True)
+    np.testing.assert_array_equal(np.ravel(result.record.losses["mask"]), masks_of(4, 5, rates=(0.1,)).ravel())
 
 
 def test_a_data_loader_of_torch_is_an_iterable():
