@@ -17,8 +17,7 @@ class Factory:
     ``domain`` maps an argument to the interval that its concrete values must lie in; ``static`` names the
     numbers that are structure (a memory size, an unrolled count); ``lifted`` marks somebody else's factory,
     whose numbers are kept as they were given; ``wide`` marks a rule whose updates keep the type that comes in while
-    its accumulators have types of their own, so that a chain may run it on float32 copies of narrower gradients;
-    ``packable`` marks a rule that makes of concatenated leaves the concatenation of what it makes of each.
+    its accumulators have types of their own, so that a chain may run it on float32 copies of narrower gradients.
     """
 
     function: Callable[..., Any]
@@ -26,7 +25,6 @@ class Factory:
     domain: Mapping[str, str] = dataclasses.field(default_factory=dict)
     static: frozenset[str] = frozenset()
     wide: bool = False
-    packable: bool = False
     lifted_by: Callable[..., Factory] | None = None  # how a lifted factory is found again when it is unpickled
 
     @property

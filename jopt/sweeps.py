@@ -18,7 +18,6 @@ from jopt.axes import Drawn
 from jopt.engine import program as programs
 from jopt.engine.carry_out import Outcome, carry_out
 from jopt.engine.feeding import feed_of
-from jopt.engine.packing import packing_of
 from jopt.engine.plan import Plan
 from jopt.engine.program import Program
 from jopt.engine.records import Records
@@ -100,12 +99,11 @@ def sweep(
             raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
 
     def program(feed: Feed, value: Any) -> Program:
-        packing = packing_of(jax.eval_shape(params, jax.random.key(0)) if made_by_init else params, value)
         return Program(
-            start=programs.StartGradient(params if made_by_init else None, packing),
-            step=programs.StepGradient(loss, programs.takes_key(loss), has_aux, packing),
-            evaluate=None if evaluate is None else programs.EvaluateParams(evaluate, packing),
-            kept=programs.KeepParams(packing),
+            start=programs.StartGradient(params if made_by_init else None),
+            step=programs.StepGradient(loss, programs.takes_key(loss), has_aux),
+            evaluate=None if evaluate is None else programs.EvaluateParams(evaluate),
+            kept=programs.first,
             source=feed.source,
             feedback=_monitors(value, evaluate),
         )

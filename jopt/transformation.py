@@ -164,7 +164,6 @@ def transformation(
     static: Iterable[str] = ...,
     name: str | None = ...,
     wide: bool = ...,
-    packable: bool = ...,
 ) -> Callable[[Callable[P, Any]], Callable[P, GradientTransformation]]: ...
 def transformation(
     factory: Callable[P, Any] | None = None,
@@ -173,7 +172,6 @@ def transformation(
     static: Iterable[str] = (),
     name: str | None = None,
     wide: bool = False,
-    packable: bool = False,
 ) -> Any:
     """Turns a factory of ``(init, update)`` pairs into one whose results are values.
 
@@ -192,8 +190,6 @@ def transformation(
       wide: Promises that updates leave with the type that they came in with, and that no accumulator's type depends on
         theirs (``jopt.leafwise`` and ``jopt.zeros_like`` keep it): a chain of such rules computes in float32 throughout
         and rounds narrow updates once.
-      packable: Promises that concatenated leaves are updated to the concatenation of the updates of each, as a rule does that
-        treats all elements alike, or knows the whole tree by its norm: a sweep may then train many small leaves as one array.
 
     Returns:
       The factory, with the same signature, returning a ``jopt.GradientTransformation``.
@@ -213,8 +209,8 @@ def transformation(
       sign_descent(learning_rate=0.1)
     """
     if factory is None:
-        return functools.partial(transformation, domain=domain, static=static, name=name, wide=wide, packable=packable)
-    spec = Factory(factory, name or factory.__name__, domain or {}, frozenset(static), wide, packable)
+        return functools.partial(transformation, domain=domain, static=static, name=name, wide=wide)
+    spec = Factory(factory, name or factory.__name__, domain or {}, frozenset(static), wide)
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:

@@ -223,3 +223,16 @@ def test_an_error_in_a_worker_reaches_the_caller_and_ends_the_others(monkeypatch
     monkeypatch.setattr(runner.Job, "run", run_block)
     with pytest.raises(FloatingPointError, match="one block fails"):
         run(Plan(width=2, loop="scan", workers=2))
+
+
+def test_the_same_sweep_again_measures_nothing_and_a_much_longer_one_looks_further(monkeypatch):
+    tried, real = [], planner.trial
+    monkeypatch.setattr(planner, "trial", lambda job, plan, *rest: tried.append(plan) or real(job, plan, *rest))
+    monkeypatch.setattr(planner, "_worth", lambda *state: False)  # every run is too short for a second candidate
+    run()
+    assert len(tried) == 1
+    run()
+    run(steps=80)
+    assert len(tried) == 1
+    run(steps=81)
+    assert len(tried) == 2

@@ -30,6 +30,7 @@ class Known:
     throughput: float  # lane-steps per second
     compile_s: float  # of one candidate
     explored: bool  # whether every candidate was measured
+    lane_steps: int  # of the run that decided how many candidates were worth measuring
 
 
 def key(job: Job, devices: Sequence[Any]) -> str:

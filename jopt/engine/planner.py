@@ -29,7 +29,8 @@ CACHE_BYTES = 2**20  # what a block's carries may take of a core's cache
 LIGHT_FLOPS = 16e6  # what the lanes of a block may compute in a step before width brings nothing more
 TINY_FLOPS, TINY_BYTES = 2e5, 64 * 1024  # of all lanes in a step: less is not worth a second worker
 NATIVE_BYTES = 128  # of carries in a loop that XLA on CPUs compiles to one function, without a call for each operation
-WORTH = 5.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
+WORTH = 12.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
+LONGER = 2.0  # a run so many times longer than the one that chose a plan looks further
 BLOCK_S = 0.003  # what it takes to start a block and to bring it home, one after another whatever the workers
 TRIAL_S = 0.03  # how long a candidate is measured about
 
@@ -45,8 +46,8 @@ def explore(job: Job, asked: Plan, devices: Sequence[Any], store: Store) -> Plan
     known = memory.recall(key)
     if known is not None:
         found = dataclasses.replace(base, width=known.width, loop=known.loop, reason="measured before")
-        if known.explored or not _worth(job, known.throughput, known.compile_s):
-            return found
+        if known.explored or job.lanes * job.steps <= LONGER * known.lane_steps:
+            return found  # the same sweep once more measures nothing
         candidates = [found, *(c for c in candidates if (c.width, c.loop) != (found.width, found.loop))]
     return _measure(job, candidates, devices, store, key)
 
@@ -68,7 +69,9 @@ def _measure(job: Job, candidates: Sequence[Plan], devices: Sequence[Any], store
         tried.sort(key=lambda pair: -pair[0])
         compile_s = max(job.compile_s - compiled_before, 0.05)
         explored = not waiting
-        memory.remember(key, memory.Known(tried[0][1].width, tried[0][1].loop, tried[0][0], compile_s, explored))
+        fastest = tried[0][1]
+        lane_steps = job.lanes * job.steps
+        memory.remember(key, memory.Known(fastest.width, fastest.loop, tried[0][0], compile_s, explored, lane_steps))
         if not _worth(job, tried[0][0], compile_s):
             break
     best = tried[0][1]

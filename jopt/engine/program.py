@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from jopt._numbers import is_number
 from jopt._pairs import as_pair
 from jopt._trees import structure
-from jopt.engine.packing import Packing
 from jopt.engine.sources import Source
 from jopt.training import check_scalar, like
 from jopt.transformation import apply_updates
@@ -41,12 +40,10 @@ class StartGradient:
     """The carry of gradient training: the parameters, given or made from the key, and the optimizer's state."""
 
     init: Callable[[Any], Any] | None  # None: the parameters are given
-    packing: Packing | None
 
     def __call__(self, optimizer: Any, key: Any, given: Any) -> tuple[Any, Any]:
         params = given if self.init is None else self.init(key)
         params = jax.tree.map(_strong, params)
-        params = params if self.packing is None else self.packing.pack(params)
         return params, as_pair(optimizer).init(params)
 
 
@@ -57,7 +54,6 @@ class StepGradient:
     loss: Callable[..., Any]
     takes_key: bool
     has_aux: bool
-    packing: Packing | None
 
     def __call__(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
         params, state = carry
@@ -68,7 +64,6 @@ class StepGradient:
         return (apply_updates(params, updates), like(state, new_state)), {"loss": value, **aux}
 
     def _with_aux(self, params: Any, *args: Any) -> tuple[Any, dict[str, Any]]:
-        params = params if self.packing is None else self.packing.unpack(params)
         made = self.loss(params, *args)
         value, aux = self._split(made) if self.has_aux else (made, {})
         check_scalar(value)
@@ -85,11 +80,9 @@ class EvaluateParams:
     """Evaluates the parameters of a gradient-training carry."""
 
     function: Callable[[Any], Any]
-    packing: Packing | None
 
     def __call__(self, carry: Any) -> dict[str, Any]:
-        params = carry[0] if self.packing is None else self.packing.unpack(carry[0])
-        return scalars("evaluate", self.function(params))
+        return scalars("evaluate", self.function(carry[0]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,14 +136,9 @@ def _strong(x: Any) -> jax.Array:
     return array if jnp.issubdtype(array.dtype, jax.dtypes.extended) else array.astype(array.dtype)
 
 
-@dataclasses.dataclass(frozen=True)
-class KeepParams:
-    """The parameters of a gradient-training carry whose leaves have leading axes of lanes."""
-
-    packing: Packing | None
-
-    def __call__(self, carry: Any) -> Any:
-        return carry[0] if self.packing is None else self.packing.unpack_lanes(carry[0])
+def first(carry: Any) -> Any:
+    """The parameters of a gradient-training carry."""
+    return carry[0]
 
 
 def whole(carry: Any) -> Any:

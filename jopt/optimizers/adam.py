@@ -17,7 +17,7 @@ _DOMAIN = {"b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)", "eps_root": "[0, i
 _ALIAS_DOMAIN = {**_DOMAIN, "learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
 
 
-@transformation(wide=True, packable=True, domain=_DOMAIN)
+@transformation(wide=True, domain=_DOMAIN)
 def scale_by_adam(
     b1: Numeric = 0.9,
     b2: Numeric = 0.999,
@@ -82,7 +82,7 @@ def scale_by_adam(
     return init, update
 
 
-@transformation(wide=True, packable=True, domain=_ALIAS_DOMAIN)
+@transformation(wide=True, domain=_ALIAS_DOMAIN)
 def adam(
     learning_rate: ScalarOrSchedule,
     b1: Numeric = 0.9,
@@ -131,7 +131,7 @@ def adam(
     )
 
 
-@transformation(wide=True, packable=True, domain=_ALIAS_DOMAIN)
+@transformation(wide=True, domain=_ALIAS_DOMAIN)
 def adamw(
     learning_rate: ScalarOrSchedule,
     b1: Numeric = 0.9,

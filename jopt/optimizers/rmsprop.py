@@ -32,7 +32,7 @@ class ScaleByRStdDevWithCountState(NamedTuple):
     nu: Any  # mean squares, like the parameters
 
 
-@transformation(wide=True, packable=True, domain=_DOMAIN)
+@transformation(wide=True, domain=_DOMAIN)
 def scale_by_rms(
     decay: Numeric = 0.9,
     eps: Numeric = 1e-8,
@@ -85,7 +85,7 @@ def scale_by_rms(
     return init, update
 
 
-@transformation(wide=True, packable=True, domain=_DOMAIN)
+@transformation(wide=True, domain=_DOMAIN)
 def scale_by_stddev(
     decay: Numeric = 0.9,
     eps: Numeric = 1e-8,
@@ -145,7 +145,7 @@ def scale_by_stddev(
     return init, update
 
 
-@transformation(wide=True, packable=True, domain={**_DOMAIN, "learning_rate": "[0, inf)", "momentum": "[0, 1]"})
+@transformation(wide=True, domain={**_DOMAIN, "learning_rate": "[0, inf)", "momentum": "[0, 1]"})
 def rmsprop(
     learning_rate: ScalarOrSchedule,
     decay: Numeric = 0.9,

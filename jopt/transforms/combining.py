@@ -16,7 +16,7 @@ from jopt._values import is_value
 from jopt.transformation import GradientTransformation, transformation
 
 
-@transformation(wide=True, packable=True)
+@transformation(wide=True)
 def identity() -> Any:
     """Passes the updates on as they are.
 
@@ -32,7 +32,7 @@ def identity() -> Any:
     return optax.identity()
 
 
-@transformation(packable=True)
+@transformation
 def chain(*args: optax.GradientTransformation) -> Any:
     """Applies transformations one after the other, each to the updates of the one before.
 
@@ -90,7 +90,7 @@ def named_chain(*transforms: tuple[str, optax.GradientTransformation]) -> Gradie
     return _named_chain(**dict(transforms))
 
 
-@transformation(name="named_chain", packable=True)
+@transformation(name="named_chain")
 def _named_chain(**parts: optax.GradientTransformation) -> Any:
     _check_parts("named_chain", list(parts.values()))
     composed = _compose(list(parts.values()))

@@ -13,7 +13,7 @@ from jopt._numbers import Numeric
 from jopt.transformation import transformation
 
 
-@transformation(wide=True, packable=True, domain={"weight_decay": "(-inf, inf)"})
+@transformation(wide=True, domain={"weight_decay": "(-inf, inf)"})
 def add_decayed_weights(weight_decay: Numeric = 0.0, mask: Any = None) -> Any:
     """Adds a multiple of the parameters to the updates.
 

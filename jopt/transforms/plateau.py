@@ -24,7 +24,6 @@ class ReduceOnPlateauState(NamedTuple):
 
 @transformation(
     wide=True,
-    packable=True,
     domain={
         "factor": "(0, 1)",
         "patience": "[0, inf)",

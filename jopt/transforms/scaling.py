@@ -14,7 +14,7 @@ from jopt._numbers import Numeric, ScalarOrSchedule
 from jopt.transformation import transformation
 
 
-@transformation(wide=True, packable=True, domain={"step_size": "(-inf, inf)"})
+@transformation(wide=True, domain={"step_size": "(-inf, inf)"})
 def scale(step_size: Numeric) -> Any:
     """Multiplies the updates by a number.
 
@@ -38,7 +38,7 @@ def scale(step_size: Numeric) -> Any:
     return _empty, update
 
 
-@transformation(wide=True, packable=True, domain={"learning_rate": "[0, inf)"})
+@transformation(wide=True, domain={"learning_rate": "[0, inf)"})
 def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool = True) -> Any:
     """Multiplies the updates by the learning rate, and turns them downhill.
 
@@ -78,7 +78,7 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool =
     return (_zero_count, update_scheduled) if scheduled else (_empty, update)
 
 
-@transformation(wide=True, packable=True)
+@transformation(wide=True)
 def scale_by_schedule(step_size_fn: Callable[[Any], Any]) -> Any:
     """Multiplies the updates by a schedule.
 
