@@ -25,6 +25,7 @@ from jopt.expanding import Space
 EXECUTABLES = Executables()
 CHUNK_BYTES = 2**20  # of rows and records that one call holds
 KEPT_STARTS = 8  # first carries that stay on the host for further blocks
+SPREAD_BYTES = 16 * 2**20  # of first carries that the host makes; larger ones would stand twice, and are made on the device
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
 
@@ -114,23 +115,20 @@ class Job:
         return block
 
     def _first_carry(self, block: Block, device: Any) -> Any:
-        """On the host. Lanes of one seed start alike, unless a swept number says otherwise."""
+        """With keys as their data. Lanes of one seed start alike, unless a swept number says otherwise."""
         alike = not self.analysis.start_depends
-        settings = [0] if alike else block.settings
-        starts = [self._start(int(k), int(s), device) for s in block.seeds for k in settings]
-        grouped = len(block.seeds), len(settings)
+        settings, shape = ([0] if alike else block.settings), self.shape(block)
+        starts = [[self._start(int(k), int(s), device) for k in settings] for s in block.seeds]
 
-        def spread(common: bool, leaves: Sequence[np.ndarray]) -> np.ndarray:
-            if common or not block.lead:
-                return leaves[0]
-            lanes = np.stack(leaves).reshape(*grouped, *leaves[0].shape)
-            whole = np.broadcast_to(lanes, (*block.shape, *leaves[0].shape))
-            return whole.reshape(*block.lead, *leaves[0].shape)
+        def stacked(i: int) -> np.ndarray:
+            return np.stack([np.stack([lane[i] for lane in seed]) for seed in starts])
 
-        leaves = [
-            spread(common, column) for common, column in zip(self.analysis.lane.common, zip(*starts, strict=True), strict=True)
-        ]
-        return jax.tree.unflatten(jax.tree.structure(self.analysis.carry), leaves)
+        leaves = [starts[0][0][i] if common else stacked(i) for i, common in enumerate(shape.lane.common)]
+        if alike and block.real.size * self.analysis.carry_bytes > SPREAD_BYTES:
+            made = _spread(shape, jax.device_put(leaves, device))
+        else:
+            made = blocks.spread(shape, leaves, np)
+        return jax.tree.unflatten(jax.tree.structure(self.analysis.carry), made)
 
     def _start(self, setting: int, seed: int, device: Any) -> list[np.ndarray]:
         """The leaves of a lane's first carry; the latest few seeds' are kept where all settings start alike."""
@@ -262,6 +260,9 @@ class Job:
         ]
         self.records.finished(block, self.program.kept(treedef.unflatten(whole)))
         block.carry = None
+
+
+_spread = jax.jit(blocks.spread, static_argnums=0)
 
 
 @jax.jit
