@@ -236,3 +236,9 @@ def test_the_same_sweep_again_measures_nothing_and_a_much_longer_one_looks_furth
     assert len(tried) == 1
     run(steps=81)
     assert len(tried) == 2
+
+
+def test_large_lanes_start_on_the_device_as_small_ones_do_on_the_host(monkeypatch, alone):
+    monkeypatch.setattr(runner, "SPREAD_BYTES", 0)
+    for width in (1, 4, 22):
+        same(run(Plan(width=width)), alone)

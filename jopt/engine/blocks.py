@@ -125,7 +125,7 @@ def spread(shape: Shape, leaves: Sequence[Any], xp: Any = jnp) -> list[Any]:
     """The carry of a block, of leaves ``[seeds, settings or 1, ...]``, or of one lane where all lanes have the same."""
 
     def over_lanes(x: Any) -> Any:
-        return xp.broadcast_to(x, (shape.seeds, shape.settings, *x.shape[2:])).reshape(*shape.lead, *x.shape[2:])
+        return xp.broadcast_to(x, (shape.seeds, shape.settings, *x.shape[2:])).reshape((*shape.lead, *x.shape[2:]))
 
     return [x if common else over_lanes(x) for common, x in zip(shape.lane.common, leaves, strict=True)]
 
