@@ -1,4 +1,4 @@
-"""``python -m benchmarks [sweep|update|overhead|search|all] [--quick] [--device cpu|gpu] [--out DIR]``."""
+"""``python -m benchmarks [sweep|search|update|overhead|memory|all] [--quick] [--device cpu|gpu] [--out DIR]``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import os
 from pathlib import Path
 
-PARTS = ("sweep", "search", "update", "overhead")
+PARTS = ("sweep", "search", "update", "overhead", "memory")
 HERE = Path(__file__).parent
 
 

@@ -52,6 +52,12 @@ def search(saved: dict[str, Any]) -> Any:
     return _against_hand(saved, "Speed of jopt.sweep relative to the best plan found by hand")
 
 
+def memory(saved: dict[str, Any]) -> Any:
+    """Peak memory against what the live lanes need."""
+    labels = [f"{r['parameters']:,} parameters × {r['lanes']:,}, width {r['width']}" for r in saved["rows"]]
+    return _bars(labels, {"ratio": [r["ratio"] for r in saved["rows"]]}, "Peak memory relative to what the live lanes need")
+
+
 def _against_hand(saved: dict[str, Any], title: str) -> Any:
     labels = [f"{row['model']} × {row['lanes']}" for row in saved["rows"]]
     return _bars(labels, {"ratio": [row["ratio"] for row in saved["rows"]]}, title)
@@ -69,7 +75,13 @@ def _bars(labels: list[str], values: dict[str, list[float]], title: str) -> Any:
     return figure
 
 
-PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {"sweep": sweep, "update": update, "overhead": overhead, "search": search}
+PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "sweep": sweep,
+    "update": update,
+    "overhead": overhead,
+    "search": search,
+    "memory": memory,
+}
 
 
 def draw(path: Path) -> Path:

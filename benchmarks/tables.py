@@ -74,6 +74,22 @@ def overhead(saved: dict[str, Any]) -> str:
     return f"{_against_hand(saved, 'plan')}\n\nIn a fresh process: {first}."
 
 
+def memory(saved: dict[str, Any]) -> str:
+    """The peak of each case against what its live lanes need."""
+    head = ["parameters", "lanes", "width", "needed, MB", "of it results", "peak, MB", "peak / needed"]
+    lines = [
+        [
+            f"{r['parameters']:,}",
+            f"{r['lanes']:,}",
+            str(r["width"]),
+            *(f"{r[name]:.0f}" for name in ("needed_mb", "of_it_result_mb", "peak_mb")),
+            f"{r['ratio']:.2f}",
+        ]
+        for r in saved["rows"]
+    ]
+    return markdown(head, lines)
+
+
 def _against_hand(saved: dict[str, Any], plan: str) -> str:
     lines = [
         [r["model"], str(r["lanes"]), r[plan], f"{r['jopt_s']:.3f}", f"{r['by_hand_s']:.3f}", f"{r['ratio']:.2f}"]
@@ -82,7 +98,13 @@ def _against_hand(saved: dict[str, Any], plan: str) -> str:
     return markdown(["model", "lanes", "plan by hand", "jopt, s", "by hand, s", "by hand / jopt"], lines)
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"sweep": sweep, "update": update, "search": search, "overhead": overhead}
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "sweep": sweep,
+    "search": search,
+    "update": update,
+    "overhead": overhead,
+    "memory": memory,
+}
 
 
 def section(path: Path) -> str:

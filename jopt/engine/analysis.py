@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt._trees import flatten
-from jopt.engine import blocks
 from jopt.engine.blocks import Lane
+from jopt.engine.executables import signature
 from jopt.engine.program import Program
 
 
@@ -47,7 +47,7 @@ def analyse(program: Program, optimizer: Any, axes: tuple[int | None, ...], give
     ``row`` is the rows of one step, with a leading axis of one.
     """
     args = (optimizer, given, data, row)
-    key = (program, axes, blocks.signature(args))
+    key = (program, axes, signature(args))
     with _lock:
         if key in _known:
             _known.move_to_end(key)

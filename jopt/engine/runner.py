@@ -16,7 +16,8 @@ import numpy as np
 from jopt._trees import flatten
 from jopt.engine import blocks
 from jopt.engine.analysis import Analysis, analyse
-from jopt.engine.blocks import Block, Executable, Executables, Shape, to_numpy, weakly_typed
+from jopt.engine.blocks import Block, Shape, to_numpy
+from jopt.engine.executables import FIRST_CHUNK, Executable, Executables, weakly_typed
 from jopt.engine.program import Program
 from jopt.engine.records import Records
 from jopt.engine.sources import Feed
@@ -58,7 +59,7 @@ class Job:
         gaps = np.diff(self.records.eval_steps, prepend=0)
         row = jax.tree.leaves(self.feed.rows(int(self.seeds[0]), 0, 1))
         per_step = sum(x.nbytes for x in row) + 4 * self.lanes
-        return int(min(self.steps, max(blocks.FIRST_CHUNK, CHUNK_BYTES // per_step), gaps.max() if len(gaps) else self.steps))
+        return int(min(self.steps, max(FIRST_CHUNK, CHUNK_BYTES // per_step), gaps.max() if len(gaps) else self.steps))
 
     @property
     def lanes(self) -> int:

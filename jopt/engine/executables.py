@@ -1,0 +1,98 @@
+"""Compiled code by what it was compiled for."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jopt._trees import flatten
+
+FIRST_CHUNK = 32  # steps; longer ones follow while they are quick
+
+
+@dataclasses.dataclass
+class Executable:
+    """Compiled code, and how many steps at a time have proved quick with it."""
+
+    compiled: Any
+    quick: int = FIRST_CHUNK
+
+    def __call__(self, *args: Any) -> Any:
+        return self.compiled(*args)
+
+
+class Executables:
+    """Compiled functions by what they were compiled for; kept for the process, the oldest dropped."""
+
+    def __init__(self, limit: int = 512) -> None:
+        self.limit = limit
+        self.compiled: OrderedDict[Any, Executable] = OrderedDict()
+        self.lock = threading.Lock()
+        self.pending: dict[Any, threading.Lock] = {}
+
+    def get(
+        self,
+        function: Callable[..., Any],
+        static: tuple[Any, ...],
+        args: tuple[Any, ...],
+        donate: int | None,
+        weak: tuple[bool, ...],
+    ) -> tuple[Executable, float]:
+        """The executable of ``function(*static, *args)``, and the seconds that compiling took just now.
+
+        ``weak`` says which leaves of the first argument, the optimizer, count as Python numbers.
+        """
+        key = (function.__name__, static, weak, signature(args))
+        with self.lock:
+            if key in self.compiled:
+                self.compiled.move_to_end(key)
+                return self.compiled[key], 0.0
+            pending = self.pending.setdefault(key, threading.Lock())
+        with pending:
+            with self.lock:
+                if key in self.compiled:
+                    return self.compiled[key], 0.0
+            begin = time.perf_counter()
+            donated = () if donate is None else (donate,)
+            named = functools.wraps(function)(functools.partial(function, *static))
+            lowered = jax.jit(named, donate_argnums=donated).lower(weakly_typed(args[0], weak), *args[1:])
+            executable = Executable(lowered.compile())
+            with self.lock:
+                self.compiled[key] = executable
+                while len(self.compiled) > self.limit:
+                    self.compiled.popitem(last=False)
+            return executable, time.perf_counter() - begin
+
+
+def weakly_typed(tree: Any, weak: Sequence[bool]) -> Any:
+    """The shapes of a tree's leaves, weakly typed where ``weak`` says so, as Python numbers are.
+
+    A lane then computes in the types of its solo run, where the learning rate was a Python number.
+    """
+    leaves, treedef = flatten(tree)
+    shapes = [
+        jax.ShapeDtypeStruct(np.shape(x), x.dtype, weak_type=is_weak, sharding=getattr(x, "sharding", None))
+        for x, is_weak in zip(leaves, weak, strict=True)
+    ]
+    return treedef.unflatten(shapes)
+
+
+def signature(args: tuple[Any, ...]) -> Any:
+    """The structure and types of some arguments, for which code is compiled."""
+    leaves, treedef = jax.tree.flatten(args)
+    return treedef, tuple(map(_aval, leaves))
+
+
+def _aval(x: Any) -> Any:
+    if isinstance(x, jax.Array):
+        device = x.sharding if not x.aval.weak_type or x.ndim else None
+        return x.shape, x.dtype, x.aval.weak_type, device
+    return np.shape(x), np.result_type(x), type(x)
