@@ -7,7 +7,8 @@ each chunk its rows: indices into the arrays on the device, or the batches thems
 from __future__ import annotations
 
 import dataclasses
-import functools
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+ORDER_BYTES = 64 * 2**20  # of shuffled rows that are kept
 GATHER_BYTES = 256 * 1024  # of batches gathered ahead at once
 
 
@@ -148,8 +150,21 @@ def _together(examples: int) -> int:
     return max(1, 2**16 // examples)
 
 
-@functools.lru_cache(maxsize=32)  # of 256 kB, or of one epoch where that is more
-def _orders(seed: int, lane_seed: int, group: int, examples: int, batch_size: int) -> np.ndarray:
+def _orders(*which: int) -> np.ndarray:
+    """The rows of a few epochs (see ``_draw``); the latest are kept, so that the next sweep of the same data has them."""
+    with _lock:
+        if which in _kept:
+            _kept.move_to_end(which)
+            return _kept[which]
+    made = _draw(*which)
+    with _lock:
+        _kept[which] = made
+        while len(_kept) > 1 and sum(rows.nbytes for rows in _kept.values()) > ORDER_BYTES:
+            _kept.popitem(last=False)
+    return made
+
+
+def _draw(seed: int, lane_seed: int, group: int, examples: int, batch_size: int) -> np.ndarray:
     """The rows of a few epochs, int32 ``[steps, batch_size]``.
 
     Random numbers with the example's index in the low half are sorted: the same order on every machine, whatever its sort.
@@ -163,4 +178,6 @@ def _orders(seed: int, lane_seed: int, group: int, examples: int, batch_size: in
     return rows
 
 
+_kept: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
+_lock = threading.Lock()
 _LOW = np.uint64(2**32 - 1)
