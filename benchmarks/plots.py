@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import common
+from benchmarks import common, tables
 
 
 def sweep(saved: dict[str, Any]) -> Any:
@@ -19,7 +19,7 @@ def sweep(saved: dict[str, Any]) -> Any:
     left, right = axes[0, 0], axes[0, -1]
     labels = [f"{row['model']} × {row['lanes']}" for row in saved["rows"]]
     for name in saved["rows"][0]["gain"]:
-        left.plot([row["gain"][name] for row in saved["rows"]], labels, "o", label=name)
+        left.plot([row["gain"][name] for row in saved["rows"]], labels, "o", label=tables.RIVALS[name])
     left.axvline(1.0, color="0.5", linewidth=1)
     left.set(xscale="log", xlabel="times faster with jopt.sweep (warm)", title="Against what people do today")
     left.invert_yaxis()

@@ -8,6 +8,13 @@ from typing import Any
 
 from benchmarks import common
 
+RIVALS = {
+    "python_loop": "(a) loop",
+    "rebuilt": "(b) rebuilt",
+    "vmapped_scan": "(c) jit(vmap(scan))",
+    "hyperoptax": "(d) hyperoptax",
+    "pytorch": "(e) PyTorch",
+}
 BEGIN, END = "<!-- figures begin -->", "<!-- figures end -->"
 
 
@@ -21,8 +28,6 @@ def sweep(saved: dict[str, Any]) -> str:
     """How many times faster than each rival, with the geometric means."""
     rows = saved["rows"]
     names = list(rows[0]["gain"])
-    titles = {"python_loop": "(a) loop", "rebuilt": "(b) rebuilt", "vmapped_scan": "(c) jit(vmap(scan))"}
-    titles |= {"hyperoptax": "(d) hyperoptax", "pytorch": "(e) PyTorch"}
     lines = [
         [
             r["model"],
@@ -37,7 +42,7 @@ def sweep(saved: dict[str, Any]) -> str:
     ]
     means = [f"{common.geometric_mean([r['gain'][name] for r in rows]):.2f}" for name in names]
     lines.append(["geometric mean", "", "", "", *means, "", ""])
-    head = ["model", "lanes", "jopt, s", "µs per lane-step", *(titles[name] for name in names), "cold, s", "cold / (c) cold"]
+    head = ["model", "lanes", "jopt, s", "µs per lane-step", *(RIVALS[name] for name in names), "cold, s", "cold / (c) cold"]
     return markdown(head, lines)
 
 
