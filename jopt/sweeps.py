@@ -61,9 +61,9 @@ def sweep(
       params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own.
       optimizer: A jopt value, with axes where numbers stand (none: a sweep of one setting); or a dict of them by name, which
         are swept one after the other in the same call.
-      data: A pytree of arrays whose leading axis counts examples (a list counts as a pytree; arrays that the device does not
-        hold stay on the host); or ``batch(key, step)``, traced into the step; or an iterable of batches, read ahead by a thread
-        and passed over again when it ends; or ``None``: the batch is ``None``.
+      data: A pytree of arrays whose leading axis counts examples (a list counts as a pytree; arrays of more than half of the
+        device's memory stay on the host); or ``batch(key, step)``, traced into the step; or an iterable of batches, read ahead
+        by a thread and passed over again when it ends; or ``None``: the batch is ``None``.
       steps: Optimizer steps of each lane, at least 1.
       batch_size: Examples per step, reshuffled each epoch, without replacement; ``None`` for all of them at each step.
       seeds: How many seeds, or the seeds themselves, ints of at least 0.

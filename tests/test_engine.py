@@ -242,3 +242,20 @@ def test_large_lanes_start_on_the_device_as_small_ones_do_on_the_host(monkeypatc
     monkeypatch.setattr(runner, "SPREAD_BYTES", 0)
     for width in (1, 4, 22):
         same(run(Plan(width=width)), alone)
+
+
+def test_a_plan_that_was_found_before_does_not_overrule_what_is_asked_for():
+    assert run().plan.loop == "scan"
+    assert run(Plan(loop="host")).plan.loop == "host"
+
+
+def test_the_loss_is_traced_once_whatever_the_widths_and_loops():
+    traces = []
+
+    def counted(w, batch):
+        traces.append(jnp.shape(batch[0]))
+        return loss(w, batch)
+
+    for plan in (Plan(width=1, loop="host"), Plan(width=3, loop="scan"), Plan(width=11, loop="scan")):
+        jopt.sweep(counted, jnp.zeros(3), jopt.adam(RATES), (X, Y), steps=6, batch_size=2, plan=plan, progress=False)
+    assert len(traces) == 1

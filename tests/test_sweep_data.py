@@ -9,6 +9,8 @@ import pytest
 
 import jopt
 from jopt.engine import limits
+from jopt.engine.feeding import feed_of
+from jopt.engine.sources import HostMinibatches
 from tests.solo import assert_same_run, lane, run_alone
 
 N = 20
@@ -269,6 +271,7 @@ def test_an_iterator_is_left_where_the_sweep_ended():
 def test_arrays_larger_than_the_device_give_the_same_batches_from_the_host(monkeypatch):
     on_device = masks_of(4, 30, seeds=2)
     monkeypatch.setattr(limits, "budget", lambda device: 2.0 * BITS.nbytes - 1)
+    assert isinstance(feed_of(BITS, 4, 0, 30), HostMinibatches)
     np.testing.assert_array_equal(masks_of(4, 30, seeds=2), on_device)
     with pytest.raises(ValueError, match=r"data takes.*batch_size"):
         masks_of(None, 3)

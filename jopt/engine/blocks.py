@@ -64,15 +64,16 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """One step of one lane, traced once; every executable is made of it."""
+    """One step of one lane, traced once; every executable is made of it.
+
+    The jaxpr takes the leaves of optimizer, carry, batch, key and evaluation, and returns those of the carry and the metrics.
+    """
 
     in_axes: tuple[int | None, ...]  # for each leaf of the optimizer, 0 where it is swept
     common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same at every step
     treedef: Any  # of the carry
     metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
-    jaxpr: Any = dataclasses.field(
-        compare=False
-    )  # (optimizer, leaves of the carry, batch, key, evaluation) -> (leaves, metrics)
+    jaxpr: Any = dataclasses.field(compare=False)  # follows from the program and the types
 
     def step(self, *args: Any) -> tuple[list[Any], dict[str, Any]]:
         """The leaves of the carry one step further, and the metrics."""

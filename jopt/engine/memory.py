@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jaxlib.version
 
+from jopt.engine.plan import Plan
 from jopt.engine.runner import Job
 
 _plans: dict[str, Known] = {}
@@ -33,12 +34,13 @@ class Known:
     lane_steps: int  # of the run that decided how many candidates were worth measuring
 
 
-def key(job: Job, devices: Sequence[Any]) -> str:
-    """A name for the computation, its size and the machine, the same in another process."""
+def key(job: Job, asked: Plan, devices: Sequence[Any]) -> str:
+    """A name for the computation, its size, what was asked for and the machine, the same in another process."""
     parts = (
         job.analysis.fingerprint,
         job.space.size,
         len(job.seeds),
+        (asked.width, asked.loop, asked.chunk),
         len(devices),
         devices[0].device_kind,
         os.cpu_count(),

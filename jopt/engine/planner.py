@@ -42,7 +42,7 @@ def explore(job: Job, asked: Plan, devices: Sequence[Any], store: Store) -> Plan
     best = dataclasses.replace(candidates[0], reason=candidates[0].reason or "as asked for")
     if len(candidates) == 1:
         return best
-    key = memory.key(job, devices)
+    key = memory.key(job, base, devices)
     known = memory.recall(key)
     if known is not None:
         found = dataclasses.replace(base, width=known.width, loop=known.loop, reason="measured before")
