@@ -116,13 +116,14 @@ def start(program: Program, optimizer: Any, key: Any, given: Any) -> Any:
     return program.start(optimizer, key, given)
 
 
-def spread(shape: Shape, leaves: Sequence[Any], xp: Any = jnp) -> list[Any]:
-    """The carry of a block, of leaves ``[seeds, settings or 1, ...]``, or of one lane where all lanes have the same."""
+def spread(shape: Shape, starts: Sequence[Sequence[Sequence[Any]]], xp: Any = jnp) -> list[Any]:
+    """The leaves of a block's first carry, of those of its lanes: ``starts[seed][setting]``, or one setting for all."""
 
-    def over_lanes(x: Any) -> Any:
+    def over_lanes(i: int) -> Any:
+        x = xp.stack([xp.stack([lane[i] for lane in seed]) for seed in starts])
         return xp.broadcast_to(x, (shape.seeds, shape.settings, *x.shape[2:])).reshape((*shape.lead, *x.shape[2:]))
 
-    return [x if common else over_lanes(x) for common, x in zip(shape.lane.common, leaves, strict=True)]
+    return [starts[0][0][i] if common else over_lanes(i) for i, common in enumerate(shape.lane.common)]
 
 
 def evaluate(shape: Shape, optimizer: Any, carry: Any) -> Any:

@@ -32,6 +32,8 @@ NATIVE_BYTES = 128  # of carries in a loop that XLA on CPUs compiles to one func
 WORTH = 12.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
 LONGER = 2.0  # a run so many times longer than the one that chose a plan looks further
 BLOCK_S = 0.003  # what it takes to start a block and to bring it home, one after another whatever the workers
+BLOCK_SHARE = 8.0  # so many times as long a block should run, with a model of any size
+CORE_FLOPS = 5e10  # per second of one core, about
 TRIAL_S = 0.03  # how long a candidate is measured about
 
 
@@ -91,7 +93,7 @@ def _worth(job: Job, throughput: float, compile_s: float) -> bool:
 def propose(job: Job, base: Plan, devices: Sequence[Any]) -> list[Plan]:
     """Plans by the kind of model and device, the most promising first; what was asked for stays."""
     rule = _on_cpu if devices[0].platform == "cpu" else _on_accelerator
-    pairs = rule(job.analysis, job.space.size, len(job.seeds), len(devices))
+    pairs = rule(job.analysis, job.space.size, len(job.seeds), job.steps, len(devices))
     pairs = [(base.width or width, base.loop or loop, why) for width, loop, why in pairs]
     if base.width is not None and base.loop is not None:
         return [dataclasses.replace(base, reason="as asked for")]
@@ -108,7 +110,7 @@ def _whole_width(job: Job, width: int, workers: int) -> int:
     return len(settings) * len(seeds)
 
 
-def _on_cpu(analysis: Analysis, settings: int, seeds: int, workers: int) -> list[tuple[int, str, str]]:
+def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: int) -> list[tuple[int, str, str]]:
     if analysis.convolutions:
         return [(1, "host", "convolutions in a compiled loop lose their fast path on CPUs")]
     share = max(1, -(-settings * seeds // workers))
@@ -119,7 +121,8 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, workers: int) -> list
         few = (native, "scan", f"loops over {native} lanes of {analysis.carry_bytes} bytes compile to one function")
         return plans if native == 0 else [few, *plans] if every <= 16 * native else [*plans, few]
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
-    width = min(share, 2 ** int(np.log2(max(1.0, fitting))))
+    lane_s = steps * analysis.flops / CORE_FLOPS
+    width = min(share, 2 ** int(np.log2(max(1.0, fitting, BLOCK_SHARE * BLOCK_S / max(lane_s, 1e-9)))))
     if width == share:
         return [
             (share, "scan", "light lanes, an equal share for each worker"),
@@ -129,7 +132,7 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, workers: int) -> list
     return [(w, "scan", why) for w in (width, min(share, 2 * width), max(1, width // 2))]
 
 
-def _on_accelerator(analysis: Analysis, settings: int, seeds: int, workers: int) -> list[tuple[int, str, str]]:
+def _on_accelerator(analysis: Analysis, settings: int, seeds: int, steps: int, workers: int) -> list[tuple[int, str, str]]:
     lanes = max(1, -(-settings * seeds // workers))
     why = "an accelerator runs all lanes in one call until it is full"
     loops = ["host", "scan"] if analysis.convolutions else ["scan"]

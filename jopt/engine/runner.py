@@ -25,8 +25,9 @@ from jopt.expanding import Space
 
 EXECUTABLES = Executables()
 CHUNK_BYTES = 2**20  # of rows and records that one call holds
-KEPT_STARTS = 8  # first carries that stay on the host for further blocks
+KEPT_STARTS = 8  # first carries that are kept for further blocks
 SPREAD_BYTES = 16 * 2**20  # of first carries that the host makes; larger ones would stand twice, and are made on the device
+MANY_BLOCKS = 8  # of one shape: worth compiling what makes their first carries
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
 
@@ -49,8 +50,7 @@ class Job:
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._placed: dict[Any, Any] = {}
-        self._started: dict[int, list[np.ndarray]] = {}
-        self._example: Any = None  # some lane's first carry on a device
+        self._started: dict[Any, list[Any]] = {}  # the leaves of first carries, by seed and device
         self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
 
     @functools.cached_property
@@ -107,8 +107,8 @@ class Job:
         filled = np.concatenate([settings, np.repeat(settings[-1:], width - len(settings))]).astype(int)
         real = np.broadcast_to(np.arange(width) < len(settings), (len(seeds), width))
         block = Block(filled, np.asarray(seeds), None, None, real)
-        optimizer, carry = self.optimizer(filled), self._first_carry(block, device)
-        block.optimizer, block.carry = to_device((optimizer, carry), (optimizer, self._example), device)
+        optimizer = self.optimizer(filled)
+        block.optimizer, block.carry = to_device(optimizer, optimizer, device), self._first_carry(block, device)
         if self.program.feedback:
             made = jax.eval_shape(self.program.evaluate, self.analysis.carry)  # type: ignore[arg-type]
             nan = jax.tree.map(lambda x: np.full(block.lead, np.nan, x.dtype), made)
@@ -116,34 +116,28 @@ class Job:
         return block
 
     def _first_carry(self, block: Block, device: Any) -> Any:
-        """With keys as their data. Lanes of one seed start alike, unless a swept number says otherwise."""
-        alike = not self.analysis.start_depends
+        """Lanes of one seed start alike, unless a swept number says otherwise."""
+        alike, treedef = not self.analysis.start_depends, jax.tree.structure(self.analysis.carry)
         settings, shape = ([0] if alike else block.settings), self.shape(block)
         starts = [[self._start(int(k), int(s), device) for k in settings] for s in block.seeds]
+        lanes = block.real.size
+        if alike and (lanes * self.analysis.carry_bytes > SPREAD_BYTES or self.lanes >= MANY_BLOCKS * lanes):
+            return treedef.unflatten(_spread(shape, starts))
+        on_host = [[[to_numpy(x) for x in lane] for lane in seed] for seed in starts]
+        return to_device(*map(treedef.unflatten, (blocks.spread(shape, on_host, np), starts[0][0])), device)
 
-        def stacked(i: int) -> np.ndarray:
-            return np.stack([np.stack([lane[i] for lane in seed]) for seed in starts])
-
-        leaves = [starts[0][0][i] if common else stacked(i) for i, common in enumerate(shape.lane.common)]
-        if alike and block.real.size * self.analysis.carry_bytes > SPREAD_BYTES:
-            made = _spread(shape, jax.device_put(leaves, device))
-        else:
-            made = blocks.spread(shape, leaves, np)
-        return jax.tree.unflatten(jax.tree.structure(self.analysis.carry), made)
-
-    def _start(self, setting: int, seed: int, device: Any) -> list[np.ndarray]:
+    def _start(self, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of a lane's first carry; the latest few seeds' are kept where all settings start alike."""
-        if seed in self._started:
-            return self._started[seed]
+        if (seed, device) in self._started:
+            return self._started[seed, device]
         optimizer = jax.device_put(self.optimizer([setting]), device)
         given = self.place("given", lambda: self.given, device)
-        carry = self.call(blocks.start, (self.program,), (optimizer, self.keys([seed], device)[0], given))
-        leaves, self._example = [to_numpy(x) for x in jax.tree.leaves(carry)], carry
+        leaves = jax.tree.leaves(self.call(blocks.start, (self.program,), (optimizer, self.keys([seed], device)[0], given)))
         if not self.analysis.start_depends:
             with self._lock:
                 if len(self._started) >= KEPT_STARTS:
                     self._started.clear()
-                self._started[seed] = leaves
+                self._started[seed, device] = leaves
         return leaves
 
     def keys(self, seeds: Sequence[int] | np.ndarray, device: Any) -> tuple[Any, Any, Any]:
@@ -263,7 +257,10 @@ class Job:
         block.carry = None
 
 
-_spread = jax.jit(blocks.spread, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0)
+def _spread(shape: Shape, starts: Any) -> list[Any]:
+    """The leaves of a block's first carry; copies, because carries are donated."""
+    return [jnp.copy(x) for x in blocks.spread(shape, starts)]
 
 
 @jax.jit
