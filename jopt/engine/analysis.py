@@ -21,6 +21,7 @@ from jopt._trees import flatten
 from jopt.engine.blocks import Lane
 from jopt.engine.executables import signature
 from jopt.engine.program import Program
+from jopt.engine.rewriting import rewritten
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +76,7 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
         batch = jax.eval_shape(program.source.batch, data, row, random, jnp.int32(0))
         args = (optimizer, leaves, batch, random, told)
         stepped, (_, metrics) = jax.make_jaxpr(step, return_shape=True)(*args)
+    stepped = rewritten(stepped) if jax.default_backend() == "cpu" else stepped
     evaluated = {} if program.evaluate is None else jax.eval_shape(program.evaluate, carry)
     equations = list(_equations(stepped.jaxpr))
     swept = {v for v, axis in zip(started.jaxpr.invars, axes, strict=False) if axis is not None}

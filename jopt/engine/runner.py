@@ -107,8 +107,8 @@ class Job:
         filled = np.concatenate([settings, np.repeat(settings[-1:], width - len(settings))]).astype(int)
         real = np.broadcast_to(np.arange(width) < len(settings), (len(seeds), width))
         block = Block(filled, np.asarray(seeds), None, None, real)
-        optimizer = self.optimizer(filled)
-        block.optimizer, block.carry = to_device(optimizer, optimizer, device), self._first_carry(block, device)
+        block.optimizer = jax.device_put(self.optimizer(filled), device)
+        block.carry = self._first_carry(block, device)
         if self.program.feedback:
             made = jax.eval_shape(self.program.evaluate, self.analysis.carry)  # type: ignore[arg-type]
             nan = jax.tree.map(lambda x: np.full(block.lead, np.nan, x.dtype), made)
@@ -117,14 +117,14 @@ class Job:
 
     def _first_carry(self, block: Block, device: Any) -> Any:
         """Lanes of one seed start alike, unless a swept number says otherwise."""
-        alike, treedef = not self.analysis.start_depends, jax.tree.structure(self.analysis.carry)
+        alike, treedef = not self.analysis.start_depends, self.analysis.lane.treedef
         settings, shape = ([0] if alike else block.settings), self.shape(block)
         starts = [[self._start(int(k), int(s), device) for k in settings] for s in block.seeds]
         lanes = block.real.size
         if alike and (lanes * self.analysis.carry_bytes > SPREAD_BYTES or self.lanes >= MANY_BLOCKS * lanes):
             return treedef.unflatten(_spread(shape, starts))
         on_host = [[[to_numpy(x) for x in lane] for lane in seed] for seed in starts]
-        return to_device(*map(treedef.unflatten, (blocks.spread(shape, on_host, np), starts[0][0])), device)
+        return to_device(treedef.unflatten(blocks.spread(shape, on_host, np)), treedef.unflatten(starts[0][0]), device)
 
     def _start(self, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of a lane's first carry; the latest few seeds' are kept where all settings start alike."""
