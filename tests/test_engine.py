@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 
 import jax
 import jax.numpy as jnp
@@ -259,3 +260,19 @@ def test_the_loss_is_traced_once_whatever_the_widths_and_loops():
     for plan in (Plan(width=1, loop="host"), Plan(width=3, loop="scan"), Plan(width=11, loop="scan")):
         jopt.sweep(counted, jnp.zeros(3), jopt.adam(RATES), (X, Y), steps=6, batch_size=2, plan=plan, progress=False)
     assert len(traces) == 1
+
+
+def rule(flops, carry_bytes, steps, settings=1024):
+    costs = types.SimpleNamespace(convolutions=0, flops=flops, carry_bytes=carry_bytes)
+    return planner._on_cpu(costs, settings, 1, steps, 2)[0]
+
+
+def test_blocks_of_few_steps_are_wider_than_the_cache_would_have_them():
+    assert rule(3e7, 2**20, 1000)[0] == 1
+    width, _, why = rule(3e7, 2**20, 8)
+    assert width > 1
+    assert "8 steps" in why
+
+
+def test_large_lanes_without_a_product_fit_the_cache_too():
+    assert rule(0.0, 2**18, 1000)[0] == 4

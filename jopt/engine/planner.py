@@ -32,8 +32,8 @@ NATIVE_BYTES = 128  # of carries in a loop that XLA on CPUs compiles to one func
 WORTH = 12.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
 LONGER = 2.0  # a run so many times longer than the one that chose a plan looks further
 BLOCK_S = 0.003  # what it takes to start a block and to bring it home, one after another whatever the workers
-BLOCK_SHARE = 8.0  # so many times as long a block should run, with a model of any size
-CORE_FLOPS = 5e10  # per second of one core, about
+BLOCK_SHARE = 16.0  # so many times as long a block should run
+CORE_FLOPS, CORE_BYTES = 5e10, 1e10  # per second of one core, about
 TRIAL_S = 0.03  # how long a candidate is measured about
 
 
@@ -121,14 +121,17 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
         few = (native, "scan", f"loops over {native} lanes of {analysis.carry_bytes} bytes compile to one function")
         return plans if native == 0 else [few, *plans] if every <= 16 * native else [*plans, few]
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
-    lane_s = steps * analysis.flops / CORE_FLOPS
-    width = min(share, 2 ** int(np.log2(max(1.0, fitting, BLOCK_SHARE * BLOCK_S / max(lane_s, 1e-9)))))
+    lane_s = steps * (analysis.flops / CORE_FLOPS + analysis.carry_bytes / CORE_BYTES)
+    lasting = BLOCK_SHARE * BLOCK_S / max(lane_s, 1e-9)
+    width = min(share, 2 ** int(np.log2(max(1.0, fitting, lasting))))
     if width == share:
         return [
             (share, "scan", "light lanes, an equal share for each worker"),
             (every, "scan", "all lanes at once"),
         ]
     why = f"{width} lanes of {analysis.carry_bytes / 1024:,.0f} kB and {analysis.flops / 1e6:,.1f} Mflop fill a core"
+    if lasting > max(1.0, fitting):
+        why = f"with {steps} steps a lane, narrower blocks would cost more to start"
     return [(w, "scan", why) for w in (width, min(share, 2 * width), max(1, width // 2))]
 
 

@@ -30,7 +30,7 @@ def _concerned(jaxpr: Any) -> bool:
 
 
 def _is_call(equation: Any) -> bool:
-    return equation.primitive.name in ("jit", "pjit")
+    return bool(equation.primitive.name == "jit")
 
 
 def _separate_windows(equation: Any) -> bool:
@@ -67,12 +67,14 @@ def select_and_scatter(source: Any, operand: Any, window: tuple[int, ...], large
     """
     out = source.shape
     keeps = jnp.greater_equal if largest else jnp.less_equal
-    best, where = None, jnp.zeros(out, jnp.int32)
-    for place, offset in enumerate(itertools.product(*map(range, window))):
-        ends = [i + k * (n - 1) + 1 for i, k, n in zip(offset, window, out, strict=True)]
-        found = lax.slice(operand, offset, ends, window)
-        kept = True if best is None else keeps(best, found)
-        best, where = (found, where) if best is None else (jnp.where(kept, best, found), jnp.where(kept, where, place))
+    corners = list(itertools.product(*map(range, window)))
+    ends = [[i + k * (n - 1) + 1 for i, k, n in zip(at, window, out, strict=True)] for at in corners]
+    # One element of every window each:
+    best, *others = [lax.slice(operand, at, end, window) for at, end in zip(corners, ends, strict=True)]
+    where = jnp.zeros(out, jnp.int32)
+    for place, found in enumerate(others, 1):
+        kept = keeps(best, found)
+        best, where = jnp.where(kept, best, found), jnp.where(kept, where, place)
     apart = tuple(itertools.chain.from_iterable((n, 1) for n in out))  # an axis of windows, an axis inside the window, ...
     places = np.arange(math.prod(window), dtype=np.int32).reshape(tuple(itertools.chain.from_iterable((1, k) for k in window)))
     scattered = jnp.where(where.reshape(apart) == places, source.reshape(apart), jnp.zeros((), source.dtype))

@@ -128,8 +128,9 @@ class Job:
 
     def _start(self, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of a lane's first carry; the latest few seeds' are kept where all settings start alike."""
-        if (seed, device) in self._started:
-            return self._started[seed, device]
+        kept = self._started.get((seed, device))
+        if kept is not None:
+            return kept
         optimizer = jax.device_put(self.optimizer([setting]), device)
         given = self.place("given", lambda: self.given, device)
         leaves = jax.tree.leaves(self.call(blocks.start, (self.program,), (optimizer, self.keys([seed], device)[0], given)))
