@@ -60,7 +60,7 @@ def test_other_windows_are_left_to_xla(options):
     assert rewritten(closed) is closed
 
 
-def test_random_keys_effects_and_loops_pass_through():
+def test_random_keys_and_loops_pass_through():
     def function(x, key):
         noise = lax.fori_loop(0, 3, lambda i, s: s + jax.random.normal(jax.random.fold_in(key, i), s.shape), jnp.zeros(x.shape))
         return gradient(x + noise, (2, 2)), jax.random.split(key)[1]
