@@ -230,19 +230,46 @@ def test_the_same_sweep_again_measures_nothing_and_a_much_longer_one_looks_furth
     tried, real = [], planner.trial
     monkeypatch.setattr(planner, "trial", lambda job, plan, *rest: tried.append(plan) or real(job, plan, *rest))
     monkeypatch.setattr(planner, "_worth", lambda *state: False)  # every run is too short for a second candidate
-    run()
+    run(seeds=1)
     assert len(tried) == 1
-    run()
-    run(steps=80)
+    run(seeds=1)
+    run(seeds=1, steps=80)
     assert len(tried) == 1
-    run(steps=81)
+    run(seeds=1, steps=81)
     assert len(tried) == 2
 
 
-def test_large_lanes_start_on_the_device_as_small_ones_do_on_the_host(monkeypatch, alone):
-    monkeypatch.setattr(runner, "SPREAD_BYTES", 0)
+@pytest.mark.parametrize("limit", ["SPREAD_BYTES", "MANY_BLOCKS"])
+def test_lanes_that_are_large_or_many_start_on_the_device_as_others_do_on_the_host(monkeypatch, alone, limit):
+    monkeypatch.setattr(runner, limit, 0)
     for width in (1, 4, 22):
         same(run(Plan(width=width)), alone)
+
+
+def rosenbrock(w, batch):
+    return (1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2
+
+
+@pytest.mark.parametrize("one_function", [True, False])
+@pytest.mark.parametrize("lanes", [5, 8, 11])
+def test_lanes_of_a_tiny_model_run_a_few_at_a_time_where_that_compiles_to_one_function(monkeypatch, lanes, one_function):
+    if not one_function:
+        monkeypatch.setattr(runner, "ONE_FUNCTION", "not in any compiled code")
+    compiled, real = [], runner.EXECUTABLES.get
+    monkeypatch.setattr(
+        runner.EXECUTABLES, "get", lambda f, static, *rest: compiled.append((f.__name__, *static)) or real(f, static, *rest)
+    )
+
+    def sweep(plan):
+        optimizer = jopt.adam(jopt.geomspace(1e-4, 1e-1, lanes))
+        return jopt.sweep(rosenbrock, jnp.array([-1.0, 1.0]), optimizer, steps=30, plan=plan, progress=False)
+
+    together = sweep(Plan(width=lanes, loop="scan", workers=1))
+    if jax.default_backend() == "cpu":
+        assert [at_a_time for name, *_, at_a_time in compiled if name == "scan_steps"] == ([4] if one_function else [4, lanes])
+    alone = sweep(Plan(width=1, loop="host"))
+    np.testing.assert_allclose(together.dataset.loss, alone.dataset.loss, rtol=2e-5)
+    np.testing.assert_allclose(together.params, alone.params, rtol=2e-5)
 
 
 def test_a_plan_that_was_found_before_does_not_overrule_what_is_asked_for():

@@ -23,6 +23,9 @@ from jopt.engine.executables import signature
 from jopt.engine.program import Program
 from jopt.engine.rewriting import rewritten
 
+NATIVE_BYTES = 128  # of carries and data in a loop that XLA on CPUs compiles to one function, without a call for each operation
+NATIVE_LOOPS = 8  # of these one after another: more take longer than one loop over all lanes does
+
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
@@ -32,6 +35,7 @@ class Analysis:
     convolutions: int
     flops: float  # of matrix products and convolutions
     carry_bytes: int
+    native_lanes: int  # whose loop XLA on CPUs presumably compiles to one function; 0 for none
     start_depends: bool  # whether the first carry depends on a swept number
     carry: Any  # the shapes of one lane's carry
     names: tuple[str, ...]  # of what a step and an evaluation return
@@ -82,12 +86,15 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
     swept = {v for v, axis in zip(started.jaxpr.invars, axes, strict=False) if axis is not None}
     sizes = tuple(len(jax.tree.leaves(x)) for x in args)
     common = _common(started.jaxpr, stepped.jaxpr, axes, sizes, program.source.varies)
+    carry_bytes = _bytes(leaves)
+    native = 0 if program.feedback or program.source.kind in ("rows", "batches") else NATIVE_BYTES - _bytes(data)
     described = re.sub("0x[0-9a-f]+", "", str(stepped)) + str(jax.tree.map(jnp.shape, data))
     return Analysis(
         fingerprint=hashlib.sha256(described.encode()).hexdigest()[:32],
         convolutions=sum(e.primitive.name == "conv_general_dilated" for e in equations),
         flops=float(sum(_flops(e) for e in equations)),
-        carry_bytes=sum(math.prod(x.shape) * _itemsize(x.dtype) for x in leaves),
+        carry_bytes=carry_bytes,
+        native_lanes=max(0, native // max(1, carry_bytes)),
         start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
         carry=carry,
         names=(*metrics, *evaluated),
@@ -170,6 +177,10 @@ def _flops(equation: Any) -> float:
         out = equation.params["dimension_numbers"].rhs_spec[0]
         return float(2 * math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) / max(1, kernel[out]))
     return 0.0
+
+
+def _bytes(tree: Any) -> int:
+    return sum(math.prod(x.shape) * _itemsize(x.dtype) for x in jax.tree.leaves(tree))
 
 
 def _itemsize(dtype: Any) -> int:

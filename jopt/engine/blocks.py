@@ -12,6 +12,7 @@ import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 
+from jopt._trees import flatten
 from jopt.engine.program import Program
 
 
@@ -116,6 +117,12 @@ def start(program: Program, optimizer: Any, key: Any, given: Any) -> Any:
     return program.start(optimizer, key, given)
 
 
+def start_lanes(shape: Shape, optimizer: Any, key: Any, given: Any) -> list[Any]:
+    """The leaves of a block's first carry, where all lanes start alike; copies, because carries are donated."""
+    leaves = jax.tree.leaves(start(shape.program, optimizer, key, given))
+    return [jnp.copy(x) for x in spread(shape, [[leaves]] * shape.seeds)]
+
+
 def spread(shape: Shape, starts: Sequence[Sequence[Sequence[Any]]], xp: Any = jnp) -> list[Any]:
     """The leaves of a block's first carry, of those of its lanes: ``starts[seed][setting]``, or one setting for all."""
 
@@ -174,6 +181,7 @@ def _step(
 def scan_steps(
     shape: Shape,
     length: int,
+    together: int,
     optimizer: Any,
     carry: Any,
     data: Any,
@@ -183,17 +191,61 @@ def scan_steps(
     keys: Any,
     feedback: Any,
 ) -> Any:
-    """``n`` of at most ``length`` steps in one compiled loop; the records have a leading axis of ``length``."""
-    source = shape.program.source
+    """``n`` of at most ``length`` steps in one compiled loop; the records have a leading axis of ``length``.
+
+    The lanes of ``together`` settings are in one loop, and where there are more, such loops follow one another.
+    """
     records = {name: jnp.zeros((length, *shape.lead), dtype) for name, dtype in shape.lane.metrics}
+    rest = (data, rows, n, first, keys, feedback)
+    if together == shape.settings:
+        return _loop(shape, 0, optimizer, carry, records, *rest)
+    few = dataclasses.replace(shape, settings=together)
+    numbers, treedef = flatten(optimizer)
+    leaves = jax.tree.leaves(carry)
+    axes = [*shape.lane.in_axes, *shape.carry_axes]
+
+    def some_lanes(records: Any, begin: Any) -> Any:
+        def cut(x: Any) -> Any:
+            part = jax.lax.dynamic_slice_in_dim(x, begin, together)
+            return part if together > 1 else part[0]
+
+        mine = [x if axis is None else cut(x) for x, axis in zip([*numbers, *leaves], axes, strict=True)]
+        own, start = treedef.unflatten(mine[: len(numbers)]), shape.lane.treedef.unflatten(mine[len(numbers) :])
+        done, records = _loop(few, begin, own, start, records, *rest)
+        return records, jax.tree.leaves(done)
+
+    begins = np.minimum(np.arange(0, shape.settings, together), shape.settings - together)  # the last may overlap
+    records, made = jax.lax.scan(some_lanes, records, begins)
+    rest_of = shape.settings - (len(begins) - 1) * together
+
+    def joined(x: Any, old: Any) -> Any:
+        return jnp.concatenate([x[:-1].reshape(-1, *old.shape[1:]), x[-1].reshape(-1, *old.shape[1:])[-rest_of:]])
+
+    done = [x[0] if common else joined(x, old) for x, old, common in zip(made, leaves, shape.lane.common, strict=True)]
+    return shape.lane.treedef.unflatten(done), records
+
+
+def _loop(
+    shape: Shape,
+    place: Any,
+    optimizer: Any,
+    carry: Any,
+    records: Any,
+    data: Any,
+    rows: Any,
+    n: Any,
+    first: Any,
+    keys: Any,
+    feedback: Any,
+) -> Any:
+    """``n`` steps; the records of the first setting are written at ``place`` of their last axis."""
+    source = shape.program.source
 
     def steps(begin: Any, end: Any, make_batch: Callable[..., Any], rows: Any, state: Any) -> Any:
         def body(i: Any, state: Any) -> Any:
             carry, records = state
             carry, metrics = _step(shape, make_batch, optimizer, carry, data, rows, i, begin, first, keys, feedback)
-            return carry, jax.tree.map(
-                lambda r, m: jax.lax.dynamic_update_index_in_dim(r, m, i, 0, allow_negative_indices=False), records, metrics
-            )
+            return carry, jax.tree.map(lambda r, m: _write(r, m, i, place), records, metrics)
 
         return jax.lax.fori_loop(begin, end, body, state)
 
@@ -209,6 +261,13 @@ def scan_steps(
         return steps(begin, jnp.minimum(begin + ahead, n), source.gathered, batches, state)
 
     return jax.lax.fori_loop(0, (n + ahead - 1) // ahead, some_steps, (carry, records))
+
+
+def _write(records: Any, metric: Any, i: Any, place: Any) -> Any:
+    """The metric of step ``i``, of the settings from ``place`` on, written among the records ``[steps, *lanes]``."""
+    starts = [jnp.int32(at) for at in [i, *[0] * (records.ndim - 2), place][: records.ndim]]
+    update = metric.reshape((1,) * (records.ndim - metric.ndim) + metric.shape)
+    return jax.lax.dynamic_update_slice(records, update, starts, allow_negative_indices=False)
 
 
 def _pad(rows: Any, axis: int, count: int) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from jopt.engine import limits, memory, pool
-from jopt.engine.analysis import Analysis
+from jopt.engine.analysis import NATIVE_LOOPS, Analysis
 from jopt.engine.blocks import Block
 from jopt.engine.cutting import cut
 from jopt.engine.plan import Plan
@@ -28,7 +28,6 @@ from jopt.engine.store import Store
 CACHE_BYTES = 2**20  # what a block's carries may take of a core's cache
 LIGHT_FLOPS = 16e6  # what the lanes of a block may compute in a step before width brings nothing more
 TINY_FLOPS, TINY_BYTES = 5e4, 16 * 1024  # of all lanes in a step: less is not worth a second worker
-NATIVE_BYTES = 128  # of carries in a loop that XLA on CPUs compiles to one function, without a call for each operation
 WORTH = 12.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
 LONGER = 2.0  # a run so many times longer than the one that chose a plan looks further
 BLOCK_S = 0.003  # what it takes to start a block and to bring it home, one after another whatever the workers
@@ -116,10 +115,11 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
     share = max(1, -(-settings * seeds // workers))
     every = settings * seeds
     if every * analysis.flops < TINY_FLOPS and every * analysis.carry_bytes < TINY_BYTES:
-        plans = [(every, "scan", "all lanes together are little work for one core"), (share, "scan", "an equal share each")]
-        native = min(share, NATIVE_BYTES // max(1, analysis.carry_bytes))
-        few = (native, "scan", f"loops over {native} lanes of {analysis.carry_bytes} bytes compile to one function")
-        return plans if native == 0 else [few, *plans] if every <= 16 * native else [*plans, few]
+        all_lanes = (every, "scan", "all lanes together are little work for one core")
+        if share <= NATIVE_LOOPS * analysis.native_lanes:
+            why = "an equal share each, in loops over a few lanes that compile to one function"
+            return [(min(share, settings), "scan", why), all_lanes]
+        return [all_lanes, (share, "scan", "an equal share each")]
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
     lane_s = steps * (analysis.flops / CORE_FLOPS + analysis.carry_bytes / CORE_BYTES)
     lasting = BLOCK_SHARE * BLOCK_S / max(lane_s, 1e-9)

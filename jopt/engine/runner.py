@@ -15,7 +15,7 @@ import numpy as np
 
 from jopt._trees import flatten
 from jopt.engine import blocks
-from jopt.engine.analysis import Analysis, analyse
+from jopt.engine.analysis import NATIVE_LOOPS, Analysis, analyse
 from jopt.engine.blocks import Block, Shape, to_numpy
 from jopt.engine.executables import FIRST_CHUNK, Executable, Executables, weakly_typed
 from jopt.engine.program import Program
@@ -28,6 +28,7 @@ CHUNK_BYTES = 2**20  # of rows and records that one call holds
 KEPT_STARTS = 8  # first carries that are kept for further blocks
 SPREAD_BYTES = 16 * 2**20  # of first carries that the host makes; larger ones would stand twice, and are made on the device
 MANY_BLOCKS = 8  # of one shape: worth compiling what makes their first carries
+ONE_FUNCTION = 'xla_cpu_small_call="true"'  # in compiled code: a loop without a call for each operation
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
 
@@ -118,10 +119,12 @@ class Job:
     def _first_carry(self, block: Block, device: Any) -> Any:
         """Lanes of one seed start alike, unless a swept number says otherwise."""
         alike, treedef = not self.analysis.start_depends, self.analysis.lane.treedef
-        settings, shape = ([0] if alike else block.settings), self.shape(block)
+        settings, shape, lanes = ([0] if alike else block.settings), self.shape(block), block.real.size
+        on_device = alike and (lanes * self.analysis.carry_bytes > SPREAD_BYTES or self.lanes >= MANY_BLOCKS * lanes)
+        if on_device and self.given is not None and self.analysis.carry_bytes > SPREAD_BYTES:  # made anew, not kept
+            return treedef.unflatten(self.call(blocks.start_lanes, (shape,), self._start_arguments(0, 0, device)))
         starts = [[self._start(int(k), int(s), device) for k in settings] for s in block.seeds]
-        lanes = block.real.size
-        if alike and (lanes * self.analysis.carry_bytes > SPREAD_BYTES or self.lanes >= MANY_BLOCKS * lanes):
+        if on_device:
             return treedef.unflatten(_spread(shape, starts))
         on_host = [[[to_numpy(x) for x in lane] for lane in seed] for seed in starts]
         return to_device(treedef.unflatten(blocks.spread(shape, on_host, np)), treedef.unflatten(starts[0][0]), device)
@@ -131,15 +134,17 @@ class Job:
         kept = self._started.get((seed, device))
         if kept is not None:
             return kept
-        optimizer = jax.device_put(self.optimizer([setting]), device)
-        given = self.place("given", lambda: self.given, device)
-        leaves = jax.tree.leaves(self.call(blocks.start, (self.program,), (optimizer, self.keys([seed], device)[0], given)))
+        leaves = jax.tree.leaves(self.call(blocks.start, (self.program,), self._start_arguments(setting, seed, device)))
         if not self.analysis.start_depends:
             with self._lock:
                 if len(self._started) >= KEPT_STARTS:
                     self._started.clear()
                 self._started[seed, device] = leaves
         return leaves
+
+    def _start_arguments(self, setting: int, seed: int, device: Any) -> tuple[Any, Any, Any]:
+        optimizer = jax.device_put(self.optimizer([setting]), device)
+        return optimizer, self.keys([seed], device)[0], self.place("given", lambda: self.given, device)
 
     def keys(self, seeds: Sequence[int] | np.ndarray, device: Any) -> tuple[Any, Any, Any]:
         """The keys of the start, of the loss and of the batches, stacked where there are several seeds."""
@@ -166,11 +171,24 @@ class Job:
         kind = block.shape, loop, device
         if kind not in self._ready:
             function = blocks.scan_steps if loop == "scan" else blocks.one_step
-            static = (self.shape(block), self.length) if loop == "scan" else (self.shape(block),)
+            together = self._together(block, device)
+            static = (self.shape(block), self.length, together) if loop == "scan" else (self.shape(block),)
             args = tuple(self.arguments(block, loop, device, 0, 1))
-            self._ready[kind], seconds = EXECUTABLES.get(function, static, args, 1, self.weak)
+            made, seconds = EXECUTABLES.get(function, static, args, 1, self.weak)
+            if loop == "scan" and together < block.shape[1] and ONE_FUNCTION not in made.compiled.as_text():
+                made, more = EXECUTABLES.get(function, (*static[:2], block.shape[1]), args, 1, self.weak)
+                seconds += more
+            self._ready[kind] = made
             self.compile_s += seconds
         return self._ready[kind]
+
+    def _together(self, block: Block, device: Any) -> int:
+        """How many settings' steps are one loop: a few, where XLA would compile those to one function."""
+        seeds, settings = block.shape
+        most = self.analysis.native_lanes
+        if device.platform != "cpu" or seeds > 1 or settings > NATIVE_LOOPS * most:
+            return settings
+        return min(settings, 1 << most.bit_length() - 1)  # powers of two fill the registers
 
     def arguments(self, block: Block, loop: str, device: Any, first: int, steps: int) -> list[Any]:
         """What the executable of a block takes; after a host loop's first step, the carry and the number of the step change."""
