@@ -28,6 +28,7 @@ CHUNK_BYTES = 2**20  # of rows and records that one call holds
 KEPT_STARTS = 8  # first carries that are kept for further blocks
 SPREAD_BYTES = 16 * 2**20  # of first carries that the host makes; larger ones would stand twice, and are made on the device
 MANY_BLOCKS = 8  # of one shape: worth compiling what makes their first carries
+MANY_LEAVES = 64  # of a carry: handing over each would take longer than compiling what makes them
 ONE_FUNCTION = 'xla_cpu_small_call="true"'  # in compiled code: a loop without a call for each operation
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
@@ -120,8 +121,9 @@ class Job:
         """Lanes of one seed start alike, unless a swept number says otherwise."""
         alike, treedef = not self.analysis.start_depends, self.analysis.lane.treedef
         settings, shape, lanes = ([0] if alike else block.settings), self.shape(block), block.real.size
-        on_device = alike and (lanes * self.analysis.carry_bytes > SPREAD_BYTES or self.lanes >= MANY_BLOCKS * lanes)
-        if on_device and self.given is not None and self.analysis.carry_bytes > SPREAD_BYTES:  # made anew, not kept
+        large, many = self.analysis.carry_bytes > SPREAD_BYTES, len(self.analysis.lane.common) > MANY_LEAVES
+        on_device = alike and (many or lanes * self.analysis.carry_bytes > SPREAD_BYTES or self.lanes >= MANY_BLOCKS * lanes)
+        if on_device and self.given is not None and (large or many):  # made anew, not kept
             return treedef.unflatten(self.call(blocks.start_lanes, (shape,), self._start_arguments(0, 0, device)))
         starts = [[self._start(int(k), int(s), device) for k in settings] for s in block.seeds]
         if on_device:
