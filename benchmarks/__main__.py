@@ -19,15 +19,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", choices=("cpu", "gpu"), help="by default what JAX chooses")
     parser.add_argument("--out", type=Path, help="where results go; by default benchmarks/results, and the README is rewritten")
     parser.add_argument("--times", type=int, help="runs of each case; by default 5, 3 with --quick")
+    parser.add_argument(
+        "--rows", nargs="+", default=[], help='of the search only: rows such as "CNN 8x8 x 128", the others kept'
+    )
     options = parser.parse_args(argv)
     if options.device:
         os.environ["JAX_PLATFORMS"] = {"gpu": "cuda"}.get(options.device, "cpu")  # before JAX starts
-    from benchmarks import plots, tables
+    from benchmarks import common, plots, tables
 
     out = options.out or (HERE.parent / "build" / "benchmarks" if options.quick else HERE / "results")
     times = options.times or (3 if options.quick else 5)
+    if not options.quick:
+        common.warm_memory()
     for part in PARTS if options.part == "all" else [options.part]:
-        path = importlib.import_module(f"benchmarks.{part}").main(options.quick, out, times)
+        given = {"only": options.rows} if part == "search" else {}
+        path = importlib.import_module(f"benchmarks.{part}").main(options.quick, out, times, **given)
         print(f"{tables.section(path)}\n\n{path}\n{plots.draw(path)}\n")
     if out == HERE / "results":
         tables.write(HERE / "README.md", out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import os
 import statistics
@@ -19,6 +18,9 @@ import jax.numpy as jnp
 from benchmarks import common, rivals
 from benchmarks.rivals import Run, Task
 from benchmarks.sweep import tasks
+from jopt.engine.sources import bytes_per_row
+
+GATHERED_BYTES = 256 * 2**20  # of batches: so many are gathered before the loop, more in each step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +71,18 @@ def _over(function: Any, width: int, axes: tuple[Any, ...]) -> Any:
 
 
 def _scan(task: Task, blocks: Sequence[jax.Array]) -> Any:
-    def lane(rate: Any, carry: Any, batches: Any) -> Any:
-        step = functools.partial(rivals.train_step, task, rate)
+    per_step = 0 if task.data is None else task.rows.shape[1] * bytes_per_row(task.data)
+    at_once = per_step * task.steps <= GATHERED_BYTES
+
+    def lane(rate: Any, carry: Any, data: Any, batches: Any) -> Any:
+        def step(carry: Any, batch: Any) -> Any:
+            return rivals.train_step(task, rate, carry, batch if at_once else task.batch(data, batch))
+
         return jax.lax.scan(step, carry, batches, length=task.steps)[1][-1]
 
-    def block(rates: Any, carry: Any, data: Any, rows: Any) -> Any:  # a block's batches are gathered at once
-        return _over(lane, len(rates), (0, None, None))(rates, carry, task.batch(data, rows))
+    def block(rates: Any, carry: Any, data: Any, rows: Any) -> Any:
+        batches = task.batch(data, rows) if at_once else rows
+        return _over(lane, len(rates), (0, None, None, None))(rates, carry, data, batches)
 
     rest = (rivals.start(task), task.data, task.rows)
     compiled = {len(b): jax.jit(block).lower(b, *rest).compile() for b in blocks}
@@ -136,12 +144,17 @@ def measure(task: Task, times: int) -> dict[str, Any]:
     }
 
 
-def main(quick: bool, out: Path, times: int) -> Path:
-    """Searches for every model and number of lanes."""
-    rows = []
-    for task in tasks(quick, most_lanes=128):
-        rows.append(measure(task, times))
-        row = rows[-1]
-        print(f"{row['model']} x {row['lanes']}: {row['best_plan']}; jopt {row['ratio']:.2f}", file=sys.stderr, flush=True)
-        common.save("search", rows, out)
-    return common.save("search", rows, out)
+def main(quick: bool, out: Path, times: int, only: Sequence[str] = ()) -> Path:
+    """Searches for every model and number of lanes, or for those named; the others' rows stay as they are."""
+    path, todo = (
+        common.result_path("search", out),
+        {f"{t.model.name} x {len(t.rates)}": t for t in tasks(quick, most_lanes=128)},
+    )
+    order = list(todo)
+    kept = common.load(path)["rows"] if only and path.exists() else []
+    rows = {f"{row['model']} x {row['lanes']}": row for row in kept}
+    for label in [label for label in order if label in only or not only]:
+        rows[label] = row = measure(todo[label], times)
+        print(f"{label}: {row['best_plan']}; jopt {row['ratio']:.2f}", file=sys.stderr, flush=True)
+        common.save("search", [rows[name] for name in order if name in rows], out)
+    return path
