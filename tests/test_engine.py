@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.engine import limits, memory, planner, runner
+from jopt.engine import limits, memory, planner, runner, starting
 from jopt.engine.cutting import cut
 from jopt.engine.plan import Plan
 
@@ -239,9 +239,9 @@ def test_the_same_sweep_again_measures_nothing_and_a_much_longer_one_looks_furth
     assert len(tried) == 2
 
 
-@pytest.mark.parametrize("limit", ["SPREAD_BYTES", "MANY_BLOCKS"])
+@pytest.mark.parametrize("limit", ["SPREAD_BYTES", "MANY_BLOCKS", "MANY_LEAVES"])
 def test_lanes_that_are_large_or_many_start_on_the_device_as_others_do_on_the_host(monkeypatch, alone, limit):
-    monkeypatch.setattr(runner, limit, 0)
+    monkeypatch.setattr(starting, limit, 0)
     for width in (1, 4, 22):
         same(run(Plan(width=width)), alone)
 

@@ -21,14 +21,11 @@ from jopt.engine.executables import FIRST_CHUNK, Executable, Executables, weakly
 from jopt.engine.program import Program
 from jopt.engine.records import Records
 from jopt.engine.sources import Feed
+from jopt.engine.starting import Starts
 from jopt.expanding import Space
 
 EXECUTABLES = Executables()
 CHUNK_BYTES = 2**20  # of rows and records that one call holds
-KEPT_STARTS = 8  # first carries that are kept for further blocks
-SPREAD_BYTES = 16 * 2**20  # of first carries that the host makes; larger ones would stand twice, and are made on the device
-MANY_BLOCKS = 8  # of one shape: worth compiling what makes their first carries
-MANY_LEAVES = 64  # of a carry: handing over each would take longer than compiling what makes them
 ONE_FUNCTION = 'xla_cpu_small_call="true"'  # in compiled code: a loop without a call for each operation
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
@@ -52,7 +49,7 @@ class Job:
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._placed: dict[Any, Any] = {}
-        self._started: dict[Any, list[Any]] = {}  # the leaves of first carries, by seed and device
+        self._starts = Starts(self)
         self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
 
     @functools.cached_property
@@ -110,43 +107,12 @@ class Job:
         real = np.broadcast_to(np.arange(width) < len(settings), (len(seeds), width))
         block = Block(filled, np.asarray(seeds), None, None, real)
         block.optimizer = jax.device_put(self.optimizer(filled), device)
-        block.carry = self._first_carry(block, device)
+        block.carry = self._starts.carry_of(block, device)
         if self.program.feedback:
             made = jax.eval_shape(self.program.evaluate, self.analysis.carry)  # type: ignore[arg-type]
             nan = jax.tree.map(lambda x: np.full(block.lead, np.nan, x.dtype), made)
             block.feedback, block.fresh = jax.device_put(nan, device), np.zeros(block.lead, bool)
         return block
-
-    def _first_carry(self, block: Block, device: Any) -> Any:
-        """Lanes of one seed start alike, unless a swept number says otherwise."""
-        alike, treedef = not self.analysis.start_depends, self.analysis.lane.treedef
-        settings, shape, lanes = ([0] if alike else block.settings), self.shape(block), block.real.size
-        large, many = self.analysis.carry_bytes > SPREAD_BYTES, len(self.analysis.lane.common) > MANY_LEAVES
-        on_device = alike and (many or lanes * self.analysis.carry_bytes > SPREAD_BYTES or self.lanes >= MANY_BLOCKS * lanes)
-        if on_device and self.given is not None and (large or many):  # made anew, not kept
-            return treedef.unflatten(self.call(blocks.start_lanes, (shape,), self._start_arguments(0, 0, device)))
-        starts = [[self._start(int(k), int(s), device) for k in settings] for s in block.seeds]
-        if on_device:
-            return treedef.unflatten(_spread(shape, starts))
-        on_host = [[[to_numpy(x) for x in lane] for lane in seed] for seed in starts]
-        return to_device(treedef.unflatten(blocks.spread(shape, on_host, np)), treedef.unflatten(starts[0][0]), device)
-
-    def _start(self, setting: int, seed: int, device: Any) -> list[Any]:
-        """The leaves of a lane's first carry; the latest few seeds' are kept where all settings start alike."""
-        kept = self._started.get((seed, device))
-        if kept is not None:
-            return kept
-        leaves = jax.tree.leaves(self.call(blocks.start, (self.program,), self._start_arguments(setting, seed, device)))
-        if not self.analysis.start_depends:
-            with self._lock:
-                if len(self._started) >= KEPT_STARTS:
-                    self._started.clear()
-                self._started[seed, device] = leaves
-        return leaves
-
-    def _start_arguments(self, setting: int, seed: int, device: Any) -> tuple[Any, Any, Any]:
-        optimizer = jax.device_put(self.optimizer([setting]), device)
-        return optimizer, self.keys([seed], device)[0], self.place("given", lambda: self.given, device)
 
     def keys(self, seeds: Sequence[int] | np.ndarray, device: Any) -> tuple[Any, Any, Any]:
         """The keys of the start, of the loss and of the batches, stacked where there are several seeds."""
@@ -278,12 +244,6 @@ class Job:
         block.carry = None
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _spread(shape: Shape, starts: Any) -> list[Any]:
-    """The leaves of a block's first carry; copies, because carries are donated."""
-    return [jnp.copy(x) for x in blocks.spread(shape, starts)]
-
-
 @jax.jit
 def _keys(root: Any, seeds: Any) -> tuple[Any, Any, Any]:
     """The keys of some seeds: for the start, the loss and the batches."""
@@ -296,17 +256,6 @@ def _keys(root: Any, seeds: Any) -> tuple[Any, Any, Any]:
 
 def _array(x: Any) -> Any:
     return x if hasattr(x, "dtype") else np.asarray(x, jnp.result_type(x))
-
-
-def to_device(tree: Any, like: Any, device: Any) -> Any:
-    """Host arrays on the device, in one transfer; those that are keys in ``like`` are wrapped again."""
-    leaves, treedef = flatten(tree)
-
-    def wrapped(x: Any, kind: Any) -> Any:
-        is_key = jnp.issubdtype(kind.dtype, jax.dtypes.prng_key)
-        return jax.random.wrap_key_data(x, impl=jax.random.key_impl(kind)) if is_key else x
-
-    return treedef.unflatten(map(wrapped, jax.device_put(leaves, device), jax.tree.leaves(like)))
 
 
 def _to_host(metrics: Any, steps: int) -> dict[str, np.ndarray]:

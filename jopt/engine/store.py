@@ -13,7 +13,8 @@ import numpy as np
 from jopt._trees import flatten
 from jopt.engine.blocks import Block, to_numpy
 from jopt.engine.plan import Plan
-from jopt.engine.runner import Job, to_device
+from jopt.engine.runner import Job
+from jopt.engine.starting import to_device
 
 
 @dataclasses.dataclass
