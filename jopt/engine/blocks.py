@@ -266,7 +266,8 @@ def _loop(
 def _write(records: Any, metric: Any, i: Any, place: Any) -> Any:
     """The metric of step ``i``, of the settings from ``place`` on, written among the records ``[steps, *lanes]``."""
     starts = [jnp.int32(at) for at in [i, *[0] * (records.ndim - 2), place][: records.ndim]]
-    update = jnp.reshape(metric, (1,) * (records.ndim - jnp.ndim(metric)) + jnp.shape(metric))
+    update = jnp.asarray(metric, records.dtype)
+    update = update.reshape((1,) * (records.ndim - update.ndim) + update.shape)
     return jax.lax.dynamic_update_slice(records, update, starts, allow_negative_indices=False)
 
 
