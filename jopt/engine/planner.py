@@ -117,7 +117,7 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
     if every * analysis.flops < TINY_FLOPS and every * analysis.carry_bytes < TINY_BYTES:
         all_lanes = (every, "scan", "all lanes together are little work for one core")
         if share <= NATIVE_LOOPS * analysis.native_lanes:
-            why = "an equal share each, in loops over a few lanes that compile to one function"
+            why = "an equal share each, a few lanes at a time where such loops compile to one function"
             return [(min(share, settings), "scan", why), all_lanes]
         return [all_lanes, (share, "scan", "an equal share each")]
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))

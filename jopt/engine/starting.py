@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KEPT_STARTS = 8  # first carries that are kept for further blocks
 SPREAD_BYTES = 16 * 2**20  # of first carries that the host makes; larger ones would stand twice, and are made on the device
 MANY_BLOCKS = 8  # of one shape: worth compiling what makes their first carries
-MANY_LEAVES = 64  # of a carry: handing over each would take longer than compiling what makes them
+MANY_LEAVES = 64  # of a carry: the host hands over one after the other, a compiled call makes all at once
 
 
 class Starts:
