@@ -18,9 +18,6 @@ import jax.numpy as jnp
 from benchmarks import common, rivals
 from benchmarks.rivals import Run, Task
 from benchmarks.sweep import tasks
-from jopt.engine.sources import bytes_per_row
-
-GATHERED_BYTES = 256 * 2**20  # of batches: so many are gathered before the loop, more in each step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,18 +68,14 @@ def _over(function: Any, width: int, axes: tuple[Any, ...]) -> Any:
 
 
 def _scan(task: Task, blocks: Sequence[jax.Array]) -> Any:
-    per_step = 0 if task.data is None else task.rows.shape[1] * bytes_per_row(task.data)
-    at_once = per_step * task.steps <= GATHERED_BYTES
+    def lane(rate: Any, carry: Any, data: Any, rows: Any) -> Any:
+        def step(carry: Any, row: Any) -> Any:
+            return rivals.train_step(task, rate, carry, task.batch(data, row))
 
-    def lane(rate: Any, carry: Any, data: Any, batches: Any) -> Any:
-        def step(carry: Any, batch: Any) -> Any:
-            return rivals.train_step(task, rate, carry, batch if at_once else task.batch(data, batch))
-
-        return jax.lax.scan(step, carry, batches, length=task.steps)[1][-1]
+        return jax.lax.scan(step, carry, rows, length=task.steps)[1][-1]
 
     def block(rates: Any, carry: Any, data: Any, rows: Any) -> Any:
-        batches = task.batch(data, rows) if at_once else rows
-        return _over(lane, len(rates), (0, None, None, None))(rates, carry, data, batches)
+        return _over(lane, len(rates), (0, None, None, None))(rates, carry, data, rows)
 
     rest = (rivals.start(task), task.data, task.rows)
     compiled = {len(b): jax.jit(block).lower(b, *rest).compile() for b in blocks}

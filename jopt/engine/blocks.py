@@ -145,30 +145,13 @@ def one_step(
     shape: Shape, optimizer: Any, carry: Any, data: Any, rows: Any, i: Any, first: Any, keys: Any, feedback: Any
 ) -> Any:
     """Every lane one step further: step ``first + i``, whose rows are the i-th."""
-    return _step(shape, shape.program.source.batch, optimizer, carry, data, rows, i, 0, first, keys, feedback)
-
-
-def _step(
-    shape: Shape,
-    make_batch: Callable[..., Any],
-    optimizer: Any,
-    carry: Any,
-    data: Any,
-    rows: Any,
-    i: Any,
-    offset: Any,
-    first: Any,
-    keys: Any,
-    feedback: Any,
-) -> Any:
-    """Step ``first + i``, whose rows are number ``i - offset`` of those given."""
     t = first + i
-    axis = 1 if shape.seeds > 1 else 0
-    at = functools.partial(jax.lax.dynamic_index_in_dim, axis=axis, keepdims=False, allow_negative_indices=False)
-    row = jax.tree.map(lambda r: at(r, i - offset), rows)
     several = shape.seeds > 1
+    at = functools.partial(jax.lax.dynamic_index_in_dim, axis=int(several), keepdims=False, allow_negative_indices=False)
+    row = jax.tree.map(lambda r: at(r, i), rows)
     fold_in = jax.vmap(jax.random.fold_in, (0, None)) if several else jax.random.fold_in
     loss_key, data_key = (fold_in(k, t) for k in keys)
+    make_batch = shape.program.source.batch
     if several:
         make_batch = jax.vmap(make_batch, (None, 0, 0, None), shape.batch_axis)
     batch = make_batch(data, row, data_key, t)
@@ -239,28 +222,13 @@ def _loop(
     feedback: Any,
 ) -> Any:
     """``n`` steps; the records of the first setting are written at ``place`` of their last axis."""
-    source = shape.program.source
 
-    def steps(begin: Any, end: Any, make_batch: Callable[..., Any], rows: Any, state: Any) -> Any:
-        def body(i: Any, state: Any) -> Any:
-            carry, records = state
-            carry, metrics = _step(shape, make_batch, optimizer, carry, data, rows, i, begin, first, keys, feedback)
-            return carry, jax.tree.map(lambda r, m: _write(r, m, i, place), records, metrics)
+    def body(i: Any, state: Any) -> Any:
+        carry, records = state
+        carry, metrics = one_step(shape, optimizer, carry, data, rows, i, first, keys, feedback)
+        return carry, jax.tree.map(lambda r, m: _write(r, m, i, place), records, metrics)
 
-        return jax.lax.fori_loop(begin, end, body, state)
-
-    ahead = source.ahead(data, rows)
-    if not ahead:
-        return steps(0, n, source.batch, rows, (carry, records))
-    axis = 1 if shape.seeds > 1 else 0
-    rows = _pad(rows, axis, -rows.shape[axis] % ahead)
-
-    def some_steps(group: Any, state: Any) -> Any:
-        begin = ahead * group
-        batches = source.gather(data, jax.lax.dynamic_slice_in_dim(rows, begin, ahead, axis))
-        return steps(begin, jnp.minimum(begin + ahead, n), source.gathered, batches, state)
-
-    return jax.lax.fori_loop(0, (n + ahead - 1) // ahead, some_steps, (carry, records))
+    return jax.lax.fori_loop(0, n, body, (carry, records))
 
 
 def _write(records: Any, metric: Any, i: Any, place: Any) -> Any:
@@ -269,10 +237,6 @@ def _write(records: Any, metric: Any, i: Any, place: Any) -> Any:
     update = jnp.asarray(metric, records.dtype)
     update = update.reshape((1,) * (records.ndim - update.ndim) + update.shape)
     return jax.lax.dynamic_update_slice(records, update, starts, allow_negative_indices=False)
-
-
-def _pad(rows: Any, axis: int, count: int) -> Any:
-    return jnp.pad(rows, [(0, count if i == axis else 0) for i in range(rows.ndim)])
 
 
 def to_numpy(x: Any) -> np.ndarray:

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 ORDER_BYTES = 64 * 2**20  # of shuffled rows that are kept
-GATHER_BYTES = 256 * 1024  # of batches gathered ahead at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,30 +41,6 @@ class Source:
             assert self.function is not None
             return self.function(key, step)
         return row  # "batches": the row is the batch; "none": it is None
-
-    def ahead(self, data: Any, rows: Any) -> int:
-        """How many steps' batches are gathered at once, into a core's cache; 0 where a step makes its own.
-
-        ``rows`` has leading axes ``[seeds, steps]``, or ``[steps]`` for one seed.
-        """
-        if self.kind != "rows":
-            return 0
-        seeds, batch = (rows.shape[0] if rows.ndim > 2 else 1), rows.shape[-1]
-        steps = GATHER_BYTES // max(1, seeds * batch * bytes_per_row(data))
-        return min(steps, rows.shape[-2]) if steps > 1 else 0
-
-    def gather(self, data: Any, rows: Any) -> Any:
-        """The batches of a chunk, with the leading axes of its rows."""
-        return jax.tree.map(lambda x: jnp.take(x, rows, axis=0, mode="clip"), data)
-
-    def gathered(self, data: Any, row: Any, key: Any, step: Any) -> Any:
-        """The batch of a step whose row was gathered ahead."""
-        return row
-
-
-def bytes_per_row(data: Any) -> int:
-    """What one example takes."""
-    return sum(x.size // max(1, x.shape[0]) * x.dtype.itemsize for x in jax.tree.leaves(data))
 
 
 class Feed:
