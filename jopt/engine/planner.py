@@ -26,7 +26,7 @@ from jopt.engine.runner import Job
 from jopt.engine.store import Store
 
 CACHE_BYTES = 2**20  # what a block's carries may take of a core's cache
-LIGHT_FLOPS = 16e6  # what the lanes of a block may compute in a step before width brings nothing more
+LIGHT_FLOPS = 32e6  # what the lanes of a block may compute in a step before width brings nothing more
 TINY_FLOPS, TINY_BYTES = 5e4, 16 * 1024  # of all lanes in a step: less is not worth a second worker
 WORTH = 12.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
 LONGER = 2.0  # a run so many times longer than the one that chose a plan looks further
