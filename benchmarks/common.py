@@ -117,6 +117,11 @@ def result_path(name: str, out: Path) -> Path:
     return out / f"{name}-{'cpu' if jax.devices()[0].platform == 'cpu' else 'gpu'}.json"
 
 
+def label(row: dict[str, Any]) -> str:
+    """The name of a row, as ``--rows`` takes it."""
+    return f"{row['model']} x {row['lanes']}"
+
+
 def load(path: Path) -> dict[str, Any]:
     """What ``save`` wrote."""
     return dict(json.loads(path.read_text()))

@@ -143,7 +143,7 @@ def main(quick: bool, out: Path, times: int, only: Sequence[str] = ()) -> Path:
     todo = {f"{task.model.name} x {len(task.rates)}": task for task in tasks(quick, most_lanes=128)}
     order = list(todo)
     kept = common.load(path)["rows"] if only and path.exists() else []
-    rows = {f"{row['model']} x {row['lanes']}": row for row in kept}
+    rows = {common.label(row): row for row in kept}
     for label in [label for label in order if label in only or not only]:
         rows[label] = row = measure(todo[label], times)
         print(f"{label}: {row['best_plan']}; jopt {row['ratio']:.2f}", file=sys.stderr, flush=True)

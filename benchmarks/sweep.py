@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,17 +101,25 @@ def lane_efficiency(model: Model, quick: bool, times: int) -> dict[str, Any]:
     return {"model": model.name, "lanes": widths, "efficiency": [k * one / statistics.median(taken[str(k)]) for k in widths]}
 
 
-def main(quick: bool, out: Path, times: int) -> Path:
-    """Measures the table and the curves."""
-    rows: list[dict[str, Any]] = []
-    for task in tasks(quick):
-        rows.append(measure(task, times, 1 if quick else 3))
-        print(_line(rows[-1]), file=sys.stderr, flush=True)
-        common.save("sweep", rows, out, efficiency=[])
-    curves = [lane_efficiency(model, quick, min(times, 3)) for model in all_models()]
-    return common.save("sweep", rows, out, efficiency=curves)
+def main(quick: bool, out: Path, times: int, only: Sequence[str] = ()) -> Path:
+    """Measures the table and the curves; or the rows named, and leaves all else as it is."""
+    path = common.result_path("sweep", out)
+    kept = common.load(path) if only and path.exists() else {"rows": [], "efficiency": []}
+    rows, curves = {common.label(row): row for row in kept["rows"]}, kept["efficiency"]
+    todo = {f"{task.model.name} x {len(task.rates)}": task for task in tasks(quick)}
+
+    def save() -> Path:
+        return common.save("sweep", [rows[name] for name in todo if name in rows], out, efficiency=curves)
+
+    for name in [name for name in todo if name in only or not only]:
+        rows[name] = measure(todo[name], times, 1 if quick else 3)
+        print(_line(rows[name]), file=sys.stderr, flush=True)
+        save()
+    if not only:
+        curves = [lane_efficiency(model, quick, min(times, 3)) for model in all_models()]
+    return save()
 
 
 def _line(row: dict[str, Any]) -> str:
     gains = ", ".join(f"{name} {gain:.2f}" for name, gain in row["gain"].items())
-    return f"{row['model']} x {row['lanes']}: {row['warm_s']['jopt']:.3f} s warm; faster than {gains}"
+    return f"{common.label(row)}: {row['warm_s']['jopt']:.3f} s warm; faster than {gains}"

@@ -289,8 +289,9 @@ def test_the_loss_is_traced_once_whatever_the_widths_and_loops():
     assert len(traces) == 1
 
 
-def rule(flops, carry_bytes, steps, settings=1024):
-    costs = types.SimpleNamespace(convolutions=0, flops=flops, carry_bytes=carry_bytes)
+def rule(flops, carry_bytes, steps, settings=1024, arrays=3):
+    lane = types.SimpleNamespace(common=[False] * arrays)
+    costs = types.SimpleNamespace(convolutions=0, flops=flops, carry_bytes=carry_bytes, lane=lane)
     return planner._on_cpu(costs, settings, 1, steps, 2)[0]
 
 
@@ -299,6 +300,11 @@ def test_blocks_of_few_steps_are_wider_than_the_cache_would_have_them():
     width, _, why = rule(3e7, 2**20, 8)
     assert width > 1
     assert "8 steps" in why
+
+
+def test_blocks_of_many_arrays_are_wider_because_each_array_costs_something_to_start():
+    few, many = rule(0.0, 2**20, 500), rule(0.0, 2**20, 500, arrays=3000)
+    assert many[0] > few[0]
 
 
 def test_large_lanes_without_a_product_fit_the_cache_too():

@@ -27,10 +27,11 @@ from jopt.engine.store import Store
 
 CACHE_BYTES = 2**20  # what a block's carries may take of a core's cache
 LIGHT_FLOPS = 32e6  # what the lanes of a block may compute in a step before width brings nothing more
-TINY_FLOPS, TINY_BYTES = 5e4, 16 * 1024  # of all lanes in a step: less is not worth a second worker
+TINY_FLOPS, TINY_BYTES = 5e4, 32 * 1024  # of all lanes in a step: less is not worth a second worker
 WORTH = 12.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
 LONGER = 2.0  # a run so many times longer than the one that chose a plan looks further
 BLOCK_S = 0.003  # what it takes to start a block and to bring it home, one after another whatever the workers
+ARRAY_S = 2e-5  # and for each array of its carry, where they are many
 BLOCK_SHARE = 16.0  # so many times as long a block should run
 CORE_FLOPS, CORE_BYTES = 5e10, 1e10  # per second of one core, about
 TRIAL_S = 0.03  # how long a candidate is measured about
@@ -122,7 +123,7 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
         return [all_lanes, (share, "scan", "an equal share each")]
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
     lane_s = steps * (analysis.flops / CORE_FLOPS + analysis.carry_bytes / CORE_BYTES)
-    lasting = BLOCK_SHARE * BLOCK_S / max(lane_s, 1e-9)
+    lasting = BLOCK_SHARE * _block_s(analysis) / max(lane_s, 1e-9)
     width = min(share, 2 ** int(np.log2(max(1.0, fitting, lasting))))
     if width == share:
         return [
@@ -133,6 +134,10 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
     if lasting > max(1.0, fitting):
         why = f"with {steps} steps a lane, narrower blocks would cost more to start"
     return [(w, "scan", why) for w in (width, min(share, 2 * width), max(1, width // 2))]
+
+
+def _block_s(analysis: Analysis) -> float:
+    return max(BLOCK_S, ARRAY_S * len(analysis.lane.common))
 
 
 def _on_accelerator(analysis: Analysis, settings: int, seeds: int, steps: int, workers: int) -> list[tuple[int, str, str]]:
@@ -164,7 +169,7 @@ def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
 
     pool.run_all([functools.partial(measure, *lanes) for lanes in behind], devices, job.stop)
     rounds = -(-len(blocks) // len(devices))
-    whole_s = job.steps * float(np.mean(paces)) * rounds + BLOCK_S * len(blocks)
+    whole_s = job.steps * float(np.mean(paces)) * rounds + _block_s(job.analysis) * len(blocks)
     return job.lanes * job.steps / whole_s
 
 
