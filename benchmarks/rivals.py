@@ -30,6 +30,11 @@ class Task:
     rates: np.ndarray
     steps: int
 
+    @property
+    def label(self) -> str:
+        """The name of its rows, as ``common.label`` has it."""
+        return f"{self.model.name} x {len(self.rates)}"
+
     @functools.cached_property
     def params(self) -> Any:
         return self.model.init(jax.random.key(0))

@@ -140,7 +140,7 @@ def measure(task: Task, times: int) -> dict[str, Any]:
 def main(quick: bool, out: Path, times: int, only: Sequence[str] = ()) -> Path:
     """Searches for every model and number of lanes, or for those named; the others' rows stay as they are."""
     path = common.result_path("search", out)
-    todo = {f"{task.model.name} x {len(task.rates)}": task for task in tasks(quick, most_lanes=128)}
+    todo = {task.label: task for task in tasks(quick, most_lanes=128)}
     order = list(todo)
     kept = common.load(path)["rows"] if only and path.exists() else []
     rows = {common.label(row): row for row in kept}

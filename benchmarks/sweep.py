@@ -106,7 +106,7 @@ def main(quick: bool, out: Path, times: int, only: Sequence[str] = ()) -> Path:
     path = common.result_path("sweep", out)
     kept = common.load(path) if only and path.exists() else {"rows": [], "efficiency": []}
     rows, curves = {common.label(row): row for row in kept["rows"]}, kept["efficiency"]
-    todo = {f"{task.model.name} x {len(task.rates)}": task for task in tasks(quick)}
+    todo = {task.label: task for task in tasks(quick)}
 
     def save() -> Path:
         return common.save("sweep", [rows[name] for name in todo if name in rows], out, efficiency=curves)
