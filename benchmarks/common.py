@@ -23,6 +23,7 @@ from jopt.engine import limits, memory
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("jax", "jaxlib", "optax", "numpy", "torch", "hyperoptax")
 WARMED = 8 * 2**30  # bytes of main memory, at most, that are written to once before anything is timed
+TOUCHED = 2**30  # the same before each run
 
 
 def seconds(run: Callable[[], Any]) -> float:
@@ -39,6 +40,7 @@ def interleave(cases: Mapping[str, Callable[[], Any]], times: int) -> dict[str, 
         # The order turns round each time, so that none always runs after the same neighbour.
         for name in list(cases) if i % 2 == 0 else reversed(list(cases)):
             gc.collect()
+            warm_memory(TOUCHED)
             taken[name].append(seconds(cases[name]))
     return taken
 
@@ -68,9 +70,13 @@ def no_plans() -> Iterator[None]:
                 os.environ["JOPT_CACHE_DIR"] = before
 
 
-def warm_memory() -> None:
-    """Writes to a part of main memory once: the host of a virtual machine hands it over page by page, which takes seconds."""
-    size = int(min(WARMED, limits.budget(jax.local_devices(backend="cpu")[0]) / 2))
+def warm_memory(most: int = WARMED) -> None:
+    """Writes to a part of main memory once: the host of a virtual machine hands it over page by page, which takes seconds.
+
+    Some hosts take what is free back within seconds, so each run needs it anew, or its time depends on how long the one
+    before it took.
+    """
+    size = int(min(most, limits.budget(jax.local_devices(backend="cpu")[0]) / 2))
     parts = [np.ones(2**26, np.uint8) for _ in range(size // 2**26)]
     del parts
 

@@ -346,6 +346,21 @@ BLOCKS = [
         ),
         in_optax=False,
     ),
+    Case("flatten_adam", "flatten", parts=(_case("adam", "adam", learning_rate=1e-2),)),
+    Case(
+        "flatten_chain",
+        "flatten",
+        parts=(
+            Case(
+                "chain",
+                "chain",
+                parts=(
+                    _case("clip", "clip_by_global_norm", max_norm=1.0),
+                    _case("adamw", "adamw", learning_rate=_BY_NAME["linear"], weight_decay=0.1),
+                ),
+            ),
+        ),
+    ),
 ]
 
 CASES = OPTIMIZERS + BLOCKS

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.engine import limits, memory, planner, runner, starting
+from jopt.engine import executables, limits, memory, planner, runner, starting
 from jopt.engine.cutting import cut
 from jopt.engine.plan import Plan
 
@@ -188,10 +188,10 @@ def test_out_of_memory_of_a_single_lane_is_the_users_to_hear(monkeypatch):
 
 
 def test_one_executable_serves_all_workers_and_blocks(monkeypatch):
-    executables = runner.Executables()
-    monkeypatch.setattr(runner, "EXECUTABLES", executables)
+    made = runner.Executables()
+    monkeypatch.setattr(runner, "EXECUTABLES", made)
     run(Plan(width=3, loop="scan", workers=2))
-    names = [name for name, *_ in executables.compiled]
+    names = [name for name, *_ in made.compiled]
     assert names.count("scan_steps") == 1
     assert names.count("evaluate") == 1
     assert names.count("start") == 1
@@ -270,6 +270,30 @@ def test_lanes_of_a_tiny_model_run_a_few_at_a_time_where_that_compiles_to_one_fu
     alone = sweep(Plan(width=1, loop="host"))
     np.testing.assert_allclose(together.dataset.loss, alone.dataset.loss, rtol=2e-5)
     np.testing.assert_allclose(together.params, alone.params, rtol=2e-5)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="XLA's own threads are the CPU's")
+@pytest.mark.parametrize(("width", "workers", "one_thread"), [(2, 2, True), (2, 1, False), (6, 2, False)])
+def test_blocks_side_by_side_keep_to_one_thread_each_and_a_block_alone_does_not(monkeypatch, width, workers, one_thread):
+    asked, real = [], executables._compile
+    monkeypatch.setattr(executables, "_compile", lambda lowered, options: asked.append(options) or real(lowered, options))
+    optimizer = jopt.sgd(jopt.geomspace(1e-4, 1e-1, 6))
+    plan = Plan(width=width, loop="scan", workers=workers)
+    jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(3), optimizer, steps=4, plan=plan, progress=False)
+    assert (executables.ONE_THREAD in asked) is one_thread
+
+
+def test_a_compiler_that_does_not_know_an_option_compiles_without_it():
+    lowered = jax.jit(lambda x: x + 1).lower(1.0)
+    assert executables._compile(lowered, {"xla_no_such_option_at_all": True})(1.0) == 2.0
+
+
+def test_many_small_arrays_run_in_one_block_first():
+    tree = [jnp.ones(3) for _ in range(60)]
+    optimizer = jopt.adam(jopt.geomspace(1e-4, 1e-1, 6))
+    result = jopt.sweep(lambda p, batch: sum(jnp.sum(x**2) for x in p), tree, optimizer, steps=3, workers=2, progress=False)
+    if jax.default_backend() == "cpu":
+        assert result.plan.width == 6
 
 
 def test_a_plan_that_was_found_before_does_not_overrule_what_is_asked_for():

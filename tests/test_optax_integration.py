@@ -266,3 +266,15 @@ def test_init_works_on_shapes():
     shapes = jax.eval_shape(lambda: PARAMS)
     state = jax.eval_shape(jopt.adam(0.1).init, shapes)
     assert state[0].mu["w"].shape == (2, 2)
+
+
+def test_a_line_search_of_optax_works_in_a_chain_with_a_learning_rate():
+    search = optax.scale_by_backtracking_linesearch(max_backtracking_steps=20)
+    opt, p = jopt.chain(jopt.sgd(1.0), search), jnp.array([3.0, -2.0])
+
+    def loss(w):
+        return jnp.sum(w**4)
+
+    value, grad = jax.value_and_grad(loss)(p)
+    updates, _ = opt.update(grad, opt.init(p), p, value=value, grad=grad, value_fn=loss)
+    assert loss(p + updates) < value

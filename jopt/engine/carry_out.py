@@ -32,6 +32,7 @@ def carry_out(jobs: Mapping[str, Job], asked: Plan, bar: Any) -> dict[str, Outco
     devices = pool.devices_for(asked.workers)
     runs = {name: _Run(job, asked, devices) for name, job in jobs.items()}
     for job in jobs.values():
+        job.workers = len(devices)
         job.on_progress = lambda done, best: bar.advance(done, best=best)
     together = list(runs.values()) if any(job.feed.lockstep for job in jobs.values()) else []
     for run in together:

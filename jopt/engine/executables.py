@@ -16,6 +16,7 @@ import numpy as np
 from jopt._trees import flatten
 
 FIRST_CHUNK = 32  # steps; longer ones follow while they are quick
+ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}  # compiler options: no threads of XLA's own inside an operation
 
 
 @dataclasses.dataclass
@@ -45,12 +46,14 @@ class Executables:
         args: tuple[Any, ...],
         donate: int | None,
         weak: tuple[bool, ...],
+        one_thread: bool = False,
     ) -> tuple[Executable, float]:
         """The executable of ``function(*static, *args)``, and the seconds that compiling took just now.
 
-        ``weak`` says which leaves of the first argument, the optimizer, count as Python numbers.
+        ``weak`` says which leaves of the first argument, the optimizer, count as Python numbers; ``one_thread``, whether
+        the code keeps to the thread that calls it.
         """
-        key = (function.__name__, static, weak, signature(args))
+        key = (function.__name__, static, weak, one_thread, signature(args))
         with self.lock:
             if key in self.compiled:
                 self.compiled.move_to_end(key)
@@ -64,12 +67,21 @@ class Executables:
             donated = () if donate is None else (donate,)
             named = functools.wraps(function)(functools.partial(function, *static))
             lowered = jax.jit(named, donate_argnums=donated).lower(weakly_typed(args[0], weak), *args[1:])
-            executable = Executable(lowered.compile())
+            executable = Executable(_compile(lowered, ONE_THREAD if one_thread else None))
             with self.lock:
                 self.compiled[key] = executable
                 while len(self.compiled) > self.limit:
                     self.compiled.popitem(last=False)
             return executable, time.perf_counter() - begin
+
+
+def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:
+    try:
+        return lowered.compile(options)
+    except Exception as error:
+        if options is None or "compile option" not in str(error):
+            raise
+        return lowered.compile()  # a version of XLA that has no such option any more
 
 
 def weakly_typed(tree: Any, weak: Sequence[bool]) -> Any:

@@ -27,6 +27,7 @@ from jopt.engine.store import Store
 
 CACHE_BYTES = 2**20  # what a block's carries may take of a core's cache
 LIGHT_FLOPS = 32e6  # what the lanes of a block may compute in a step before width brings nothing more
+MANY_ARRAYS, SMALL_ARRAY = 100, 4096  # of a carry, and the bytes of each: XLA's threads share their many small operations
 TINY_FLOPS, TINY_BYTES = 5e4, 32 * 1024  # of all lanes in a step: less is not worth a second worker
 WORTH = 12.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
 LONGER = 2.0  # a run so many times longer than the one that chose a plan looks further
@@ -117,10 +118,13 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
     every = settings * seeds
     if every * analysis.flops < TINY_FLOPS and every * analysis.carry_bytes < TINY_BYTES:
         all_lanes = (every, "scan", "all lanes together are little work for one core")
-        if share <= NATIVE_LOOPS * analysis.native_lanes:
-            why = "an equal share each, a few lanes at a time where such loops compile to one function"
-            return [(min(share, settings), "scan", why), all_lanes]
+        if share <= 2 * NATIVE_LOOPS * analysis.native_lanes:
+            why = "a few lanes at a time, where such loops compile to one function"
+            return [(min(share, settings, NATIVE_LOOPS * analysis.native_lanes), "scan", why), all_lanes]
         return [all_lanes, (share, "scan", "an equal share each")]
+    arrays = len(analysis.lane.common)
+    if arrays > MANY_ARRAYS and analysis.carry_bytes < SMALL_ARRAY * arrays:
+        return [(every, "scan", f"XLA's own threads share the operations on {arrays} small arrays"), (share, "scan", "")]
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
     lane_s = steps * (analysis.flops / CORE_FLOPS + analysis.carry_bytes / CORE_BYTES)
     lasting = BLOCK_SHARE * _block_s(analysis) / max(lane_s, 1e-9)

@@ -42,6 +42,7 @@ class Job:
     records: Records
     given: Any  # the initial parameters, or None where the program makes them
     seed: int  # of the sweep: the root of every key
+    workers: int = 1
     compile_s: float = 0.0
     on_progress: Callable[[int, float | None], None] = lambda lane_steps, best: None
 
@@ -128,9 +129,11 @@ class Job:
                 self._placed.setdefault((name, device), made)
         return self._placed[name, device]
 
-    def call(self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+    def call(
+        self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], one_thread: bool = False
+    ) -> Any:
         """Runs a block function by its executable."""
-        executable, seconds = EXECUTABLES.get(function, static, args, None, self.weak)
+        executable, seconds = EXECUTABLES.get(function, static, args, None, self.weak, one_thread)
         self.compile_s += seconds
         return executable(*args)
 
@@ -141,14 +144,18 @@ class Job:
             function = blocks.scan_steps if loop == "scan" else blocks.one_step
             together = self._together(block, device)
             static = (self.shape(block), self.length, together) if loop == "scan" else (self.shape(block),)
-            args = tuple(self.arguments(block, loop, device, 0, 1))
-            made, seconds = EXECUTABLES.get(function, static, args, 1, self.weak)
+            rest = tuple(self.arguments(block, loop, device, 0, 1)), 1, self.weak, self._one_thread(block, device)
+            made, seconds = EXECUTABLES.get(function, static, *rest)
             if loop == "scan" and together < block.shape[1] and ONE_FUNCTION not in made.compiled.as_text():
-                made, more = EXECUTABLES.get(function, (*static[:2], block.shape[1]), args, 1, self.weak)
+                made, more = EXECUTABLES.get(function, (*static[:2], block.shape[1]), *rest)
                 seconds += more
             self._ready[kind] = made
             self.compile_s += seconds
         return self._ready[kind]
+
+    def _one_thread(self, block: Block, device: Any) -> bool:
+        """Whether other blocks are likely to run on the other cores; one that holds all lanes may use them itself."""
+        return device.platform == "cpu" and self.workers > 1 and block.real.size < self.lanes
 
     def _together(self, block: Block, device: Any) -> int:
         """How many settings' steps are one loop: a few, where XLA would compile those to one function."""
@@ -196,9 +203,10 @@ class Job:
         padded = [jax.tree.map(lambda r: _pad(r, self.length), rows) for rows in each]
         return jax.device_put(padded[0] if len(each) == 1 else jax.tree.map(lambda *r: np.stack(r), *padded), device)
 
-    def evaluate(self, block: Block) -> Callable[[], None]:
+    def evaluate(self, block: Block, device: Any) -> Callable[[], None]:
         """Dispatches the evaluation of a block; what it returns brings the metrics home."""
-        metrics = self.call(blocks.evaluate, (self.shape(block),), (block.optimizer, block.carry))
+        args = block.optimizer, block.carry
+        metrics = self.call(blocks.evaluate, (self.shape(block),), args, self._one_thread(block, device))
         step = block.step
         if self.program.feedback:
             block.feedback, block.fresh = metrics, np.ones(block.lead, bool)
@@ -219,7 +227,7 @@ class Job:
             steps, started = min(longest, until - block.step, due - block.step), time.perf_counter()
             previous, waiting = waiting, [self.advance(block, steps, loop, device)]
             if self.program.evaluate is not None and block.step == due:
-                waiting.append(self.evaluate(block))
+                waiting.append(self.evaluate(block, device))
             for bring_home in previous:
                 bring_home()
             if steps == longest and time.perf_counter() - started < CHUNK_S / 4:

@@ -3,6 +3,7 @@
 from jopt.transforms.clipping import clip, clip_by_global_norm
 from jopt.transforms.combining import chain, identity, named_chain
 from jopt.transforms.decay import add_decayed_weights
+from jopt.transforms.flattening import flatten
 from jopt.transforms.momentum import trace
 from jopt.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
 from jopt.transforms.scaling import scale, scale_by_learning_rate, scale_by_schedule
@@ -13,6 +14,7 @@ __all__ = [
     "chain",
     "clip",
     "clip_by_global_norm",
+    "flatten",
     "identity",
     "named_chain",
     "reduce_on_plateau",

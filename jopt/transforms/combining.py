@@ -39,8 +39,9 @@ def chain(*args: optax.GradientTransformation) -> Any:
     ``u = fₙ(… f₂(f₁(g)))``
 
     Where every part is one of jopt's own rules, narrow gradients (bfloat16, float16) are widened to float32 once at the
-    entry and rounded once at the end. Extra arguments of ``update`` reach every part; a part also gets the chain's
-    learning rate, where exactly one other part has one that is a number (``reduce_on_plateau`` needs it for ``min_lr``).
+    entry and rounded once at the end. Extra arguments of ``update`` reach every part; one of jopt's own also gets the
+    chain's learning rate, where exactly one other part has one that is a number (``reduce_on_plateau`` needs it for
+    ``min_lr``).
 
     Args:
       *args: The transformations, jopt's or Optax's, in order.
@@ -117,6 +118,7 @@ def _check_parts(name: str, parts: Sequence[Any]) -> None:
 def _compose(parts: Sequence[Any]) -> optax.GradientTransformationExtraArgs:
     pairs = [as_pair(part) for part in parts]
     rates = [_learning_rate(part) for part in parts]
+    own = [is_value(part) and not part.bound.spec.factory.lifted for part in parts]
     wide = len(parts) > 1 and all(map(_keeps_width, parts))
 
     def init(params: Any) -> tuple[Any, ...]:
@@ -127,7 +129,8 @@ def _compose(parts: Sequence[Any]) -> optax.GradientTransformationExtraArgs:
         updates = jax.tree.map(_widen, updates) if wide else updates
         states = []
         for i, (pair, part_state) in enumerate(zip(pairs, state, strict=True)):
-            updates, new_state = pair.update(updates, part_state, params, **_with_rate(extra_args, rates, i))
+            told = _with_rate(extra_args, rates, i) if own[i] else extra_args  # some of Optax's refuse what they don't know
+            updates, new_state = pair.update(updates, part_state, params, **told)
             states.append(new_state)
         if wide:
             updates = jax.tree.map(lambda u, g: u.astype(jnp.result_type(g)), updates, given)
