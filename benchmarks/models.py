@@ -154,7 +154,7 @@ def all_models() -> list[Model]:
     softmax, small, large = (functools.partial(mlp_init, s) for s in ([64, 10], [64, 32, 10], [64, 256, 256, 10]))
     start = jnp.array([-1.0, 1.0])
     return [
-        Model("Rosenbrock 2-D", "rosenbrock", lambda key: start, rosenbrock, None, None, _steps(200_000, 200_000, 40_000)),
+        Model("Rosenbrock 2-D", "rosenbrock", lambda key: start, rosenbrock, None, None, _steps(1_000_000, 200_000, 40_000)),
         Model("logistic regression", "logistic", _logistic_init, logistic, breast_cancer(), 32, _steps(100_000, 20_000, 4_000)),
         Model("softmax regression", "mlp", softmax, mlp, digits(), 32, _steps(10_000, 2_000, 250)),
         Model("MLP 64-32-10", "mlp", small, mlp, digits(), 32, _steps(5_000, 750, 100)),

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from benchmarks import common, rivals
 from benchmarks.rivals import Run, Task
@@ -44,14 +45,19 @@ def _workers() -> int:
 
 
 def by_hand(task: Task, plan: ByHand) -> Run:
-    """The sweep under a plan, written with Optax; compiled here, so that a call runs only."""
+    """The sweep under a plan, written with Optax; compiled here, so that a call runs only.
+
+    It brings home what the sweep does: the losses of every step and the trained parameters, each in one array.
+    """
     rates = jnp.asarray(task.rates, jnp.float32)
     blocks = [rates[i : i + plan.width] for i in range(0, len(rates), plan.width)]
     train = (_scan if plan.loop == "scan" else _host)(task, [blocks[0], blocks[-1]])
 
     def run() -> Any:
         with ThreadPoolExecutor(plan.workers) as pool:
-            return jnp.concatenate(list(pool.map(train, blocks)))
+            done = list(pool.map(train, blocks))
+        losses, _ = jax.tree.map(lambda *parts: np.concatenate(parts), *done)
+        return losses[:, -1]
 
     return run
 
@@ -72,14 +78,15 @@ def _scan(task: Task, blocks: Sequence[jax.Array]) -> Any:
         def step(carry: Any, row: Any) -> Any:
             return rivals.train_step(task, rate, carry, task.batch(data, row))
 
-        return jax.lax.scan(step, carry, rows, length=task.steps)[1][-1]
+        (params, _), losses = jax.lax.scan(step, carry, rows, length=task.steps)
+        return losses, params
 
     def block(rates: Any, carry: Any, data: Any, rows: Any) -> Any:
         return _over(lane, len(rates), (0, None, None, None))(rates, carry, data, rows)
 
     rest = (rivals.start(task), task.data, task.rows)
     compiled = {len(b): jax.jit(block).lower(b, *rest).compile() for b in blocks}
-    return lambda rates: jax.block_until_ready(compiled[len(rates)](rates, *rest))
+    return lambda rates: jax.tree.map(np.asarray, compiled[len(rates)](rates, *rest))
 
 
 def _host(task: Task, blocks: Sequence[jax.Array]) -> Any:
@@ -94,10 +101,11 @@ def _host(task: Task, blocks: Sequence[jax.Array]) -> Any:
     compiled = {len(b): jitted.lower(b, begin(b), task.data, task.rows[0]).compile() for b in blocks}
 
     def train(rates: Any) -> Any:
-        carry = begin(rates)
+        carry, losses = begin(rates), []
         for rows in task.rows:
-            carry, losses = compiled[len(rates)](rates, carry, task.data, rows)
-        return jax.block_until_ready(losses)
+            carry, loss = compiled[len(rates)](rates, carry, task.data, rows)
+            losses.append(loss)
+        return np.stack([np.asarray(loss) for loss in losses], axis=1), jax.tree.map(np.asarray, carry[0])
 
     return train
 

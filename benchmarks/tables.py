@@ -48,7 +48,8 @@ def sweep(saved: dict[str, Any]) -> str:
 
 def update(saved: dict[str, Any]) -> str:
     """Milliseconds, gains and bandwidth of the update step."""
-    names = list(saved["rows"][0]["gain"])
+    named = {name for row in saved["rows"] for name in row["gain"]}
+    names = [name for name in ("optax", "optax.flatten", "pytorch") if name in named]
     head = ["optimizer", "leaves", "elements", "type", "jopt, ms", *(f"{n} / jopt" for n in names)]
     lines = [
         [
@@ -57,7 +58,7 @@ def update(saved: dict[str, Any]) -> str:
             f"{r['elements']:,}",
             r["dtype"],
             f"{r['update_s']['jopt'] * 1e3:.3f}",
-            *(f"{r['gain'][name]:.2f}" for name in names),
+            *(f"{r['gain'][name]:.2f}" if name in r["gain"] else "" for name in names),
             f"{r['ideal_bytes_per_parameter']:.0f}",
             f"{r['achieved_gb_per_s']:.1f}",
             f"{r['of_triad']:.2f}",

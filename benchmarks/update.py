@@ -27,6 +27,7 @@ class Rule:
     optax: Callable[[], Any]
     torch: Callable[[list[Any]], Any]  # from PyTorch's parameters to an optimizer
     clips: bool = False
+    flat: Callable[[], Any] | None = None  # Optax's with its own flatten, where jopt's is with jopt's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,20 +60,38 @@ def rules() -> list[Rule]:
     def clipped(library: Any) -> Callable[[], Any]:
         return lambda: library.chain(library.clip_by_global_norm(1.0), library.adamw(1e-3))
 
+    def adam(library: Any) -> Callable[[], Any]:
+        return lambda: library.adam(1e-3)
+
+    def flat(library: Any, rule: Callable[[Any], Callable[[], Any]]) -> Callable[[], Any]:
+        return lambda: library.flatten(rule(library)())
+
+    def flattened(name: str, torch_name: str, rule: Callable[[Any], Callable[[], Any]], clips: bool = False) -> Rule:
+        return Rule(name, flat(jopt, rule), rule(optax), torch_rule(torch_name), clips, flat(optax, rule))
+
     momentum = torch_rule("SGD", momentum=0.9)
     return [
         Rule("SGD", lambda: jopt.sgd(1e-3), lambda: optax.sgd(1e-3), torch_rule("SGD")),
         Rule("momentum", lambda: jopt.sgd(1e-3, 0.9), lambda: optax.sgd(1e-3, 0.9), momentum),
-        Rule("Adam", lambda: jopt.adam(1e-3), lambda: optax.adam(1e-3), torch_rule("Adam")),
+        Rule("Adam", adam(jopt), adam(optax), torch_rule("Adam")),
         Rule("AdamW", lambda: jopt.adamw(1e-3), lambda: optax.adamw(1e-3), torch_rule("AdamW")),
         Rule("clip + AdamW", clipped(jopt), clipped(optax), torch_rule("AdamW"), clips=True),
+        flattened("flatten(Adam)", "Adam", adam),
+        flattened("flatten(clip + AdamW)", "AdamW", clipped, clips=True),
     ]
+
+
+def rules_for(size: Size) -> list[Rule]:
+    """Of a thousand leaves, which compile for seconds, two rules and the same flattened; of others all that are not."""
+    if size.leaves < 1000:
+        return [rule for rule in rules() if rule.flat is None]
+    return [rule for rule in rules() if rule.flat is not None or rule.name in ("Adam", "clip + AdamW")]
 
 
 def sizes(quick: bool) -> list[Size]:
     """Large and small arrays, many small ones, and narrow ones."""
     if quick:
-        return [Size(1, 1_000_000), Size(100, 100)]
+        return [Size(1, 1_000_000), Size(100, 100), Size(1000, 100)]
     large = [Size(1, 20_000_000), Size(16, 1_250_000), Size(1, 20_000_000, "bfloat16")]
     return [*large, Size(1, 1_000_000), Size(100, 10_000), Size(1, 10_000), Size(1000, 100)]
 
@@ -146,18 +165,20 @@ def triad_bytes_per_s(elements: int, times: int) -> float:
 
 def measure(rule: Rule, size: Size, times: int, triad: float) -> dict[str, Any]:
     """One row: seconds per update of each library."""
-    repeats = max(2, min(100, 10_000_000 // size.total))
+    repeats = max(2, min(2_000, 100_000_000 // size.total, 20_000 // size.leaves))
     cases: dict[str, Any] = {
         "jopt": Updater(rule.jopt(), jopt.apply_updates, size, repeats),
         "optax": Updater(rule.optax(), optax.apply_updates, size, repeats),
     }
+    if rule.flat is not None:
+        cases["optax.flatten"] = Updater(rule.flat(), optax.apply_updates, size, repeats)
     compile_s = {name: case.compile_s for name, case in cases.items()}
     ideal = cases["jopt"].bytes(rule.clips)
     if common.version("torch"):
         cases["pytorch"] = torch_updater(rule, size, repeats)
     for run in cases.values():
         jax.block_until_ready(run())
-    taken = common.interleave(cases, times)
+    taken = common.interleave(cases, 3 * times)  # runs are short, and libraries within some per cent of each other
     update_s = {name: statistics.median(t) / repeats for name, t in taken.items()}
     return {
         "optimizer": rule.name,
@@ -177,9 +198,7 @@ def main(quick: bool, out: Path, times: int) -> Path:
     triad = triad_bytes_per_s(2_000_000 if quick else 20_000_000, times)
     rows = []
     for size in sizes(quick):
-        for rule in rules():
-            if size.leaves == 1000 and rule.name not in ("Adam", "clip + AdamW"):
-                continue  # a thousand leaves compile for half a minute
+        for rule in rules_for(size):
             rows.append(measure(rule, size, times, triad))
             row = rows[-1]
             gains = ", ".join(f"{name} {gain:.2f}" for name, gain in row["gain"].items())

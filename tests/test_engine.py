@@ -254,7 +254,7 @@ def rosenbrock(w, batch):
 @pytest.mark.parametrize("lanes", [5, 8, 11])
 def test_lanes_of_a_tiny_model_run_a_few_at_a_time_where_that_compiles_to_one_function(monkeypatch, lanes, one_function):
     if not one_function:
-        monkeypatch.setattr(runner, "ONE_FUNCTION", "not in any compiled code")
+        monkeypatch.setattr(executables, "ONE_FUNCTION", "not in any compiled code")
     compiled, real = [], runner.EXECUTABLES.get
     monkeypatch.setattr(
         runner.EXECUTABLES, "get", lambda f, static, *rest: compiled.append((f.__name__, *static)) or real(f, static, *rest)

@@ -16,6 +16,7 @@ import numpy as np
 from jopt._trees import flatten
 
 FIRST_CHUNK = 32  # steps; longer ones follow while they are quick
+ONE_FUNCTION = 'xla_cpu_small_call="true"'  # in compiled code: a loop without a call for each operation
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}  # compiler options: no threads of XLA's own inside an operation
 
 
@@ -28,6 +29,10 @@ class Executable:
 
     def __call__(self, *args: Any) -> Any:
         return self.compiled(*args)
+
+    @functools.cached_property
+    def one_function(self) -> bool:
+        return ONE_FUNCTION in self.compiled.as_text()
 
 
 class Executables:

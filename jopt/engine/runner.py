@@ -26,7 +26,6 @@ from jopt.expanding import Space
 
 EXECUTABLES = Executables()
 CHUNK_BYTES = 2**20  # of rows and records that one call holds
-ONE_FUNCTION = 'xla_cpu_small_call="true"'  # in compiled code: a loop without a call for each operation
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
 
@@ -146,7 +145,7 @@ class Job:
             static = (self.shape(block), self.length, together) if loop == "scan" else (self.shape(block),)
             rest = tuple(self.arguments(block, loop, device, 0, 1)), 1, self.weak, self._one_thread(block, device)
             made, seconds = EXECUTABLES.get(function, static, *rest)
-            if loop == "scan" and together < block.shape[1] and ONE_FUNCTION not in made.compiled.as_text():
+            if loop == "scan" and together < block.shape[1] and not made.one_function:
                 made, more = EXECUTABLES.get(function, (*static[:2], block.shape[1]), *rest)
                 seconds += more
             self._ready[kind] = made

@@ -1,5 +1,6 @@
 """The result of a sweep: labelled, plotted, saved."""
 
+import functools
 import html
 from collections.abc import Callable
 from functools import cached_property
@@ -216,6 +217,7 @@ class SweepResult:
         return f"<pre>{html.escape(repr(self))}</pre>{table}"
 
 
+@functools.cache
 def _installed_version() -> str:
     try:
         return metadata.version("jopt")
