@@ -158,10 +158,10 @@ def all_models() -> list[Model]:
         Model("logistic regression", "logistic", _logistic_init, logistic, breast_cancer(), 32, _steps(100_000, 20_000, 4_000)),
         Model("softmax regression", "mlp", softmax, mlp, digits(), 32, _steps(10_000, 2_000, 250)),
         Model("MLP 64-32-10", "mlp", small, mlp, digits(), 32, _steps(5_000, 750, 100)),
-        Model("MLP 64-256-256-10", "mlp", large, mlp, digits(), 64, _steps(200, 30, 8)),
+        Model("MLP 64-256-256-10", "mlp", large, mlp, digits(), 64, _steps(200, 30, 16)),
         Model("CNN 8x8", "cnn", functools.partial(cnn_init, 8), cnn, images, 32, _steps(100, 12)),
         Model("CNN 28x28", "cnn", functools.partial(cnn_init, 28), cnn, mnist(), 32, _steps(8)),
-        Model("transformer block", "transformer", transformer_init, transformer, digits(), 32, _steps(200, 25, 6)),
+        Model("transformer block", "transformer", transformer_init, transformer, digits(), 32, _steps(200, 25, 16)),
     ]
 
 

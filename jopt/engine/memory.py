@@ -18,6 +18,8 @@ import jaxlib.version
 from jopt.engine.plan import Plan
 from jopt.engine.runner import Job
 
+ENGINE = 2  # raised when blocks come to run in another way: what was measured before counts no more
+
 _plans: dict[str, Known] = {}
 _lock = threading.Lock()
 
@@ -37,6 +39,7 @@ class Known:
 def key(job: Job, asked: Plan, devices: Sequence[Any]) -> str:
     """A name for the computation, its size, what was asked for and the machine, the same in another process."""
     parts = (
+        ENGINE,
         job.analysis.fingerprint,
         job.space.size,
         len(job.seeds),
