@@ -255,6 +255,7 @@ def rosenbrock(w, batch):
 def test_lanes_of_a_tiny_model_run_a_few_at_a_time_where_that_compiles_to_one_function(monkeypatch, lanes, one_function):
     if not one_function:
         monkeypatch.setattr(executables, "ONE_FUNCTION", "not in any compiled code")
+    monkeypatch.setattr(runner, "EXECUTABLES", runner.Executables())
     compiled, real = [], runner.EXECUTABLES.get
     monkeypatch.setattr(
         runner.EXECUTABLES, "get", lambda f, static, *rest: compiled.append((f.__name__, *static)) or real(f, static, *rest)
