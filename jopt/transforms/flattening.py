@@ -25,7 +25,7 @@ def flatten(inner: optax.GradientTransformation) -> Any:
     A jitted step over a thousand leaves spends its time on handing over some thousands of arrays and on as many small
     operations. Here the state is a few vectors, and the rule runs once. It pays where leaves are many and small; large ones
     are copied once more than needed. What treats leaves unlike one another (a mask, one number per branch, a shape) has no
-    place inside: put it outside, ``chain(add_decayed_weights(1e-4, mask), flatten(adam(1e-3)))``.
+    place inside: ``chain(flatten(scale_by_adam()), add_decayed_weights(1e-4, mask), scale_by_learning_rate(1e-3))``.
 
     Args:
       inner: The transformation, jopt's or Optax's, of elements or of the whole vector (clipping by the global norm).
