@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt._trees import flatten
+from jopt.engine.ahead import split
 from jopt.engine.blocks import Lane
 from jopt.engine.executables import signature
 from jopt.engine.program import Program
@@ -80,12 +81,14 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
         batch = jax.eval_shape(program.source.batch, data, row, random, jnp.int32(0))
         args = (optimizer, leaves, batch, random, told)
         stepped, (_, metrics) = jax.make_jaxpr(step, return_shape=True)(*args)
-    stepped = rewritten(stepped) if jax.default_backend() == "cpu" else stepped
+    on_cpu = jax.default_backend() == "cpu"
+    stepped = rewritten(stepped) if on_cpu else stepped
     evaluated = {} if program.evaluate is None else jax.eval_shape(program.evaluate, carry)
     equations = list(_equations(stepped.jaxpr))
     swept = {v for v, axis in zip(started.jaxpr.invars, axes, strict=False) if axis is not None}
     sizes = tuple(len(jax.tree.leaves(x)) for x in args)
     common = _common(started.jaxpr, stepped.jaxpr, axes, sizes, program.source.varies)
+    ahead = split(stepped, [axis is not None for axis in axes], common) if on_cpu else None
     carry_bytes = _bytes(leaves)
     native = 0 if program.feedback or program.source.kind in ("rows", "batches") else NATIVE_BYTES - _bytes(data)
     described = re.sub("0x[0-9a-f]+", "", str(stepped)) + str(jax.tree.map(jnp.shape, data))
@@ -98,7 +101,7 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
         start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
         carry=carry,
         names=(*metrics, *evaluated),
-        lane=Lane(axes, common, treedef, tuple((name, x.dtype) for name, x in sorted(metrics.items())), stepped),
+        lane=Lane(axes, common, treedef, tuple((name, x.dtype) for name, x in sorted(metrics.items())), stepped, ahead),
     )
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt._trees import flatten
+from jopt.engine.ahead import Ahead
 from jopt.engine.program import Program
 
 
@@ -75,10 +76,19 @@ class Lane:
     treedef: Any  # of the carry
     metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
     jaxpr: Any = dataclasses.field(compare=False)  # follows from the program and the types
+    ahead: Ahead | None = dataclasses.field(compare=False)  # the same in two parts, for loops
 
-    def step(self, *args: Any) -> tuple[list[Any], dict[str, Any]]:
-        """The leaves of the carry one step further, and the metrics."""
-        made = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves(args))
+    def step(self, scalars: Sequence[Any] | None, *args: Any) -> tuple[list[Any], dict[str, Any]]:
+        """The leaves of the carry one step further, and the metrics.
+
+        With the ``scalars`` of a step that were worked out ahead, None takes the place of the leaves that were, too.
+        """
+        if self.ahead is None or scalars is None:
+            made = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves(args))
+        else:
+            made = jax.extend.core.jaxpr_as_fun(self.ahead.rest)(*jax.tree.leaves(args), *scalars)
+            for place in self.ahead.places:
+                made.insert(place, None)
         count = len(self.common)
         return made[:count], {name: x for (name, _), x in zip(self.metrics, made[count:], strict=True)}
 
@@ -145,6 +155,22 @@ def one_step(
     shape: Shape, optimizer: Any, carry: Any, data: Any, rows: Any, i: Any, first: Any, keys: Any, feedback: Any
 ) -> Any:
     """Every lane one step further: step ``first + i``, whose rows are the i-th."""
+    leaves, metrics = _step(shape, None, optimizer, jax.tree.leaves(carry), data, rows, i, first, keys, feedback)
+    return shape.lane.treedef.unflatten(leaves), metrics
+
+
+def _step(
+    shape: Shape,
+    scalars: Sequence[Any] | None,
+    optimizer: Any,
+    leaves: list[Any],
+    data: Any,
+    rows: Any,
+    i: Any,
+    first: Any,
+    keys: Any,
+    feedback: Any,
+) -> tuple[list[Any], dict[str, Any]]:
     t = first + i
     several = shape.seeds > 1
     at = functools.partial(jax.lax.dynamic_index_in_dim, axis=int(several), keepdims=False, allow_negative_indices=False)
@@ -156,9 +182,8 @@ def one_step(
         make_batch = jax.vmap(make_batch, (None, 0, 0, None), shape.batch_axis)
     batch = make_batch(data, row, data_key, t)
     told = None if feedback is None else {"metrics": feedback[0], "evaluated": feedback[1] & (i == 0)}
-    over_lanes = shape.over_lanes(shape.lane.step, optimizer, (shape.carry_axes, 0))
-    leaves, metrics = over_lanes(optimizer, jax.tree.leaves(carry), batch, loss_key, told)
-    return shape.lane.treedef.unflatten(leaves), metrics
+    over_lanes = shape.over_lanes(functools.partial(shape.lane.step, scalars), optimizer, (shape.carry_axes, 0))
+    return over_lanes(optimizer, leaves, batch, loss_key, told)  # type: ignore[no-any-return]
 
 
 def scan_steps(
@@ -179,13 +204,30 @@ def scan_steps(
     The lanes of ``together`` settings are in one loop, and where there are more, such loops follow one another.
     """
     records = {name: jnp.zeros((length, *shape.lead), dtype) for name, dtype in shape.lane.metrics}
-    rest = (data, rows, n, first, keys, feedback)
+    leaves, ahead = jax.tree.leaves(carry), shape.lane.ahead
+    after: list[Any] = []
+    scalars = None
+    if ahead is not None:
+        after, scalars = ahead.work(optimizer, leaves, length, n)
+        leaves = [None if i in ahead.places else x for i, x in enumerate(leaves)]
+    rest = (scalars, data, rows, n, first, keys, feedback)
     if together == shape.settings:
-        return _loop(shape, 0, optimizer, carry, records, *rest)
-    few = dataclasses.replace(shape, settings=together)
+        leaves, records = _loop(shape, 0, optimizer, leaves, records, *rest)
+    else:
+        leaves, records = _loops(
+            dataclasses.replace(shape, settings=together), shape.settings, optimizer, leaves, records, *rest
+        )
+    if ahead is not None:
+        for place, x in zip(ahead.places, after, strict=True):
+            leaves[place] = x
+    return shape.lane.treedef.unflatten(leaves), records
+
+
+def _loops(few: Shape, settings: int, optimizer: Any, leaves: list[Any], records: Any, *rest: Any) -> tuple[list[Any], Any]:
+    """The lanes of ``few`` settings at a time; the last of these loops may do some lanes again."""
+    together = few.settings
     numbers, treedef = flatten(optimizer)
-    leaves = jax.tree.leaves(carry)
-    axes = [*shape.lane.in_axes, *shape.carry_axes]
+    axes = [*few.lane.in_axes, *few.carry_axes]
 
     def some_lanes(records: Any, begin: Any) -> Any:
         def cut(x: Any) -> Any:
@@ -193,42 +235,46 @@ def scan_steps(
             return part if together > 1 else part[0]
 
         mine = [x if axis is None else cut(x) for x, axis in zip([*numbers, *leaves], axes, strict=True)]
-        own, start = treedef.unflatten(mine[: len(numbers)]), shape.lane.treedef.unflatten(mine[len(numbers) :])
+        own, start = treedef.unflatten(mine[: len(numbers)]), mine[len(numbers) :]
         done, records = _loop(few, begin, own, start, records, *rest)
-        return records, jax.tree.leaves(done)
+        return records, done
 
-    begins = np.minimum(np.arange(0, shape.settings, together), shape.settings - together)  # the last may overlap
+    begins = np.minimum(np.arange(0, settings, together), settings - together)
     records, made = jax.lax.scan(some_lanes, records, begins)
-    rest_of = shape.settings - (len(begins) - 1) * together
+    rest_of = settings - (len(begins) - 1) * together
 
-    def joined(x: Any, old: Any) -> Any:
+    def joined(x: Any, old: Any, common: bool) -> Any:
+        if common:
+            return None if x is None else x[0]
         return jnp.concatenate([x[:-1].reshape(-1, *old.shape[1:]), x[-1].reshape(-1, *old.shape[1:])[-rest_of:]])
 
-    done = [x[0] if common else joined(x, old) for x, old, common in zip(made, leaves, shape.lane.common, strict=True)]
-    return shape.lane.treedef.unflatten(done), records
+    return [joined(*of) for of in zip(made, leaves, few.lane.common, strict=True)], records
 
 
 def _loop(
     shape: Shape,
     place: Any,
     optimizer: Any,
-    carry: Any,
+    leaves: list[Any],
     records: Any,
+    scalars: Sequence[Any] | None,
     data: Any,
     rows: Any,
     n: Any,
     first: Any,
     keys: Any,
     feedback: Any,
-) -> Any:
+) -> tuple[list[Any], Any]:
     """``n`` steps; the records of the first setting are written at ``place`` of their last axis."""
 
     def body(i: Any, state: Any) -> Any:
-        carry, records = state
-        carry, metrics = one_step(shape, optimizer, carry, data, rows, i, first, keys, feedback)
-        return carry, jax.tree.map(lambda r, m: _write(r, m, i, place), records, metrics)
+        leaves, records = state
+        at = functools.partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
+        of_step = None if scalars is None else [at(x, i) for x in scalars]
+        leaves, metrics = _step(shape, of_step, optimizer, leaves, data, rows, i, first, keys, feedback)
+        return leaves, jax.tree.map(lambda r, m: _write(r, m, i, place), records, metrics)
 
-    return jax.lax.fori_loop(0, n, body, (carry, records))
+    return jax.lax.fori_loop(0, n, body, (leaves, records))  # type: ignore[no-any-return]
 
 
 def _write(records: Any, metric: Any, i: Any, place: Any) -> Any:

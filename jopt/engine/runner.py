@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import jax
@@ -25,7 +28,10 @@ from jopt.engine.starting import Starts
 from jopt.expanding import Space
 
 EXECUTABLES = Executables()
-CHUNK_BYTES = 2**20  # of rows and records that one call holds
+RECORD_BYTES = 2**21  # that one call makes; more leave the caches before they are brought home
+ROW_BYTES = 2**23  # that one call takes
+ROWS_BYTES = 2**24  # of rows that are kept for the other blocks of the same seeds
+ALIGNED = 64  # bytes
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
 
@@ -49,6 +55,7 @@ class Job:
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._placed: dict[Any, Any] = {}
+        self._rows: OrderedDict[Any, Future[Any]] = OrderedDict()
         self._starts = Starts(self)
         self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
 
@@ -56,9 +63,13 @@ class Job:
     def length(self) -> int:
         """The most steps of a chunk, for which its executable is made: to the next evaluation, within some memory."""
         gaps = np.diff(self.records.eval_steps, prepend=0)
-        row = jax.tree.leaves(self.feed.rows(int(self.seeds[0]), 0, 1))
-        per_step = sum(x.nbytes for x in row) + 4 * self.lanes
-        return int(min(self.steps, max(FIRST_CHUNK, CHUNK_BYTES // per_step), gaps.max() if len(gaps) else self.steps))
+        fitting = min(RECORD_BYTES // (4 * self.lanes), ROW_BYTES // max(1, self.row_bytes))
+        return int(min(self.steps, max(FIRST_CHUNK, fitting), gaps.max() if len(gaps) else self.steps))
+
+    @functools.cached_property
+    def row_bytes(self) -> int:
+        """Of one step and one seed."""
+        return sum(x.nbytes for x in jax.tree.leaves(self.feed.rows(int(self.seeds[0]), 0, 1)))
 
     @property
     def lanes(self) -> int:
@@ -95,9 +106,12 @@ class Job:
         swept = {i: np.asarray(values[chosen], jnp.result_type(float)) for i, values in self.varying.items()}
         return treedef.unflatten([swept[i] if i in swept else _array(x) for i, x in enumerate(leaves)])
 
-    def shape(self, block: Block) -> Shape:
-        """The static part of a block's executables."""
-        return Shape(self.program, self.analysis.lane, *block.shape)
+    def shape(self, block: Block, together: int | None = None) -> Shape:
+        """The static part of a block's executables; a loop of few lanes, one function anyway, works nothing out ahead."""
+        lane, seeds = self.analysis.lane, len(block.seeds)
+        if seeds * (together or block.shape[1]) <= self.analysis.native_lanes:
+            lane = dataclasses.replace(lane, ahead=None)
+        return Shape(self.program, lane, *block.shape)
 
     def new_block(
         self, settings: Sequence[int] | np.ndarray, seeds: Sequence[int] | np.ndarray, width: int, device: Any
@@ -142,11 +156,14 @@ class Job:
         if kind not in self._ready:
             function = blocks.scan_steps if loop == "scan" else blocks.one_step
             together = self._together(block, device)
-            static = (self.shape(block), self.length, together) if loop == "scan" else (self.shape(block),)
             rest = tuple(self.arguments(block, loop, device, 0, 1)), 1, self.weak, self._one_thread(block, device)
-            made, seconds = EXECUTABLES.get(function, static, *rest)
+
+            def static(together: int) -> tuple[Any, ...]:
+                return (self.shape(block, together), self.length, together) if loop == "scan" else (self.shape(block),)
+
+            made, seconds = EXECUTABLES.get(function, static(together), *rest)
             if loop == "scan" and together < block.shape[1] and not made.one_function:
-                made, more = EXECUTABLES.get(function, (*static[:2], block.shape[1]), *rest)
+                made, more = EXECUTABLES.get(function, static(block.shape[1]), *rest)
                 seconds += more
             self._ready[kind] = made
             self.compile_s += seconds
@@ -195,12 +212,24 @@ class Job:
         return bring_home
 
     def rows(self, block: Block, first: int, steps: int, device: Any) -> Any:
-        """The rows of a chunk, padded to the executables' length, with a leading axis of seeds where there are several."""
-        each = [self.feed.rows(int(self.seeds[s]), first, steps) for s in block.seeds]
-        if each[0] is None:
+        """The rows of a chunk, padded to the executables' length, with a leading axis of seeds where there are several.
+
+        Made once for the blocks that come for them soon, be it at the same moment.
+        """
+        if not self.row_bytes:
             return None
-        padded = [jax.tree.map(lambda r: _pad(r, self.length), rows) for rows in each]
-        return jax.device_put(padded[0] if len(each) == 1 else jax.tree.map(lambda *r: np.stack(r), *padded), device)
+        name = (*block.seeds, first, steps, device)
+        with self._lock:
+            mine, made = name not in self._rows, self._rows.setdefault(name, Future())
+            while len(self._rows) > max(1, ROWS_BYTES // (self.row_bytes * self.length * len(block.seeds))):
+                self._rows.popitem(last=False)
+        if mine:
+            try:
+                each = [self.feed.rows(int(self.seeds[s]), first, steps) for s in block.seeds]
+                made.set_result(jax.device_put(jax.tree.map(lambda *rows: _padded(rows, self.length), *each), device))
+            except BaseException as error:
+                made.set_exception(error)
+        return made.result()
 
     def evaluate(self, block: Block, device: Any) -> Callable[[], None]:
         """Dispatches the evaluation of a block; what it returns brings the metrics home."""
@@ -271,8 +300,13 @@ def _to_host(metrics: Any, steps: int) -> dict[str, np.ndarray]:
     return {name: np.asarray(x)[:steps] for name, x in metrics.items()}
 
 
-def _pad(rows: Any, length: int) -> np.ndarray:
-    array = np.asarray(rows)
-    if len(array) == length:
-        return array
-    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])
+def _padded(each: Sequence[Any], length: int) -> np.ndarray:
+    """The rows of some seeds in one array that begins where XLA wants arrays to begin, so that CPUs take it without a copy."""
+    shape, dtype = (len(each), length, *np.shape(each[0])[1:]), np.asarray(each[0]).dtype
+    raw = np.empty(math.prod(shape) * dtype.itemsize + ALIGNED, np.uint8)
+    begin = -raw.ctypes.data % ALIGNED
+    array = raw[begin : len(raw) - ALIGNED + begin].view(dtype).reshape(shape)
+    for padded, rows in zip(array, each, strict=True):
+        padded[: len(rows)] = rows
+        padded[len(rows) :] = 0
+    return array if len(each) > 1 else array[0]
