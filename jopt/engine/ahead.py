@@ -69,7 +69,8 @@ def split(step: Any, swept: Sequence[bool], common: Sequence[bool]) -> Ahead | N
     if not 0 < len(used) <= MOST_SCALARS:
         return None
     after = [jaxpr.outvars[i] for i in places]
-    alike = jaxpr.replace(invars=[*numbers, *(leaves[i] for i in places)], outvars=[*after, *used], eqns=equations)
+    given = [*numbers, *(leaves[i] for i in places)]
+    alike = jaxpr.replace(invars=given, outvars=[*after, *used], eqns=equations, effects=set())
     rest = jaxpr.replace(invars=[*(v for v in jaxpr.invars if v not in gone), *used], outvars=results, eqns=staying)
     return Ahead(tuple(places), *(jax.extend.core.ClosedJaxpr(part, step.consts) for part in (alike, rest)))
 

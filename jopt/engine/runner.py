@@ -28,7 +28,7 @@ from jopt.engine.starting import Starts
 from jopt.expanding import Space
 
 EXECUTABLES = Executables()
-RECORD_BYTES = 2**21  # that one call makes; more leave the caches before they are brought home
+RECORD_BYTES = 2**20  # that one call makes: what stays in a cache until it is brought home
 ROW_BYTES = 2**23  # that one call takes
 ROWS_BYTES = 2**24  # of rows that are kept for the other blocks of the same seeds
 ALIGNED = 64  # bytes
