@@ -22,7 +22,8 @@ class Records:
         self.lanes = (settings, seeds)
         self.steps = steps
         self.record_every = record_every
-        self.record_steps = np.append(np.arange(record_every, steps, record_every), steps)
+        self.record_steps = np.arange(record_every, steps + record_every, record_every)
+        self.record_steps[-1] = steps
         self.eval_steps = eval_steps
         self.metrics: dict[str, np.ndarray] = {}
         self.diverged_at = np.full(self.lanes, np.nan)
