@@ -74,10 +74,8 @@ def test_what_follows_from_a_swept_number_a_key_or_an_array_stays_in_the_step():
 
 
 def test_an_equation_with_an_effect_runs_where_it_stood():
-    seen = []
-
     def step(numbers, carry):
-        jax.debug.callback(lambda n: seen.append(int(n)), carry[1], ordered=False)
+        jax.debug.callback(print, carry[1])
         return [carry[0] * numbers[0], carry[1] + 1]
 
     _, split = parts(step, [0.5], [jnp.float32(1), jnp.int32(0)], [True], [False, True])
@@ -144,6 +142,18 @@ def test_a_sweep_ends_where_it_does_without(monkeypatch, tmp_path, make, seeds):
     np.testing.assert_allclose(found.dataset.loss, expected.dataset.loss, rtol=1e-5, atol=1e-7)
     for name in start:
         np.testing.assert_allclose(found.params[name], expected.params[name], rtol=1e-5, atol=1e-7)
+
+
+@CPU
+@pytest.mark.parametrize(("lanes", "worked"), [(4, False), (40, True)])
+def test_a_loop_of_so_few_lanes_that_it_is_one_function_keeps_its_scalars(monkeypatch, lanes, worked):
+    monkeypatch.setattr(runner, "EXECUTABLES", runner.Executables())
+    calls, real = [], ahead.Ahead.work
+    monkeypatch.setattr(ahead.Ahead, "work", lambda *args: calls.append(args) or real(*args))
+    optimizer = jopt.adam(jopt.geomspace(1e-4, 1e-1, lanes))
+    plan = Plan(width=lanes, loop="scan", workers=1)
+    jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(2), optimizer, steps=8, plan=plan, progress=False)
+    assert bool(calls) is worked
 
 
 @CPU

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.engine import executables, limits, memory, planner, runner, starting
+from jopt.engine import executables, limits, memory, planner, runner, sources, starting
 from jopt.engine.cutting import cut
 from jopt.engine.plan import Plan
 
@@ -287,6 +287,31 @@ def test_blocks_side_by_side_keep_to_one_thread_each_and_a_block_alone_does_not(
 def test_a_compiler_that_does_not_know_an_option_compiles_without_it():
     lowered = jax.jit(lambda x: x + 1).lower(1.0)
     assert executables._compile(lowered, {"xla_no_such_option_at_all": True})(1.0) == 2.0
+
+
+def test_blocks_of_the_same_seeds_share_the_rows_of_a_chunk(monkeypatch, alone):
+    asked, real = [], runner.Job.rows
+    made, drawn = [], sources.Minibatches.rows
+    monkeypatch.setattr(runner.Job, "rows", lambda job, *args: asked.append(args[1:3]) or real(job, *args))
+    monkeypatch.setattr(sources.Minibatches, "rows", lambda feed, *args: made.append(args) or drawn(feed, *args))
+    same(run(Plan(width=3, chunk=10, loop="scan", workers=2)), alone)  # eight blocks, four to a seed
+    chunks = [args for args in made if args[-1] > 1]
+    assert len(chunks) == len(set(chunks))
+    assert len(asked) >= 4 * len(chunks) > 0
+
+
+def test_rows_that_could_not_be_made_are_made_anew_for_narrower_blocks(monkeypatch, alone):
+    failed, real = [], sources.Minibatches.rows
+
+    def rows(feed, seed, step, length):
+        if step == 20 and not failed:
+            failed.append(step)
+            raise MemoryError("out of memory")
+        return real(feed, seed, step, length)
+
+    monkeypatch.setattr(sources.Minibatches, "rows", rows)
+    same(run(Plan(width=11, chunk=10, loop="scan", workers=1)), alone)
+    assert failed
 
 
 def test_many_small_arrays_run_in_one_block_first():

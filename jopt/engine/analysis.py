@@ -36,7 +36,6 @@ class Analysis:
     convolutions: int
     flops: float  # of matrix products and convolutions
     carry_bytes: int
-    native_lanes: int  # whose loop XLA on CPUs presumably compiles to one function; 0 for none
     start_depends: bool  # whether the first carry depends on a swept number
     carry: Any  # the shapes of one lane's carry
     names: tuple[str, ...]  # of what a step and an evaluation return
@@ -90,18 +89,19 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
     common = _common(started.jaxpr, stepped.jaxpr, axes, sizes, program.source.varies)
     ahead = split(stepped, [axis is not None for axis in axes], common) if on_cpu else None
     carry_bytes = _bytes(leaves)
-    native = 0 if program.feedback or program.source.kind in ("rows", "batches") else NATIVE_BYTES - _bytes(data)
+    native = 0 if program.feedback or program.source.has_rows else NATIVE_BYTES - _bytes(data)
+    named = tuple((name, x.dtype) for name, x in sorted(metrics.items()))
+    lane = Lane(axes, common, treedef, named, stepped, ahead, max(0, native // max(1, carry_bytes)))
     described = re.sub("0x[0-9a-f]+", "", str(stepped)) + str(jax.tree.map(jnp.shape, data))
     return Analysis(
         fingerprint=hashlib.sha256(described.encode()).hexdigest()[:32],
         convolutions=sum(e.primitive.name == "conv_general_dilated" for e in equations),
         flops=float(sum(_flops(e) for e in equations)),
         carry_bytes=carry_bytes,
-        native_lanes=max(0, native // max(1, carry_bytes)),
         start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
         carry=carry,
         names=(*metrics, *evaluated),
-        lane=Lane(axes, common, treedef, tuple((name, x.dtype) for name, x in sorted(metrics.items())), stepped, ahead),
+        lane=lane,
     )
 
 

@@ -76,7 +76,8 @@ class Lane:
     treedef: Any  # of the carry
     metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
     jaxpr: Any = dataclasses.field(compare=False)  # follows from the program and the types
-    ahead: Ahead | None = dataclasses.field(compare=False)  # the same in two parts, for loops
+    ahead: Ahead | None = dataclasses.field(compare=False)  # the same in two parts, for loops of many lanes
+    native_lanes: int  # whose loop XLA on CPUs presumably compiles to one function; 0 for none
 
     def step(self, scalars: Sequence[Any] | None, *args: Any) -> tuple[list[Any], dict[str, Any]]:
         """The leaves of the carry one step further, and the metrics.
@@ -205,19 +206,16 @@ def scan_steps(
     """
     records = {name: jnp.zeros((length, *shape.lead), dtype) for name, dtype in shape.lane.metrics}
     leaves, ahead = jax.tree.leaves(carry), shape.lane.ahead
-    after: list[Any] = []
-    scalars = None
-    if ahead is not None:
-        after, scalars = ahead.work(optimizer, leaves, length, n)
-        leaves = [None if i in ahead.places else x for i, x in enumerate(leaves)]
-    rest = (scalars, data, rows, n, first, keys, feedback)
-    if together == shape.settings:
-        leaves, records = _loop(shape, 0, optimizer, leaves, records, *rest)
+    rest = (data, rows, n, first, keys, feedback)
+    if together < shape.settings:
+        few = dataclasses.replace(shape, settings=together)
+        leaves, records = _loops(few, shape.settings, optimizer, leaves, records, *rest)
+    elif ahead is None or shape.seeds * together <= shape.lane.native_lanes:  # one function: an operation is no call there
+        leaves, records = _loop(shape, 0, optimizer, leaves, records, None, *rest)
     else:
-        leaves, records = _loops(
-            dataclasses.replace(shape, settings=together), shape.settings, optimizer, leaves, records, *rest
-        )
-    if ahead is not None:
+        after, scalars = ahead.work(optimizer, leaves, length, n)
+        own = [None if i in ahead.places else x for i, x in enumerate(leaves)]
+        leaves, records = _loop(shape, 0, optimizer, own, records, scalars, *rest)
         for place, x in zip(ahead.places, after, strict=True):
             leaves[place] = x
     return shape.lane.treedef.unflatten(leaves), records
@@ -236,19 +234,17 @@ def _loops(few: Shape, settings: int, optimizer: Any, leaves: list[Any], records
 
         mine = [x if axis is None else cut(x) for x, axis in zip([*numbers, *leaves], axes, strict=True)]
         own, start = treedef.unflatten(mine[: len(numbers)]), mine[len(numbers) :]
-        done, records = _loop(few, begin, own, start, records, *rest)
+        done, records = _loop(few, begin, own, start, records, None, *rest)
         return records, done
 
     begins = np.minimum(np.arange(0, settings, together), settings - together)
     records, made = jax.lax.scan(some_lanes, records, begins)
     rest_of = settings - (len(begins) - 1) * together
 
-    def joined(x: Any, old: Any, common: bool) -> Any:
-        if common:
-            return None if x is None else x[0]
+    def joined(x: Any, old: Any) -> Any:
         return jnp.concatenate([x[:-1].reshape(-1, *old.shape[1:]), x[-1].reshape(-1, *old.shape[1:])[-rest_of:]])
 
-    return [joined(*of) for of in zip(made, leaves, few.lane.common, strict=True)], records
+    return [x[0] if common else joined(x, old) for x, old, common in zip(made, leaves, few.lane.common, strict=True)], records
 
 
 def _loop(

@@ -118,9 +118,9 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
     every = settings * seeds
     if every * analysis.flops < TINY_FLOPS and every * analysis.carry_bytes < TINY_BYTES:
         all_lanes = (every, "scan", "all lanes together are little work for one core")
-        if share <= 2 * NATIVE_LOOPS * analysis.native_lanes:
+        if share <= 2 * NATIVE_LOOPS * analysis.lane.native_lanes:
             why = "a few lanes at a time, where such loops compile to one function"
-            return [(min(share, settings, NATIVE_LOOPS * analysis.native_lanes), "scan", why), all_lanes]
+            return [(min(share, settings, NATIVE_LOOPS * analysis.lane.native_lanes), "scan", why), all_lanes]
         return [all_lanes, (share, "scan", "an equal share each")]
     arrays = len(analysis.lane.common)
     if arrays > MANY_ARRAYS and analysis.carry_bytes < SMALL_ARRAY * arrays:

@@ -29,8 +29,7 @@ from jopt.expanding import Space
 
 EXECUTABLES = Executables()
 RECORD_BYTES = 2**20  # that one call makes: what stays in a cache until it is brought home
-ROW_BYTES = 2**23  # that one call takes
-ROWS_BYTES = 2**24  # of rows that are kept for the other blocks of the same seeds
+ROW_BYTES = 2**23  # that one call takes, and that are kept for the other blocks of the same seeds
 ALIGNED = 64  # bytes
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
@@ -106,12 +105,9 @@ class Job:
         swept = {i: np.asarray(values[chosen], jnp.result_type(float)) for i, values in self.varying.items()}
         return treedef.unflatten([swept[i] if i in swept else _array(x) for i, x in enumerate(leaves)])
 
-    def shape(self, block: Block, together: int | None = None) -> Shape:
-        """The static part of a block's executables; a loop of few lanes, one function anyway, works nothing out ahead."""
-        lane, seeds = self.analysis.lane, len(block.seeds)
-        if seeds * (together or block.shape[1]) <= self.analysis.native_lanes:
-            lane = dataclasses.replace(lane, ahead=None)
-        return Shape(self.program, lane, *block.shape)
+    def shape(self, block: Block) -> Shape:
+        """The static part of a block's executables."""
+        return Shape(self.program, self.analysis.lane, *block.shape)
 
     def new_block(
         self, settings: Sequence[int] | np.ndarray, seeds: Sequence[int] | np.ndarray, width: int, device: Any
@@ -156,14 +152,11 @@ class Job:
         if kind not in self._ready:
             function = blocks.scan_steps if loop == "scan" else blocks.one_step
             together = self._together(block, device)
+            static = (self.shape(block), self.length, together) if loop == "scan" else (self.shape(block),)
             rest = tuple(self.arguments(block, loop, device, 0, 1)), 1, self.weak, self._one_thread(block, device)
-
-            def static(together: int) -> tuple[Any, ...]:
-                return (self.shape(block, together), self.length, together) if loop == "scan" else (self.shape(block),)
-
-            made, seconds = EXECUTABLES.get(function, static(together), *rest)
+            made, seconds = EXECUTABLES.get(function, static, *rest)
             if loop == "scan" and together < block.shape[1] and not made.one_function:
-                made, more = EXECUTABLES.get(function, static(block.shape[1]), *rest)
+                made, more = EXECUTABLES.get(function, (*static[:2], block.shape[1]), *rest)
                 seconds += more
             self._ready[kind] = made
             self.compile_s += seconds
@@ -176,7 +169,7 @@ class Job:
     def _together(self, block: Block, device: Any) -> int:
         """How many settings' steps are one loop: a few, where XLA would compile those to one function."""
         seeds, settings = block.shape
-        most = self.analysis.native_lanes
+        most = self.analysis.lane.native_lanes
         if device.platform != "cpu" or seeds > 1 or settings > NATIVE_LOOPS * most:
             return settings
         return min(settings, 1 << most.bit_length() - 1)  # powers of two fill the registers
@@ -216,18 +209,21 @@ class Job:
 
         Made once for the blocks that come for them soon, be it at the same moment.
         """
-        if not self.row_bytes:
+        if not self.program.source.has_rows:
             return None
         name = (*block.seeds, first, steps, device)
+        chunk_bytes = max(1, self.row_bytes * self.length * len(block.seeds))
         with self._lock:
             mine, made = name not in self._rows, self._rows.setdefault(name, Future())
-            while len(self._rows) > max(1, ROWS_BYTES // (self.row_bytes * self.length * len(block.seeds))):
+            while len(self._rows) > max(1, ROW_BYTES // chunk_bytes):
                 self._rows.popitem(last=False)
         if mine:
             try:
                 each = [self.feed.rows(int(self.seeds[s]), first, steps) for s in block.seeds]
                 made.set_result(jax.device_put(jax.tree.map(lambda *rows: _padded(rows, self.length), *each), device))
             except BaseException as error:
+                with self._lock:
+                    self._rows.pop(name, None)  # narrower blocks may ask again
                 made.set_exception(error)
         return made.result()
 

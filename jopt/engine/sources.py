@@ -31,6 +31,11 @@ class Source:
         """Whether batches differ from step to step and from seed to seed."""
         return self.kind not in ("whole", "none")
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether a step is handed its rows, or its batch, from outside."""
+        return self.kind in ("rows", "batches")
+
     def batch(self, data: Any, row: Any, key: Any, step: Any) -> Any:
         """The batch of one step, of the data on the device and the step's own row."""
         if self.kind == "whole":
