@@ -29,7 +29,7 @@ from jopt.expanding import Space
 
 EXECUTABLES = Executables()
 RECORD_BYTES = 2**20  # that one call makes: what stays in a cache until it is brought home
-ROW_BYTES = 2**23  # that one call takes, and that are kept for the other blocks of the same seeds
+ROW_BYTES = 2**21  # that one call takes; twice as many are kept for the other blocks of the same seeds
 ALIGNED = 64  # bytes
 CHUNK_S = 0.25  # how long a chunk may take about, so that progress is seen and Ctrl-C heard
 
@@ -215,7 +215,7 @@ class Job:
         chunk_bytes = max(1, self.row_bytes * self.length * len(block.seeds))
         with self._lock:
             mine, made = name not in self._rows, self._rows.setdefault(name, Future())
-            while len(self._rows) > max(1, ROW_BYTES // chunk_bytes):
+            while len(self._rows) > max(1, 2 * ROW_BYTES // chunk_bytes):
                 self._rows.popitem(last=False)
         if mine:
             try:
