@@ -246,33 +246,6 @@ def test_lanes_that_are_large_or_many_start_on_the_device_as_others_do_on_the_ho
         same(run(Plan(width=width)), alone)
 
 
-def rosenbrock(w, batch):
-    return (1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2
-
-
-@pytest.mark.parametrize("one_function", [True, False])
-@pytest.mark.parametrize("lanes", [5, 8, 11])
-def test_lanes_of_a_tiny_model_run_a_few_at_a_time_where_that_compiles_to_one_function(monkeypatch, lanes, one_function):
-    if not one_function:
-        monkeypatch.setattr(executables, "ONE_FUNCTION", "not in any compiled code")
-    monkeypatch.setattr(runner, "EXECUTABLES", runner.Executables())
-    compiled, real = [], runner.EXECUTABLES.get
-    monkeypatch.setattr(
-        runner.EXECUTABLES, "get", lambda f, static, *rest: compiled.append((f.__name__, *static)) or real(f, static, *rest)
-    )
-
-    def sweep(plan):
-        optimizer = jopt.adam(jopt.geomspace(1e-4, 1e-1, lanes))
-        return jopt.sweep(rosenbrock, jnp.array([-1.0, 1.0]), optimizer, steps=30, plan=plan, progress=False)
-
-    together = sweep(Plan(width=lanes, loop="scan", workers=1))
-    if jax.default_backend() == "cpu":
-        assert [at_a_time for name, *_, at_a_time in compiled if name == "scan_steps"] == ([4] if one_function else [4, lanes])
-    alone = sweep(Plan(width=1, loop="host"))
-    np.testing.assert_allclose(together.dataset.loss, alone.dataset.loss, rtol=2e-5)
-    np.testing.assert_allclose(together.params, alone.params, rtol=2e-5)
-
-
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="XLA's own threads are the CPU's")
 @pytest.mark.parametrize(("width", "workers", "one_thread"), [(2, 2, True), (2, 1, False), (6, 2, False)])
 def test_blocks_side_by_side_keep_to_one_thread_each_and_a_block_alone_does_not(monkeypatch, width, workers, one_thread):
@@ -281,7 +254,7 @@ def test_blocks_side_by_side_keep_to_one_thread_each_and_a_block_alone_does_not(
     optimizer = jopt.sgd(jopt.geomspace(1e-4, 1e-1, 6))
     plan = Plan(width=width, loop="scan", workers=workers)
     jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(3), optimizer, steps=4, plan=plan, progress=False)
-    assert (executables.ONE_THREAD in asked) is one_thread
+    assert any(executables.ONE_THREAD.items() <= options.items() for options in asked) is one_thread
 
 
 def test_a_compiler_that_does_not_know_an_option_compiles_without_it():

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gc
 import hashlib
+import itertools
 import math
 import re
 import threading
@@ -21,11 +22,9 @@ from jopt._trees import flatten
 from jopt.engine.ahead import split
 from jopt.engine.blocks import Lane
 from jopt.engine.executables import signature
+from jopt.engine.native import is_light
 from jopt.engine.program import Program
 from jopt.engine.rewriting import rewritten
-
-NATIVE_BYTES = 128  # of carries and data in a loop that XLA on CPUs compiles to one function, without a call for each operation
-NATIVE_LOOPS = 8  # of these one after another: more gain nothing over one loop over all lanes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,26 +76,29 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
         return jax.tree.leaves(new), metrics
 
     with _leaks_checked():
-        batch = jax.eval_shape(program.source.batch, data, row, random, jnp.int32(0))
+        made, batch = jax.make_jaxpr(program.source.batch, return_shape=True)(data, row, random, jnp.int32(0))
         args = (optimizer, leaves, batch, random, told)
         stepped, (_, metrics) = jax.make_jaxpr(step, return_shape=True)(*args)
     on_cpu = jax.default_backend() == "cpu"
     stepped = rewritten(stepped) if on_cpu else stepped
     evaluated = {} if program.evaluate is None else jax.eval_shape(program.evaluate, carry)
     equations = list(_equations(stepped.jaxpr))
+    flops = float(sum(map(_flops, equations)))
     swept = {v for v, axis in zip(started.jaxpr.invars, axes, strict=False) if axis is not None}
     sizes = tuple(len(jax.tree.leaves(x)) for x in args)
     common = _common(started.jaxpr, stepped.jaxpr, axes, sizes, program.source.varies)
     ahead = split(stepped, [axis is not None for axis in axes], common) if on_cpu else None
     carry_bytes = _bytes(leaves)
-    native = 0 if program.feedback or program.source.has_rows else NATIVE_BYTES - _bytes(data)
+    names = {e.primitive.name for e in itertools.chain(equations, _equations(made.jaxpr))}
+    some = all(math.prod(x.shape) for x in jax.tree.leaves((args, data, row)))
+    native = on_cpu and some and is_light(names, flops, carry_bytes, _bytes(batch))
     named = tuple((name, x.dtype) for name, x in sorted(metrics.items()))
-    lane = Lane(axes, common, treedef, named, stepped, ahead, max(0, native // max(1, carry_bytes)))
+    lane = Lane(axes, common, treedef, named, stepped, ahead, native)
     described = re.sub("0x[0-9a-f]+", "", str(stepped)) + str(jax.tree.map(jnp.shape, data))
     return Analysis(
         fingerprint=hashlib.sha256(described.encode()).hexdigest()[:32],
         convolutions=sum(e.primitive.name == "conv_general_dilated" for e in equations),
-        flops=float(sum(_flops(e) for e in equations)),
+        flops=flops,
         carry_bytes=carry_bytes,
         start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
         carry=carry,

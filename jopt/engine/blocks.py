@@ -12,8 +12,8 @@ import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 
-from jopt._trees import flatten
 from jopt.engine.ahead import Ahead
+from jopt.engine.native import as_one_function
 from jopt.engine.program import Program
 
 
@@ -77,7 +77,7 @@ class Lane:
     metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
     jaxpr: Any = dataclasses.field(compare=False)  # follows from the program and the types
     ahead: Ahead | None = dataclasses.field(compare=False)  # the same in two parts, for loops of many lanes
-    native_lanes: int  # whose loop XLA on CPUs presumably compiles to one function; 0 for none
+    native: bool  # whether XLA on CPUs should compile a loop of such steps to one function
 
     def step(self, scalars: Sequence[Any] | None, *args: Any) -> tuple[list[Any], dict[str, Any]]:
         """The leaves of the carry one step further, and the metrics.
@@ -187,10 +187,21 @@ def _step(
     return over_lanes(optimizer, leaves, batch, loss_key, told)  # type: ignore[no-any-return]
 
 
-def scan_steps(
+def scan_steps(shape: Shape, length: int, native: bool, *args: Any) -> Any:
+    """``n`` of at most ``length`` steps in one compiled loop, for ``native`` one function (see there).
+
+    Returns:
+      The carry, the records with a leading axis of ``length``, and what only native loops have.
+    """
+    if native:
+        return as_one_function(functools.partial(_all_steps, shape, length, None), *args)
+    return *_all_steps(shape, length, shape.lane.ahead, *args), None
+
+
+def _all_steps(
     shape: Shape,
     length: int,
-    together: int,
+    ahead: Ahead | None,
     optimizer: Any,
     carry: Any,
     data: Any,
@@ -199,57 +210,24 @@ def scan_steps(
     first: Any,
     keys: Any,
     feedback: Any,
-) -> Any:
-    """``n`` of at most ``length`` steps in one compiled loop; the records have a leading axis of ``length``.
-
-    The lanes of ``together`` settings are in one loop, and where there are more, such loops follow one another.
-    """
+) -> tuple[Any, Any]:
+    """The carry after ``n`` steps, and the records; with scalars worked out ahead where there are any."""
     records = {name: jnp.zeros((length, *shape.lead), dtype) for name, dtype in shape.lane.metrics}
-    leaves, ahead = jax.tree.leaves(carry), shape.lane.ahead
+    leaves = jax.tree.leaves(carry)
     rest = (data, rows, n, first, keys, feedback)
-    if together < shape.settings:
-        few = dataclasses.replace(shape, settings=together)
-        leaves, records = _loops(few, shape.settings, optimizer, leaves, records, *rest)
-    elif ahead is None or shape.seeds * together <= shape.lane.native_lanes:  # one function: an operation is no call there
-        leaves, records = _loop(shape, 0, optimizer, leaves, records, None, *rest)
+    if ahead is None:
+        leaves, records = _loop(shape, optimizer, leaves, records, None, *rest)
     else:
         after, scalars = ahead.work(optimizer, leaves, length, n)
         own = [None if i in ahead.places else x for i, x in enumerate(leaves)]
-        leaves, records = _loop(shape, 0, optimizer, own, records, scalars, *rest)
+        leaves, records = _loop(shape, optimizer, own, records, scalars, *rest)
         for place, x in zip(ahead.places, after, strict=True):
             leaves[place] = x
     return shape.lane.treedef.unflatten(leaves), records
 
 
-def _loops(few: Shape, settings: int, optimizer: Any, leaves: list[Any], records: Any, *rest: Any) -> tuple[list[Any], Any]:
-    """The lanes of ``few`` settings at a time; the last of these loops may do some lanes again."""
-    together = few.settings
-    numbers, treedef = flatten(optimizer)
-    axes = [*few.lane.in_axes, *few.carry_axes]
-
-    def some_lanes(records: Any, begin: Any) -> Any:
-        def cut(x: Any) -> Any:
-            part = jax.lax.dynamic_slice_in_dim(x, begin, together)
-            return part if together > 1 else part[0]
-
-        mine = [x if axis is None else cut(x) for x, axis in zip([*numbers, *leaves], axes, strict=True)]
-        own, start = treedef.unflatten(mine[: len(numbers)]), mine[len(numbers) :]
-        done, records = _loop(few, begin, own, start, records, None, *rest)
-        return records, done
-
-    begins = np.minimum(np.arange(0, settings, together), settings - together)
-    records, made = jax.lax.scan(some_lanes, records, begins)
-    rest_of = settings - (len(begins) - 1) * together
-
-    def joined(x: Any, old: Any) -> Any:
-        return jnp.concatenate([x[:-1].reshape(-1, *old.shape[1:]), x[-1].reshape(-1, *old.shape[1:])[-rest_of:]])
-
-    return [x[0] if common else joined(x, old) for x, old, common in zip(made, leaves, few.lane.common, strict=True)], records
-
-
 def _loop(
     shape: Shape,
-    place: Any,
     optimizer: Any,
     leaves: list[Any],
     records: Any,
@@ -261,23 +239,22 @@ def _loop(
     keys: Any,
     feedback: Any,
 ) -> tuple[list[Any], Any]:
-    """``n`` steps; the records of the first setting are written at ``place`` of their last axis."""
+    """``n`` steps."""
 
     def body(i: Any, state: Any) -> Any:
         leaves, records = state
         at = functools.partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
         of_step = None if scalars is None else [at(x, i) for x in scalars]
         leaves, metrics = _step(shape, of_step, optimizer, leaves, data, rows, i, first, keys, feedback)
-        return leaves, jax.tree.map(lambda r, m: _write(r, m, i, place), records, metrics)
+        return leaves, jax.tree.map(lambda r, m: _write(r, m, i), records, metrics)
 
     return jax.lax.fori_loop(0, n, body, (leaves, records))  # type: ignore[no-any-return]
 
 
-def _write(records: Any, metric: Any, i: Any, place: Any) -> Any:
-    """The metric of step ``i``, of the settings from ``place`` on, written among the records ``[steps, *lanes]``."""
-    starts = [jnp.int32(at) for at in [i, *[0] * (records.ndim - 2), place][: records.ndim]]
-    update = jnp.asarray(metric, records.dtype)
-    update = update.reshape((1,) * (records.ndim - update.ndim) + update.shape)
+def _write(records: Any, metric: Any, i: Any) -> Any:
+    """The metric of step ``i`` written among the records ``[steps, *lanes]``."""
+    update = jnp.asarray(metric, records.dtype)[None]
+    starts = [i, *[0] * (records.ndim - 1)]
     return jax.lax.dynamic_update_slice(records, update, starts, allow_negative_indices=False)
 
 

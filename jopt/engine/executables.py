@@ -14,9 +14,9 @@ import jax
 import numpy as np
 
 from jopt._trees import flatten
+from jopt.engine.native import OPTIONS
 
 FIRST_CHUNK = 32  # steps; longer ones follow while they are quick
-ONE_FUNCTION = 'xla_cpu_small_call="true"'  # in compiled code: a loop without a call for each operation
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}  # compiler options: no threads of XLA's own inside an operation
 
 
@@ -29,10 +29,6 @@ class Executable:
 
     def __call__(self, *args: Any) -> Any:
         return self.compiled(*args)
-
-    @functools.cached_property
-    def one_function(self) -> bool:
-        return ONE_FUNCTION in self.compiled.as_text()
 
 
 class Executables:
@@ -52,11 +48,13 @@ class Executables:
         donate: int | None,
         weak: tuple[bool, ...],
         one_thread: bool = False,
+        native: bool = False,
     ) -> tuple[Executable, float]:
         """The executable of ``function(*static, *args)``, and the seconds that compiling took just now.
 
         ``weak`` says which leaves of the first argument, the optimizer, count as Python numbers; ``one_thread``, whether
-        the code keeps to the thread that calls it.
+        the code keeps to the thread that calls it; ``native``, whether it is to be one function: the last of the static
+        arguments, and False where XLA can't.
         """
         key = (function.__name__, static, weak, one_thread, signature(args))
         with self.lock:
@@ -70,9 +68,19 @@ class Executables:
                     return self.compiled[key], 0.0
             begin = time.perf_counter()
             donated = () if donate is None else (donate,)
-            named = functools.wraps(function)(functools.partial(function, *static))
-            lowered = jax.jit(named, donate_argnums=donated).lower(weakly_typed(args[0], weak), *args[1:])
-            executable = Executable(_compile(lowered, ONE_THREAD if one_thread else None))
+
+            def lowered(static: tuple[Any, ...]) -> Any:
+                named = functools.wraps(function)(functools.partial(function, *static))
+                return jax.jit(named, donate_argnums=donated).lower(weakly_typed(args[0], weak), *args[1:])
+
+            options = ONE_THREAD if one_thread else {}
+            try:
+                compiled = _compile(lowered(static), options | OPTIONS if native else options)
+            except jax.errors.JaxRuntimeError:
+                if not native:
+                    raise
+                compiled = _compile(lowered((*static[:-1], False)), options)
+            executable = Executable(compiled)
             with self.lock:
                 self.compiled[key] = executable
                 while len(self.compiled) > self.limit:
@@ -80,11 +88,11 @@ class Executables:
             return executable, time.perf_counter() - begin
 
 
-def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:
+def _compile(lowered: Any, options: dict[str, Any]) -> Any:
     try:
-        return lowered.compile(options)
+        return lowered.compile(options or None)
     except Exception as error:
-        if options is None or "compile option" not in str(error):
+        if not options or "compile option" not in str(error):
             raise
         return lowered.compile()  # a version of XLA that has no such option any more
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from jopt.engine import limits, memory, pool
-from jopt.engine.analysis import NATIVE_LOOPS, Analysis
+from jopt.engine.analysis import Analysis
 from jopt.engine.blocks import Block
 from jopt.engine.cutting import cut
 from jopt.engine.plan import Plan
@@ -117,11 +117,10 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
     share = max(1, -(-settings * seeds // workers))
     every = settings * seeds
     if every * analysis.flops < TINY_FLOPS and every * analysis.carry_bytes < TINY_BYTES:
-        all_lanes = (every, "scan", "all lanes together are little work for one core")
-        if share <= 2 * NATIVE_LOOPS * analysis.lane.native_lanes:
-            why = "a few lanes at a time, where such loops compile to one function"
-            return [(min(share, settings, NATIVE_LOOPS * analysis.lane.native_lanes), "scan", why), all_lanes]
-        return [all_lanes, (share, "scan", "an equal share each")]
+        return [
+            (every, "scan", "all lanes together are little work for one core"),
+            (share, "scan", "an equal share each"),
+        ]
     arrays = len(analysis.lane.common)
     if arrays > MANY_ARRAYS and analysis.carry_bytes < SMALL_ARRAY * arrays:
         return [(every, "scan", f"XLA's own threads share the operations on {arrays} small arrays"), (share, "scan", "")]

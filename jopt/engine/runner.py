@@ -18,7 +18,7 @@ import numpy as np
 
 from jopt._trees import flatten
 from jopt.engine import blocks
-from jopt.engine.analysis import NATIVE_LOOPS, Analysis, analyse
+from jopt.engine.analysis import Analysis, analyse
 from jopt.engine.blocks import Block, Shape, to_numpy
 from jopt.engine.executables import FIRST_CHUNK, Executable, Executables, weakly_typed
 from jopt.engine.program import Program
@@ -150,14 +150,12 @@ class Job:
         """What advances a block (see ``blocks.scan_steps`` and ``one_step``)."""
         kind = block.shape, loop, device
         if kind not in self._ready:
-            function = blocks.scan_steps if loop == "scan" else blocks.one_step
-            together = self._together(block, device)
-            static = (self.shape(block), self.length, together) if loop == "scan" else (self.shape(block),)
             rest = tuple(self.arguments(block, loop, device, 0, 1)), 1, self.weak, self._one_thread(block, device)
-            made, seconds = EXECUTABLES.get(function, static, *rest)
-            if loop == "scan" and together < block.shape[1] and not made.one_function:
-                made, more = EXECUTABLES.get(function, (*static[:2], block.shape[1]), *rest)
-                seconds += more
+            shape, native = self.shape(block), device.platform == "cpu" and self.analysis.lane.native
+            if loop == "scan":
+                made, seconds = EXECUTABLES.get(blocks.scan_steps, (shape, self.length, native), *rest, native=native)
+            else:
+                made, seconds = EXECUTABLES.get(blocks.one_step, (shape,), *rest)
             self._ready[kind] = made
             self.compile_s += seconds
         return self._ready[kind]
@@ -165,14 +163,6 @@ class Job:
     def _one_thread(self, block: Block, device: Any) -> bool:
         """Whether other blocks are likely to run on the other cores; one that holds all lanes may use them itself."""
         return device.platform == "cpu" and self.workers > 1 and block.real.size < self.lanes
-
-    def _together(self, block: Block, device: Any) -> int:
-        """How many settings' steps are one loop: a few, where XLA would compile those to one function."""
-        seeds, settings = block.shape
-        most = self.analysis.lane.native_lanes
-        if device.platform != "cpu" or seeds > 1 or settings > NATIVE_LOOPS * most:
-            return settings
-        return min(settings, 1 << most.bit_length() - 1)  # powers of two fill the registers
 
     def arguments(self, block: Block, loop: str, device: Any, first: int, steps: int) -> list[Any]:
         """What the executable of a block takes; after a host loop's first step, the carry and the number of the step change."""
@@ -187,7 +177,7 @@ class Job:
         first, executable = block.step, self.executable(block, loop, device)
         args = self.arguments(block, loop, device, first, steps)
         if loop == "scan":
-            block.carry, metrics = executable(*args)
+            block.carry, metrics, _ = executable(*args)
         else:
             metrics = []
             for i in range(steps):
