@@ -332,3 +332,19 @@ def test_blocks_of_many_arrays_are_wider_because_each_array_costs_something_to_s
 
 def test_large_lanes_without_a_product_fit_the_cache_too():
     assert rule(0.0, 2**18, 1000)[0] == 4
+
+
+def test_the_seconds_of_compiling_count_once_where_threads_compile_at_the_same_time(monkeypatch):
+    monkeypatch.setattr(runner, "EXECUTABLES", runner.Executables())
+    seeds = 3  # of which one block has two
+    found = jopt.sweep(
+        lambda w, batch: jnp.sum(w**2),
+        jnp.ones(700),
+        jopt.sgd(0.1),
+        steps=2,
+        seeds=seeds,
+        plan=Plan(width=2, workers=2),
+        progress=False,
+    )
+    assert 0 < found.timings.compile_s < found.timings.total_s
+    assert found.timings.run_s > 0

@@ -90,7 +90,7 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
     ahead = split(stepped, [axis is not None for axis in axes], common) if on_cpu else None
     carry_bytes = _bytes(leaves)
     names = {e.primitive.name for e in itertools.chain(equations, _equations(made.jaxpr))}
-    some = all(math.prod(x.shape) for x in jax.tree.leaves((args, data, row)))
+    some = all(math.prod(jnp.shape(x)) for x in jax.tree.leaves((args, data, row)))
     native = on_cpu and some and is_light(names, flops, carry_bytes, _bytes(batch))
     named = tuple((name, x.dtype) for name, x in sorted(metrics.items()))
     lane = Lane(axes, common, treedef, named, stepped, ahead, native)

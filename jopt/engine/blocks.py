@@ -254,7 +254,7 @@ def _loop(
 def _write(records: Any, metric: Any, i: Any) -> Any:
     """The metric of step ``i`` written among the records ``[steps, *lanes]``."""
     update = jnp.asarray(metric, records.dtype)[None]
-    starts = [i, *[0] * (records.ndim - 1)]
+    starts = [i, *[jnp.int32(0)] * (records.ndim - 1)]
     return jax.lax.dynamic_update_slice(records, update, starts, allow_negative_indices=False)
 
 

@@ -47,7 +47,6 @@ class Job:
     given: Any  # the initial parameters, or None where the program makes them
     seed: int  # of the sweep: the root of every key
     workers: int = 1
-    compile_s: float = 0.0
     on_progress: Callable[[int, float | None], None] = lambda lane_steps, best: None
 
     def __post_init__(self) -> None:
@@ -57,6 +56,7 @@ class Job:
         self._rows: OrderedDict[Any, Future[Any]] = OrderedDict()
         self._starts = Starts(self)
         self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
+        self._compiling: list[tuple[float, float]] = []  # from when to when
 
     @functools.cached_property
     def length(self) -> int:
@@ -138,13 +138,27 @@ class Job:
                 self._placed.setdefault((name, device), made)
         return self._placed[name, device]
 
+    @property
+    def compile_s(self) -> float:
+        """The seconds in which something was compiled, be it by several threads at once."""
+        total, until = 0.0, 0.0
+        for begin, end in sorted(self._compiling):
+            total += max(0.0, end - max(begin, until))
+            until = max(until, end)
+        return total
+
+    def _compiled(self, *args: Any, **options: Any) -> Executable:
+        executable, seconds = EXECUTABLES.get(*args, **options)
+        if seconds:
+            now = time.perf_counter()
+            self._compiling.append((now - seconds, now))
+        return executable
+
     def call(
         self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], one_thread: bool = False
     ) -> Any:
         """Runs a block function by its executable."""
-        executable, seconds = EXECUTABLES.get(function, static, args, None, self.weak, one_thread)
-        self.compile_s += seconds
-        return executable(*args)
+        return self._compiled(function, static, args, None, self.weak, one_thread)(*args)
 
     def executable(self, block: Block, loop: str, device: Any) -> Executable:
         """What advances a block (see ``blocks.scan_steps`` and ``one_step``)."""
@@ -153,11 +167,10 @@ class Job:
             rest = tuple(self.arguments(block, loop, device, 0, 1)), 1, self.weak, self._one_thread(block, device)
             shape, native = self.shape(block), device.platform == "cpu" and self.analysis.lane.native
             if loop == "scan":
-                made, seconds = EXECUTABLES.get(blocks.scan_steps, (shape, self.length, native), *rest, native=native)
+                made = self._compiled(blocks.scan_steps, (shape, self.length, native), *rest, native=native)
             else:
-                made, seconds = EXECUTABLES.get(blocks.one_step, (shape,), *rest)
+                made = self._compiled(blocks.one_step, (shape,), *rest)
             self._ready[kind] = made
-            self.compile_s += seconds
         return self._ready[kind]
 
     def _one_thread(self, block: Block, device: Any) -> bool:
