@@ -348,3 +348,28 @@ def test_the_seconds_of_compiling_count_once_where_threads_compile_at_the_same_t
     )
     assert 0 < found.timings.compile_s < found.timings.total_s
     assert found.timings.run_s > 0
+
+
+@pytest.mark.parametrize(("size", "given_back"), [(10, 0), (2 * 2**20, 3)])
+def test_what_blocks_of_large_lanes_leave_behind_is_given_back_after_each(monkeypatch, size, given_back):
+    calls, real = [], limits.give_back
+    monkeypatch.setattr(limits, "give_back", lambda: calls.append(real()))
+    optimizer = jopt.adam(jopt.choice(0.1, 0.2, 0.3))
+    jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(size), optimizer, steps=2, plan=Plan(width=1), progress=False)
+    assert len(calls) == given_back
+
+
+@pytest.mark.parametrize("library", ["nothing", OSError])
+def test_where_the_c_library_can_not_give_memory_back_nothing_happens(monkeypatch, library):
+    def load(name):
+        if library is OSError:
+            raise OSError("no such library")
+        return object()
+
+    monkeypatch.setattr(limits.ctypes, "CDLL", load)
+    limits._trim.cache_clear()
+    try:
+        assert limits._trim() is None
+        limits.give_back()
+    finally:
+        limits._trim.cache_clear()

@@ -105,6 +105,8 @@ def _run(
 def _leave(job: Job, store: Store, block: Block) -> None:
     if block.step == job.steps:
         job.finish(block)
+        if block.real.size * job.analysis.carry_bytes > limits.LARGE_BYTES:
+            limits.give_back()
     else:
         store.take(block)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ import numpy as np
 from jopt.engine.runner import Job
 
 SHARE = 0.8  # of the device's memory that a sweep may take
+LARGE_BYTES = 16 * 2**20  # of a block's carry: what it leaves behind is worth giving back
 UNDOUBTED = 0.05  # a share that needs no look at compiled code
 
 
@@ -37,6 +40,23 @@ def _free_memory() -> float:
         group = pathlib.Path("/sys/fs/cgroup")
         free = min(free, float((group / "memory.max").read_text()) - float((group / "memory.current").read_text()))
     return free
+
+
+def give_back() -> None:
+    """Gives free memory back to the system, where the C library has a function for that.
+
+    Workers allocate in regions of their own, and what is free in one of them is of no use to the others.
+    """
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _trim() -> Any:
+    with contextlib.suppress(OSError, TypeError):  # no C library by that name
+        return getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return None
 
 
 def widest(job: Job, width: int, loop: str, devices: Sequence[Any]) -> int:
