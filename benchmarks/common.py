@@ -45,6 +45,11 @@ def interleave(cases: Mapping[str, Callable[[], Any]], times: int) -> dict[str, 
     return taken
 
 
+def repeats(times: int, taken: float) -> int:
+    """How often to run what takes so many seconds: short runs are further apart from each other, and cost little."""
+    return times if taken > 0.7 else 3 * times
+
+
 def ratio(slow: list[float], fast: list[float]) -> float:
     """How many times faster: the median of the ratios of runs that stood side by side."""
     return statistics.median(s / f for s, f in zip(slow, fast, strict=True))

@@ -117,7 +117,8 @@ def best_plan(task: Task, times: int) -> tuple[ByHand, dict[str, float]]:
     for plan in every_plan(len(task.rates)):
         run = by_hand(short, plan)
         run()
-        found[plan] = min(common.seconds(run) for _ in range(2))
+        once = common.seconds(run)
+        found[plan] = min(once, *(common.seconds(run) for _ in range(5 if once < 0.2 else 1)))
     near = sorted((plan for plan, s in found.items() if s < 2 * min(found.values())), key=lambda plan: found[plan])[:4]
     named = {str(plan): plan for plan in near}
     taken = common.interleave({name: by_hand(task, plan) for name, plan in named.items()}, times)
@@ -130,8 +131,8 @@ def measure(task: Task, times: int) -> dict[str, Any]:
     plan, seconds = best_plan(task, times)
     runs = {"jopt": rivals.sweep_by_jopt(task), "by_hand": by_hand(task, plan)}
     for run in runs.values():
-        for _ in range(2):
-            run()
+        run()
+    times = common.repeats(times, max(map(common.seconds, runs.values())))
     taken = common.interleave(runs, times)
     return {
         "model": task.model.name,

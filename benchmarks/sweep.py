@@ -65,6 +65,7 @@ def measure(task: Task, times: int, cold_times: int) -> dict[str, Any]:
             cold[name] = [_cold(RIVALS[name], task) for _ in range(cold_times)]
         for name, run in runs.items():
             last[name] = [float(x) for x in np.asarray(run()).ravel()[:1]]
+        times = common.repeats(times, max(map(common.seconds, runs.values())))
         for name, taken in common.interleave(runs, times).items():
             warm[name] = [t * scales[name] for t in taken]
     gains = {name: common.ratio(taken, warm["jopt"]) for name, taken in warm.items() if name != "jopt"}

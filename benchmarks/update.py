@@ -104,12 +104,18 @@ class Updater:
             updates, state = optimizer.update(grads, state, params)
             return apply(params, updates), state
 
-        self.grads, self.params, self.repeats = size.tree(1e-3), size.tree(1e-2), repeats
-        self.state = jax.tree.map(jnp.array, optimizer.init(self.params))
+        self.optimizer, self.size, self.repeats = optimizer, size, repeats
+        self.renew()
         begin = time.perf_counter()
         lowered = jax.jit(step, donate_argnums=(0, 1)).lower(self.params, self.state, self.grads)
         self.compiled = lowered.compile()
         self.compile_s = time.perf_counter() - begin
+
+    def renew(self) -> None:
+        """Makes all arrays anew: where they come to lie in memory makes a difference of some per cent."""
+        self.params = self.state = self.grads = None  # the old ones go first
+        self.grads, self.params = self.size.tree(1e-3), self.size.tree(1e-2)
+        self.state = jax.tree.map(jnp.array, self.optimizer.init(self.params))
 
     def __call__(self) -> Any:
         for _ in range(self.repeats):
@@ -122,33 +128,41 @@ class Updater:
         return 2 * params + 2 * state + grads * (2 if clips else 1)
 
 
-def torch_updater(rule: Rule, size: Size, repeats: int) -> Callable[[], Any]:
+class TorchUpdater:
     """The same updates by PyTorch."""
-    import torch
 
-    from benchmarks.pytorch import choose_threads, device
+    def __init__(self, rule: Rule, size: Size, repeats: int) -> None:
+        from benchmarks.pytorch import choose_threads, device
 
-    where, dtype = device(), getattr(torch, size.dtype)
-    params = [torch.full((size.elements,), 1e-2, dtype=dtype, device=where) for _ in range(size.leaves)]
-    for p in params:
-        p.grad = torch.full_like(p, 1e-3)
-    optimizer = rule.torch(params)
+        self.rule, self.size, self.repeats, self.where = rule, size, repeats, device()
+        self.renew()
+        self.threads = choose_threads(self._run)
 
-    def run() -> None:
-        for _ in range(repeats):
-            if rule.clips:
-                torch.nn.utils.clip_grad_norm_(params, 1.0)
-            optimizer.step()
-        if where.type == "cuda":
+    def renew(self) -> None:
+        import torch
+
+        dtype = getattr(torch, self.size.dtype)
+        self.params = self.optimizer = None
+        self.params = [torch.full((self.size.elements,), 1e-2, dtype=dtype, device=self.where) for _ in range(self.size.leaves)]
+        for p in self.params:
+            p.grad = torch.full_like(p, 1e-3)
+        self.optimizer = self.rule.torch(self.params)
+
+    def _run(self) -> None:
+        import torch
+
+        for _ in range(self.repeats):
+            if self.rule.clips:
+                torch.nn.utils.clip_grad_norm_(self.params, 1.0)
+            self.optimizer.step()
+        if self.where.type == "cuda":
             torch.cuda.synchronize()
 
-    threads = choose_threads(run)
+    def __call__(self) -> None:
+        import torch
 
-    def with_threads() -> None:
-        torch.set_num_threads(threads)
-        run()
-
-    return with_threads
+        torch.set_num_threads(self.threads)
+        self._run()
 
 
 def triad_bytes_per_s(elements: int, times: int) -> float:
@@ -175,10 +189,14 @@ def measure(rule: Rule, size: Size, times: int, triad: float) -> dict[str, Any]:
     compile_s = {name: case.compile_s for name, case in cases.items()}
     ideal = cases["jopt"].bytes(rule.clips)
     if common.version("torch"):
-        cases["pytorch"] = torch_updater(rule, size, repeats)
-    for run in cases.values():
-        jax.block_until_ready(run())
-    taken = common.interleave(cases, 3 * times)  # runs are short, and libraries within some per cent of each other
+        cases["pytorch"] = TorchUpdater(rule, size, repeats)
+    taken: dict[str, list[float]] = {name: [] for name in cases}
+    for i in range(times):
+        for name in list(cases) if i % 2 == 0 else reversed(list(cases)):
+            cases[name].renew()
+            jax.block_until_ready(cases[name]())
+        for name, more in common.interleave(cases, 4).items():
+            taken[name] += more
     update_s = {name: statistics.median(t) / repeats for name, t in taken.items()}
     return {
         "optimizer": rule.name,
