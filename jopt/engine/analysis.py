@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import gc
 import hashlib
-import itertools
 import math
 import re
 import threading
@@ -89,9 +88,11 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
     common = _common(started.jaxpr, stepped.jaxpr, axes, sizes, program.source.varies)
     ahead = split(stepped, [axis is not None for axis in axes], common) if on_cpu else None
     carry_bytes = _bytes(leaves)
-    names = {e.primitive.name for e in itertools.chain(equations, _equations(made.jaxpr))}
+    whole = [*equations, *_equations(made.jaxpr)]
+    names = {e.primitive.name for e in whole}
+    largest = max((_bytes(v.aval) for e in whole for v in (*e.invars, *e.outvars)), default=0)
     some = all(math.prod(jnp.shape(x)) for x in jax.tree.leaves((args, data, row)))
-    native = on_cpu and some and is_light(names, flops, carry_bytes, _bytes(batch))
+    native = on_cpu and some and is_light(names, flops, carry_bytes, largest)
     named = tuple((name, x.dtype) for name, x in sorted(metrics.items()))
     lane = Lane(axes, common, treedef, named, stepped, ahead, native)
     described = re.sub("0x[0-9a-f]+", "", str(stepped)) + str(jax.tree.map(jnp.shape, data))
