@@ -18,10 +18,8 @@ from jopt.engine import analysis, executables, native, runner
 pytestmark = pytest.mark.skipif(jax.default_backend() != "cpu", reason="CPUs run a loop as one function")
 RATES = jopt.geomspace(1e-4, 1e-1, 5)
 START = jnp.array([0.3, -0.4, 0.7])
-MARKED = 'inlineable="false"'  # XLA's own loops are not
-
-
 SCAN = Plan(loop="scan", chunk=7)
+MARKED = 'inlineable="false"'  # loops that XLA makes one function of by itself do not have it
 
 
 def run(loss, start=START, rates=RATES, make=jopt.adam, **options):
@@ -31,10 +29,10 @@ def run(loss, start=START, rates=RATES, make=jopt.adam, **options):
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """The compiled loops of this test alone."""
+    """Whether each loop that this test has compiled is one function."""
     monkeypatch.setattr(runner, "EXECUTABLES", runner.Executables())
     monkeypatch.setattr(analysis, "_known", type(analysis._known)())
-    return lambda: [e.compiled.as_text() for (name, *_), e in runner.EXECUTABLES.compiled.items() if name == "scan_steps"]
+    return lambda: {MARKED in e.compiled.as_text() for k, e in runner.EXECUTABLES.compiled.items() if k[0] == "scan_steps"}
 
 
 @pytest.fixture
@@ -152,15 +150,53 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.parametrize("lanes", [1, 40])
 @pytest.mark.parametrize("operation", sorted(native.SUPPORTED))
-def test_each_supported_operation_is_compiled_to_one_function_that_computes_the_same(compiled, by_calls, operation):
+def test_each_supported_operation_is_compiled_to_one_function_that_computes_the_same(compiled, by_calls, operation, lanes):
     loss = OPERATIONS[operation]
     traced = jax.make_jaxpr(jax.value_and_grad(loss))(START, None, jax.random.key(0))
     assert operation in {e.primitive.name for e in analysis._equations(traced.jaxpr)}
-    found = run(loss)
-    (text,) = compiled()
-    assert MARKED in text
-    same(found, by_calls(loss))
+    rates = jopt.geomspace(1e-4, 1e-1, lanes)
+    found = run(loss, rates=rates)
+    assert compiled() == {True}
+    same(found, by_calls(loss, rates=rates))
+
+
+MATRIX = jnp.linspace(-1, 1, 12).reshape(4, 3)
+PRODUCTS = {
+    "shared times own": lambda p, batch: jnp.sum((MATRIX.astype(p.dtype) @ p) ** 2),
+    "and a sum": lambda p, batch: jnp.sum((MATRIX.astype(p.dtype) @ p + p[0]) ** 2),
+    "twice": lambda p, batch: jnp.sum((MATRIX.T @ (MATRIX @ p + p[1])).astype(p.dtype) ** 2),
+    "own times own": lambda p, batch: jnp.sum(p @ p[::-1] + p),
+    "outer": lambda p, batch: jnp.sum((p[:, None] @ p[None, :]) ** 2),
+    "layers": lambda p, batch: jnp.sum(jnp.tanh(jnp.tanh(MATRIX @ (p[:, None] * p)) @ p[:, None]) ** 2),
+}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("lanes", "dtype"), [(1, "float32"), (5, "float32"), (150, "float32"), (5, "bfloat16"), (1, "float16")]
+)
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_small_products_of_every_kind_are_part_of_one_function(compiled, by_calls, product, lanes, dtype, workers):
+    rates, options = (
+        jopt.geomspace(1e-4, 1e-1, lanes),
+        {"plan": Plan(loop="scan", workers=workers, width=max(1, lanes // workers))},
+    )
+    found = run(PRODUCTS[product], START.astype(dtype), rates, **options)
+    assert compiled() == {True}
+    expected = by_calls(PRODUCTS[product], START.astype(dtype), rates, **options)
+    loose = 2e-5 if dtype == "float32" else 0.05
+    np.testing.assert_allclose(found.dataset.loss, expected.dataset.loss, rtol=loose, atol=loose)
+
+
+def test_lanes_that_diverge_in_one_function_leave_the_others_alone(compiled, by_calls):
+    rates = jopt.choice(1e-3, 1e-2, 1e30)
+    found = run(PRODUCTS["and a sum"], rates=rates, make=jopt.sgd)
+    assert compiled() == {True}
+    losses = found.record.losses["loss"][:, 0]
+    assert np.isfinite(losses).all(axis=1).tolist() == [True, True, False]
+    same(found, by_calls(PRODUCTS["and a sum"], rates=rates, make=jopt.sgd))
 
 
 def quadratic(p, batch):
@@ -180,7 +216,9 @@ def test_lanes_in_one_function_learn_what_each_learns_alone(data):
         return jnp.sum((p - 1) ** 2) + 0.1 * jnp.sum(p * jax.random.normal(key, p.shape))
 
     args, options = (loss, 3 * jnp.ones(shape), jopt.choice(*rates), make), {"steps": steps, "seeds": seeds}
+    runner.EXECUTABLES.compiled.clear()
     found = run(*args, plan=Plan(width=width, chunk=chunk, loop="scan"), **options)
+    assert all(MARKED in e.compiled.as_text() for k, e in runner.EXECUTABLES.compiled.items() if k[0] == "scan_steps")
     same(found, run(*args, plan=Plan(width=1, loop="host"), **options))
 
 
@@ -214,7 +252,7 @@ def line(p, batch):
 def test_batches_of_every_kind_reach_one_function(compiled, by_calls, data, options):
     start = {"a": jnp.float32(0.0), "b": jnp.float32(0.5), "unused": jnp.ones(2)}
     found = run(line, start, data=data, seeds=2, **options)
-    assert all(MARKED in text for text in compiled())
+    assert compiled() == {True}
     same(found, by_calls(line, start, data=data, seeds=2, **options))
 
 
@@ -224,7 +262,7 @@ def test_a_plateau_is_told_of_evaluations_inside_one_function(compiled, by_calls
 
     options = {"evaluate": lambda p: {"error": jnp.sum((p - 1) ** 2)}, "eval_every": 4, "steps": 40}
     found = run(quadratic, make=make, **options)
-    assert all(MARKED in text for text in compiled())
+    assert compiled() == {True}
     same(found, by_calls(quadratic, make=make, **options))
 
 
@@ -236,7 +274,7 @@ def test_arguments_that_nothing_uses_do_no_harm(compiled):
         return {"kept": jnp.arange(3.0), "key": key, "flag": jnp.bool_(True), "complex": jnp.complex64(1j)}
 
     found = jopt.sweep_steps(init, step, jopt.adam(RATES), data=DATA, steps=9, plan=Plan(loop="scan"), progress=False)
-    assert all(MARKED in text for text in compiled())
+    assert compiled() == {True}
     assert (found.dataset.loss == 1).all()
 
 
@@ -249,12 +287,18 @@ def test_arguments_that_nothing_uses_do_no_harm(compiled):
         (lambda p, batch: jnp.mean((p[0] - CONSTANT) ** 2), START),
         (lambda p, batch: jnp.mean(jnp.outer(p, p) ** 2), jnp.ones(40)),
         (lambda p, batch: jnp.sum(p["w"] ** 2), {"w": jnp.ones(2), "none": jnp.zeros((0, 3))}),
+        (lambda p, batch: jnp.sum(p**2) + 0 * jnp.mean(jnp.zeros((0,)).sum()), START),
+        (lambda p, batch: sum(jnp.sum(jnp.sin(i * p)) for i in range(200)), START),
+        (lambda p, batch: jnp.sum(p * jax.random.uniform(jax.random.key(0, impl="rbg"), (3,))), START),
     ],
-    ids=["large", "products", "sort", "constant", "intermediate", "empty"],
+    ids=["large", "products", "sort", "constant", "intermediate", "empty", "empty inside", "long", "other keys"],
 )
-def test_steps_that_are_not_light_are_called_operation_by_operation(compiled, loss, start):
+def test_steps_that_are_not_light_are_called_operation_by_operation(monkeypatch, compiled, loss, start):
+    asked, real = [], analysis.is_light
+    monkeypatch.setattr(analysis, "is_light", lambda *args: asked.append(real(*args)) or asked[-1])
     run(loss, start)
-    assert not any(MARKED in text for text in compiled())
+    assert not any(asked)
+    assert compiled() == {False}
 
 
 def test_what_xla_can_not_make_one_function_of_is_compiled_the_usual_way_and_once(monkeypatch, compiled, by_calls):
@@ -265,8 +309,20 @@ def test_what_xla_can_not_make_one_function_of_is_compiled_the_usual_way_and_onc
     monkeypatch.setattr(executables, "_compile", lambda *args: asked.append(args) or real(*args))
     monkeypatch.setattr(analysis, "is_light", lambda *args: True)
     found = run(loss)
-    assert not any(MARKED in text for text in compiled())
+    assert compiled() == {False}
     before = len(asked)
     same(run(loss), found)
     assert len(asked) == before
     same(found, by_calls(loss))
+
+
+def test_other_versions_of_xla_are_not_told(monkeypatch, compiled):
+    monkeypatch.setattr(native, "TESTED", "no version at all")
+    run(quadratic)
+    assert compiled() == {False}
+
+
+def test_constants_that_become_arguments_are_not_part_of_one_function(compiled):
+    with jax._src.config.use_simplified_jaxpr_constants(True):
+        run(lambda p, batch: jnp.sum((p - MATRIX[0]) ** 2))
+    assert compiled() == {False}

@@ -44,18 +44,20 @@ _known: OrderedDict[Any, Analysis] = OrderedDict()
 _lock = threading.Lock()
 
 
-def analyse(program: Program, optimizer: Any, axes: tuple[int | None, ...], given: Any, data: Any, row: Any) -> Analysis:
+def analyse(
+    program: Program, optimizer: Any, axes: tuple[int | None, ...], given: Any, data: Any, row: Any, on_cpu: bool
+) -> Analysis:
     """Traces the start and one step of one lane, and looks for mistakes of the user's functions on the way.
 
-    ``row`` is the rows of one step, with a leading axis of one.
+    ``row`` is the rows of one step, with a leading axis of one; ``on_cpu`` says where the lanes will run.
     """
     args = (optimizer, given, data, row)
-    key = (program, axes, signature(args))
+    key = (program, axes, on_cpu, signature(args))
     with _lock:
         if key in _known:
             _known.move_to_end(key)
             return _known[key]
-    made = _trace(program, axes, *args)
+    made = _trace(program, axes, *args, on_cpu)
     with _lock:
         _known[key] = made
         while len(_known) > 256:
@@ -63,7 +65,9 @@ def analyse(program: Program, optimizer: Any, axes: tuple[int | None, ...], give
     return made
 
 
-def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given: Any, data: Any, row: Any) -> Analysis:
+def _trace(
+    program: Program, axes: tuple[int | None, ...], optimizer: Any, given: Any, data: Any, row: Any, on_cpu: bool
+) -> Analysis:
     random = jax.random.key(0)
     started, carry = jax.make_jaxpr(program.start, return_shape=True)(optimizer, random, given)
     leaves, treedef = flatten(carry)
@@ -75,10 +79,9 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
         return jax.tree.leaves(new), metrics
 
     with _leaks_checked():
-        made, batch = jax.make_jaxpr(program.source.batch, return_shape=True)(data, row, random, jnp.int32(0))
+        batched, batch = jax.make_jaxpr(program.source.batch, return_shape=True)(data, row, random, jnp.int32(0))
         args = (optimizer, leaves, batch, random, told)
         stepped, (_, metrics) = jax.make_jaxpr(step, return_shape=True)(*args)
-    on_cpu = jax.default_backend() == "cpu"
     stepped = rewritten(stepped) if on_cpu else stepped
     evaluated = {} if program.evaluate is None else jax.eval_shape(program.evaluate, carry)
     equations = list(_equations(stepped.jaxpr))
@@ -88,11 +91,8 @@ def _trace(program: Program, axes: tuple[int | None, ...], optimizer: Any, given
     common = _common(started.jaxpr, stepped.jaxpr, axes, sizes, program.source.varies)
     ahead = split(stepped, [axis is not None for axis in axes], common) if on_cpu else None
     carry_bytes = _bytes(leaves)
-    whole = [*equations, *_equations(made.jaxpr)]
-    names = {e.primitive.name for e in whole}
-    largest = max((_bytes(v.aval) for e in whole for v in (*e.invars, *e.outvars)), default=0)
-    some = all(math.prod(jnp.shape(x)) for x in jax.tree.leaves((args, data, row)))
-    native = on_cpu and some and is_light(names, flops, carry_bytes, largest)
+    nonempty = all(math.prod(jnp.shape(x)) for x in jax.tree.leaves((args, data, row)))
+    native = on_cpu and nonempty and is_light([*equations, *_equations(batched.jaxpr)], flops, carry_bytes)
     named = tuple((name, x.dtype) for name, x in sorted(metrics.items()))
     lane = Lane(axes, common, treedef, named, stepped, ahead, native)
     described = re.sub("0x[0-9a-f]+", "", str(stepped)) + str(jax.tree.map(jnp.shape, data))

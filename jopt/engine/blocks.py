@@ -76,7 +76,7 @@ class Lane:
     treedef: Any  # of the carry
     metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
     jaxpr: Any = dataclasses.field(compare=False)  # follows from the program and the types
-    ahead: Ahead | None = dataclasses.field(compare=False)  # the same in two parts, for loops of many lanes
+    ahead: Ahead | None = dataclasses.field(compare=False)  # the same in two parts, for loops that are not native
     native: bool  # whether XLA on CPUs should compile a loop of such steps to one function
 
     def step(self, scalars: Sequence[Any] | None, *args: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -188,10 +188,10 @@ def _step(
 
 
 def scan_steps(shape: Shape, length: int, native: bool, *args: Any) -> Any:
-    """``n`` of at most ``length`` steps in one compiled loop, for ``native`` one function (see there).
+    """``n`` of at most ``length`` steps in one compiled loop, and where it is ``native``, in one function.
 
     Returns:
-      The carry, the records with a leading axis of ``length``, and what only native loops have.
+      The carry, the records with a leading axis of ``length``, and a number to be forgotten (see ``native.as_one_function``).
     """
     if native:
         return as_one_function(functools.partial(_all_steps, shape, length, None), *args)

@@ -89,7 +89,7 @@ def _run(
         block = store.level(settings, seeds, width, plan, device)
         job.run(block, max(until, block.step), plan.loop or "scan", plan.chunk, device)
         if not job.stop.is_set():
-            _leave(job, store, block)
+            _leave(job, store, block, device)
     except Exception as error:
         if not limits.is_out_of_memory(error) or len(settings) * len(seeds) == 1:
             raise
@@ -102,10 +102,10 @@ def _run(
             _run(job, store, plan, *half, len(half[0]), until, device)
 
 
-def _leave(job: Job, store: Store, block: Block) -> None:
+def _leave(job: Job, store: Store, block: Block, device: Any) -> None:
     if block.step == job.steps:
         job.finish(block)
-        if block.real.size * job.analysis.carry_bytes > limits.LARGE_BYTES:
+        if device.platform == "cpu" and block.real.size * job.analysis.carry_bytes > limits.LARGE_BYTES:
             limits.give_back()
     else:
         store.take(block)

@@ -17,6 +17,7 @@ from jopt._trees import flatten
 from jopt.engine.native import OPTIONS
 
 FIRST_CHUNK = 32  # steps; longer ones follow while they are quick
+REFUSED = ("UNIMPLEMENTED", "INTERNAL")  # in the error about what XLA can't make one function of
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}  # compiler options: no threads of XLA's own inside an operation
 
 
@@ -48,15 +49,15 @@ class Executables:
         donate: int | None,
         weak: tuple[bool, ...],
         one_thread: bool = False,
-        native: bool = False,
+        native: bool | None = None,
     ) -> tuple[Executable, float]:
         """The executable of ``function(*static, *args)``, and the seconds that compiling took just now.
 
         ``weak`` says which leaves of the first argument, the optimizer, count as Python numbers; ``one_thread``, whether
-        the code keeps to the thread that calls it; ``native``, whether it is to be one function: the last of the static
-        arguments, and False where XLA can't.
+        the code keeps to the thread that calls it; ``native``, whether it is to be one function where XLA can do that,
+        which ``function`` then takes as one more static argument: True, or else False.
         """
-        key = (function.__name__, static, weak, one_thread, signature(args))
+        key = (function.__name__, static, weak, one_thread, native, signature(args))
         with self.lock:
             if key in self.compiled:
                 self.compiled.move_to_end(key)
@@ -74,12 +75,13 @@ class Executables:
                 return jax.jit(named, donate_argnums=donated).lower(weakly_typed(args[0], weak), *args[1:])
 
             options = ONE_THREAD if one_thread else {}
+            wanted = static if native is None else (*static, native)
             try:
-                compiled = _compile(lowered(static), options | OPTIONS if native else options)
-            except jax.errors.JaxRuntimeError:
-                if not native:
+                compiled = _compile(lowered(wanted), options | OPTIONS if native else options)
+            except jax.errors.JaxRuntimeError as error:
+                if not (native and any(word in str(error) for word in REFUSED)):
                     raise
-                compiled = _compile(lowered((*static[:-1], False)), options)
+                compiled = _compile(lowered((*static, False)), options)
             executable = Executable(compiled)
             with self.lock:
                 self.compiled[key] = executable

@@ -1,4 +1,4 @@
-"""How many lanes fit: bytes = a + b · width, read off compiled code, against what the device has."""
+"""How many lanes fit: bytes = a + b · width, read off compiled code, against what the device has; free memory given back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from jopt.engine.runner import Job
@@ -66,17 +65,17 @@ def widest(job: Job, width: int, loop: str, devices: Sequence[Any]) -> int:
     if 4 * width * job.analysis.carry_bytes < UNDOUBTED * allowed or width == 1:
         return width
     small, large = (1, min(width, 4)) if width > 1 else (1, 2)
-    at_small, at_large = block_bytes(job, small, loop), block_bytes(job, large, loop)
+    at_small, at_large = (block_bytes(job, lanes, loop, devices[0]) for lanes in (small, large))
     per_lane = max((at_large - at_small) / (large - small), 1.0)
     fixed = at_small - per_lane * small
     return int(np.clip((allowed - fixed) / per_lane, 1, width))
 
 
-def block_bytes(job: Job, width: int, loop: str) -> float:
+def block_bytes(job: Job, width: int, loop: str, device: Any) -> float:
     """What one block takes while it runs: arguments, results and temporaries, or an estimate where XLA does not say."""
     settings = min(width, job.space.size)
-    block = job.new_block(np.arange(settings), np.arange(1), settings, jax.local_devices()[0])
-    stats = job.executable(block, loop, jax.local_devices()[0]).compiled.memory_analysis()
+    block = job.new_block(np.arange(settings), np.arange(1), settings, device)
+    stats = job.executable(block, loop, device).compiled.memory_analysis()
     try:
         aliased = stats.alias_size_in_bytes
         return float(stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes - aliased)

@@ -2,73 +2,57 @@
 
 A call takes some dozens of nanoseconds, and a step of Adam on a function of two variables has thirteen of them: 500 ns for
 eight lanes, of which the numbers take 45. XLA makes one function by itself of loops that touch less than a kilobyte. The mark
-that it leaves on these may as well be set beforehand.
+that it leaves on these may as well be set beforehand, on a call that holds the loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.experimental.xla_metadata import set_xla_metadata
 
+TESTED = "0.10."  # of jaxlib: the mark is XLA's own, and means nothing, or something else, to others
 MARK = {"xla_cpu_small_call": "true", "inlineable": "false"}
-OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}  # compiler options: nothing that only a library's calls can do
+# Compiler options: neither threads nor fusions of a library, which are calls too.
+OPTIONS = {"xla_cpu_multi_thread_eigen": False, "xla_cpu_experimental_ynn_fusion_type": ""}
 CARRY_BYTES, ARRAY_BYTES = 4096, 1536  # of one lane, and of any array that it works on, up to which one function is quicker
 FLOPS = 600  # of a lane's matrix products in a step: with more of them, a library's calls are quicker
-SUPPORTED = frozenset(  # what such a function may consist of
-    [
-        *("abs", "add", "add_any", "and", "ceil", "clamp", "convert_element_type", "div", "eq", "floor", "ge", "gt", "imag"),
-        *("integer_pow", "is_finite", "le", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pow", "real"),
-        *(
-            "rem",
-            "round",
-            "rsqrt",
-            "select_n",
-            "sign",
-            "sqrt",
-            "square",
-            "sub",
-            "xor",
-            "cbrt",
-            "complex",
-            "exp",
-            "exp2",
-            "expm1",
-            "log",
-        ),
-        *(
-            "log1p",
-            "logistic",
-            "erf",
-            "erfc",
-            "erf_inv",
-            "sin",
-            "cos",
-            "tan",
-            "asin",
-            "acos",
-            "atan",
-            "atan2",
-            "sinh",
-            "cosh",
-            "tanh",
-        ),
-        *("asinh", "acosh", "atanh", "shift_left", "shift_right_arithmetic", "shift_right_logical"),
-        *("reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod", "reduce_sum", "dot_general"),
-        *("broadcast_in_dim", "concatenate", "copy", "dynamic_slice", "gather", "iota"),
-        *("pad", "reshape", "rev", "slice", "split", "squeeze", "stop_gradient", "transpose", "bitcast_convert_type", "empty2"),
-        *("cond", "while", "scan", "jit", "custom_jvp_call", "custom_vjp_call"),
-        *("random_bits", "random_fold_in", "random_seed", "random_split", "random_unwrap", "random_wrap", "threefry2x32"),
-    ]
-)
+OPERATIONS = 500  # of a step: with more, one function takes long to compile
+_NAMES = """
+abs acos acosh add add_any and asin asinh atan atan2 atanh bitcast_convert_type broadcast_in_dim cbrt ceil clamp complex
+concatenate cond convert_element_type copy cos cosh custom_jvp_call custom_vjp_call div dot_general dynamic_slice empty2 eq
+erf erf_inv erfc exp exp2 expm1 floor gather ge gt imag integer_pow iota is_finite jit le log log1p logistic lt max min mul
+ne neg nextafter not or pad pow random_bits random_fold_in random_seed random_split random_unwrap random_wrap real reduce_and
+reduce_max reduce_min reduce_or reduce_prod reduce_sum rem reshape rev round rsqrt scan select_n shift_left
+shift_right_arithmetic shift_right_logical sign sin sinh slice split sqrt square squeeze stop_gradient sub tan tanh
+threefry2x32 transpose while xor
+"""
+SUPPORTED = frozenset(_NAMES.split())  # what such a function may consist of; tests/test_native.py tries each
 
 
-def is_light(operations: Set[str], flops: float, carry_bytes: int, array_bytes: int) -> bool:
-    """Whether a loop over such steps had better be one function; all numbers are of one lane and step."""
-    return operations <= SUPPORTED and flops <= FLOPS and carry_bytes <= CARRY_BYTES and array_bytes <= ARRAY_BYTES
+def is_light(equations: Sequence[Any], flops: float, carry_bytes: int) -> bool:
+    """Whether a loop over steps of these equations had better be one function; all numbers are of one lane and step."""
+    if not metadata.version("jaxlib").startswith(TESTED) or getattr(jax.config, "jax_use_simplified_jaxpr_constants", False):
+        return False  # the latter hands over constants as arguments that nobody sees
+    if flops > FLOPS or carry_bytes > CARRY_BYTES:
+        return False
+    return len(equations) <= OPERATIONS and all(map(_is_light, equations))
+
+
+def _is_light(equation: Any) -> bool:
+    arrays = [v.aval for v in (*equation.invars, *equation.outvars)]
+    return equation.primitive.name in SUPPORTED and all(0 < x.size * _itemsize(x.dtype) <= ARRAY_BYTES for x in arrays)
+
+
+def _itemsize(dtype: Any) -> float:
+    """The bytes of an element; of keys, which other generators than threefry make by operations of their own, too many or 8."""
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return 8 if str(dtype) == "key<fry>" else float("inf")
+    return int(dtype.itemsize)
 
 
 def as_one_function(function: Callable[..., tuple[Any, ...]], *args: Any) -> tuple[Any, ...]:

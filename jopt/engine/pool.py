@@ -15,8 +15,8 @@ def devices_for(workers: int | None) -> list[Any]:
     """The device of each worker: every local device, and on CPUs as many workers as there are cores."""
     devices = jax.local_devices()
     default = getattr(jax.config, "jax_default_device", None)
-    if default is not None and not isinstance(default, str):
-        devices = [default]
+    if default is not None:
+        devices = jax.local_devices(backend=default) if isinstance(default, str) else [default]
     count = workers
     if count is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

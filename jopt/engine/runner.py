@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt._trees import flatten
-from jopt.engine import blocks
+from jopt.engine import blocks, pool
 from jopt.engine.analysis import Analysis, analyse
 from jopt.engine.blocks import Block, Shape, to_numpy
 from jopt.engine.executables import FIRST_CHUNK, Executable, Executables, weakly_typed
@@ -96,7 +96,8 @@ class Job:
         """What one step of one lane costs; raises where the user's functions are wrong."""
         row = self.feed.rows(int(self.seeds[0]), 0, 1)
         one = weakly_typed(self.optimizer([0]), self.weak)
-        return analyse(self.program, one, self.axes, self.given, self.feed.data, row)
+        on_cpu = pool.devices_for(None)[0].platform == "cpu"
+        return analyse(self.program, one, self.axes, self.given, self.feed.data, row, on_cpu)
 
     def optimizer(self, settings: Sequence[int] | np.ndarray) -> Any:
         """The optimizers of some settings: swept numbers stacked, or single for a single setting."""
@@ -167,7 +168,7 @@ class Job:
             rest = tuple(self.arguments(block, loop, device, 0, 1)), 1, self.weak, self._one_thread(block, device)
             shape, native = self.shape(block), device.platform == "cpu" and self.analysis.lane.native
             if loop == "scan":
-                made = self._compiled(blocks.scan_steps, (shape, self.length, native), *rest, native=native)
+                made = self._compiled(blocks.scan_steps, (shape, self.length), *rest, native=native)
             else:
                 made = self._compiled(blocks.one_step, (shape,), *rest)
             self._ready[kind] = made

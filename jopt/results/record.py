@@ -163,7 +163,7 @@ class Timings:
     """Where the time of a sweep went.
 
     Attributes:
-      compile_s: seconds spent tracing and compiling.
+      compile_s: seconds in which something was traced or compiled; those of several threads at once count once.
       run_s: seconds spent running compiled code.
       total_s: seconds of the whole call.
       lane_steps: optimizer steps done, summed over lanes.

@@ -41,7 +41,7 @@ def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: Any = None)
         return optax.TraceState(zeros_like(params, accumulator_dtype))
 
     def rule(g: Any, m: Any, decay: Any) -> Any:
-        m = decay * m + g
+        m = g + decay * m
         return (g + decay * m if nesterov else m), m
 
     def update(updates: Any, state: optax.TraceState, params: Any = None, **extra_args: Any) -> Any:
