@@ -46,7 +46,7 @@ def interleave(cases: Mapping[str, Callable[[], Any]], times: int) -> dict[str, 
 
 
 def repeats(times: int, taken: float) -> int:
-    """How often to run what takes so many seconds: short runs are further apart from each other, and cost little."""
+    """How often to run what takes so many seconds: short runs scatter more, and cost little."""
     return times if taken > 0.7 else 3 * times
 
 

@@ -344,8 +344,10 @@ def test_the_seconds_of_compiling_count_once_where_threads_compile_at_the_same_t
 
 
 def test_the_default_device_may_be_given_by_its_platform(monkeypatch):
+    monkeypatch.setattr(pool.jax, "local_devices", lambda backend="gpu": [types.SimpleNamespace(platform=backend)])
+    assert [d.platform for d in pool.devices_for(2)] == ["gpu", "gpu"]
     with jax.default_device("cpu"):
-        assert {d.platform for d in pool.devices_for(2)} == {"cpu"}
+        assert [d.platform for d in pool.devices_for(2)] == ["cpu", "cpu"]
 
 
 @pytest.mark.parametrize(("size", "given_back"), [(10, 0), (2 * 2**20, 3)])

@@ -27,12 +27,16 @@ def run(loss, start=START, rates=RATES, make=jopt.adam, **options):
     return jopt.sweep(loss, start, make(rates), options.pop("data", None), **options)
 
 
+def loops():
+    return {MARKED in e.compiled.as_text() for k, e in runner.EXECUTABLES.compiled.items() if k[0] == "scan_steps"}
+
+
 @pytest.fixture
 def compiled(monkeypatch):
     """Whether each loop that this test has compiled is one function."""
     monkeypatch.setattr(runner, "EXECUTABLES", runner.Executables())
     monkeypatch.setattr(analysis, "_known", type(analysis._known)())
-    return lambda: {MARKED in e.compiled.as_text() for k, e in runner.EXECUTABLES.compiled.items() if k[0] == "scan_steps"}
+    return loops
 
 
 @pytest.fixture
@@ -179,13 +183,11 @@ PRODUCTS = {
 )
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_small_products_of_every_kind_are_part_of_one_function(compiled, by_calls, product, lanes, dtype, workers):
-    rates, options = (
-        jopt.geomspace(1e-4, 1e-1, lanes),
-        {"plan": Plan(loop="scan", workers=workers, width=max(1, lanes // workers))},
-    )
-    found = run(PRODUCTS[product], START.astype(dtype), rates, **options)
+    args = PRODUCTS[product], START.astype(dtype), jopt.geomspace(1e-4, 1e-1, lanes)
+    plan = Plan(loop="scan", workers=workers, width=max(1, lanes // workers))
+    found = run(*args, plan=plan)
     assert compiled() == {True}
-    expected = by_calls(PRODUCTS[product], START.astype(dtype), rates, **options)
+    expected = by_calls(*args, plan=plan)
     loose = 2e-5 if dtype == "float32" else 0.05
     np.testing.assert_allclose(found.dataset.loss, expected.dataset.loss, rtol=loose, atol=loose)
 
@@ -218,7 +220,7 @@ def test_lanes_in_one_function_learn_what_each_learns_alone(data):
     args, options = (loss, 3 * jnp.ones(shape), jopt.choice(*rates), make), {"steps": steps, "seeds": seeds}
     runner.EXECUTABLES.compiled.clear()
     found = run(*args, plan=Plan(width=width, chunk=chunk, loop="scan"), **options)
-    assert all(MARKED in e.compiled.as_text() for k, e in runner.EXECUTABLES.compiled.items() if k[0] == "scan_steps")
+    assert loops() == {True}
     same(found, run(*args, plan=Plan(width=1, loop="host"), **options))
 
 
@@ -323,6 +325,9 @@ def test_other_versions_of_xla_are_not_told(monkeypatch, compiled):
 
 
 def test_constants_that_become_arguments_are_not_part_of_one_function(compiled):
-    with jax._src.config.use_simplified_jaxpr_constants(True):
+    jax.config.update("jax_use_simplified_jaxpr_constants", True)
+    try:
         run(lambda p, batch: jnp.sum((p - MATRIX[0]) ** 2))
+    finally:
+        jax.config.update("jax_use_simplified_jaxpr_constants", False)
     assert compiled() == {False}

@@ -45,14 +45,13 @@ def is_light(equations: Sequence[Any], flops: float, carry_bytes: int) -> bool:
 
 def _is_light(equation: Any) -> bool:
     arrays = [v.aval for v in (*equation.invars, *equation.outvars)]
-    return equation.primitive.name in SUPPORTED and all(0 < x.size * _itemsize(x.dtype) <= ARRAY_BYTES for x in arrays)
+    return equation.primitive.name in SUPPORTED and all(map(_is_small, arrays))
 
 
-def _itemsize(dtype: Any) -> float:
-    """The bytes of an element; of keys, which other generators than threefry make by operations of their own, too many or 8."""
-    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        return 8 if str(dtype) == "key<fry>" else float("inf")
-    return int(dtype.itemsize)
+def _is_small(x: Any) -> bool:
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) and str(x.dtype) != "key<fry>":
+        return False  # other generators than threefry have operations of their own
+    return bool(0 < x.size * x.dtype.itemsize <= ARRAY_BYTES)
 
 
 def as_one_function(function: Callable[..., tuple[Any, ...]], *args: Any) -> tuple[Any, ...]:

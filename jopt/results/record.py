@@ -164,7 +164,7 @@ class Timings:
 
     Attributes:
       compile_s: seconds in which something was traced or compiled; those of several threads at once count once.
-      run_s: seconds spent running compiled code.
+      run_s: the other seconds of the lanes.
       total_s: seconds of the whole call.
       lane_steps: optimizer steps done, summed over lanes.
     """
