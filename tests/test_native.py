@@ -95,7 +95,6 @@ OPERATIONS = {
     **lax_named("add sub mul max min atan2", lambda f: unary(lambda p: f(p, p[::-1]))),
     **lax_named("eq ne lt le gt ge", lambda f: constant(lambda p: f(p, p[::-1]))),
     **lax_named("reduce_sum reduce_max reduce_min reduce_prod", lambda f: constant(lambda p: f(p, (0,)))),
-    **lax_named("cummax cummin cumprod", lambda f: constant(lambda p: f(p, reverse=True))),
     **lax_named("argmax argmin", lambda f: constant(lambda p: f(p, 0, jnp.int32))),
     **lax_named(
         "shift_left shift_right_arithmetic shift_right_logical rem",

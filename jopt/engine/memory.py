@@ -18,7 +18,7 @@ import jaxlib.version
 from jopt.engine.plan import Plan
 from jopt.engine.runner import Job
 
-ENGINE = 4  # raised when blocks come to run in another way: what was measured before counts no more
+ENGINE = 5  # raised when blocks come to run in another way: what was measured before counts no more
 
 _plans: dict[str, Known] = {}
 _lock = threading.Lock()

@@ -24,13 +24,12 @@ FLOPS = 600  # of a lane's matrix products in a step: with more of them, a libra
 OPERATIONS = 500  # of a step: with more, one function takes long to compile
 _NAMES = """
 abs acos acosh add add_any and argmax argmin asin asinh atan atan2 atanh bitcast_convert_type broadcast_in_dim cbrt ceil
-clamp complex concatenate cond convert_element_type copy cos cosh cummax cummin cumprod custom_jvp_call custom_vjp_call div
-dot_general dynamic_slice empty2 eq erf erf_inv erfc exp exp2 expm1 floor gather ge gt imag integer_pow iota is_finite jit le
-log log1p logistic lt max min mul ne neg nextafter not optimization_barrier or pad population_count pow random_bits
-random_fold_in random_seed random_split random_unwrap random_wrap real reduce_and reduce_max reduce_min reduce_or
-reduce_precision reduce_prod reduce_sum reduce_xor rem remat2 reshape rev round rsqrt scan select_n shift_left
-shift_right_arithmetic shift_right_logical sign sin sinh slice split sqrt square squeeze stop_gradient sub tan tanh
-threefry2x32 transpose while xor
+clamp complex concatenate cond convert_element_type copy cos cosh custom_jvp_call custom_vjp_call div dot_general
+dynamic_slice empty2 eq erf erf_inv erfc exp exp2 expm1 floor gather ge gt imag integer_pow iota is_finite jit le log log1p
+logistic lt max min mul ne neg nextafter not optimization_barrier or pad population_count pow random_bits random_fold_in
+random_seed random_split random_unwrap random_wrap real reduce_and reduce_max reduce_min reduce_or reduce_precision
+reduce_prod reduce_sum reduce_xor rem remat2 reshape rev round rsqrt scan select_n shift_left shift_right_arithmetic
+shift_right_logical sign sin sinh slice split sqrt square squeeze stop_gradient sub tan tanh threefry2x32 transpose while xor
 """
 SUPPORTED = frozenset(_NAMES.split())  # what such a function may consist of; tests/test_native.py tries each
 
