@@ -26,6 +26,18 @@ WARMED = 8 * 2**30  # bytes of main memory, at most, that are written to once be
 TOUCHED = 2**30  # the same before each run
 
 
+def _ticks() -> tuple[int, int]:
+    """What the processors did, and what the host of a virtual machine kept from them, since they were started."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0, 0
+    user, nice, system, _, _, _, _, stolen = map(int, stat.read_text().split()[1:9])
+    return user + nice + system, stolen
+
+
+BEGAN = _ticks()
+
+
 def seconds(run: Callable[[], Any]) -> float:
     """What one call takes, until its result is there."""
     begin = time.perf_counter()
@@ -95,9 +107,16 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
         "load": round(os.getloadavg()[0], 2),
+        "stolen": _stolen(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in LIBRARIES},
     }
+
+
+def _stolen() -> float:
+    """The share of the processors' time that the host took for others while this process ran and had work for them."""
+    busy, stolen = (now - before for now, before in zip(_ticks(), BEGAN, strict=True))
+    return round(stolen / max(1, busy + stolen), 3)
 
 
 def _processor() -> str:
