@@ -59,13 +59,14 @@ def update(saved: dict[str, Any]) -> str:
             r["dtype"],
             f"{r['update_s']['jopt'] * 1e3:.3f}",
             *(f"{r['gain'][name]:.2f}" if name in r["gain"] else "" for name in names),
+            "yes" if r["same_code"] else "",
             f"{r['ideal_bytes_per_parameter']:.0f}",
             f"{r['achieved_gb_per_s']:.1f}",
             f"{r['of_triad']:.2f}",
         ]
         for r in saved["rows"]
     ]
-    table = markdown([*head, "ideal bytes", "GB/s", "of triad"], lines)
+    table = markdown([*head, "Optax's code", "ideal bytes", "GB/s", "of triad"], lines)
     return f"Measured triad: {saved['triad_gb_per_s']:.1f} GB/s.\n\n{table}"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import itertools
+import re
 import statistics
 import sys
 import time
@@ -122,6 +125,13 @@ class Updater:
             self.params, self.state = self.compiled(self.params, self.state, self.grads)
         return self.params, self.state
 
+    def code(self) -> str:
+        """The compiled program, its values numbered in order, without the lines of source that it came from."""
+        text = re.sub(r", metadata=\{[^}]*\}| \(.*->.*\{$", "", self.compiled.as_text(), flags=re.MULTILINE)
+        lines = [line for line in text.splitlines() if line.lstrip().startswith(("%", "ROOT", "ENTRY"))]
+        numbers = collections.defaultdict[str, int](itertools.count().__next__)
+        return re.sub(r"%[\w.-]+", lambda name: f"%{numbers[name[0]]}", "\n".join(lines))
+
     def bytes(self, clips: bool) -> int:
         """What one update must read and write: parameters and state twice, gradients once, and once more for their norm."""
         params, state, grads = (sum(x.nbytes for x in jax.tree.leaves(t)) for t in (self.params, self.state, self.grads))
@@ -191,17 +201,19 @@ def measure(rule: Rule, size: Size, times: int, triad: float) -> dict[str, Any]:
     if common.version("torch"):
         cases["pytorch"] = TorchUpdater(rule, size, repeats)
     taken: dict[str, list[float]] = {name: [] for name in cases}
-    for i in range(times):
-        for name in list(cases) if i % 2 == 0 else reversed(list(cases)):
-            cases[name].renew()
-            jax.block_until_ready(cases[name]())
-        for name, more in common.interleave(cases, 4).items():
+    for i in range(4 * times):
+        turn = cases if i % 2 == 0 else dict(reversed(cases.items()))
+        for case in turn.values():
+            case.renew()
+            jax.block_until_ready(case())
+        for name, more in common.interleave(turn, 1).items():
             taken[name] += more
     update_s = {name: statistics.median(t) / repeats for name, t in taken.items()}
     return {
         "optimizer": rule.name,
         **dataclasses.asdict(size),
         "update_s": update_s,
+        "same_code": cases["jopt"].code() == cases["optax"].code(),
         "best_s": {name: min(t) / repeats for name, t in taken.items()},
         "compile_s": compile_s,
         "gain": {name: common.ratio(t, taken["jopt"]) for name, t in taken.items() if name != "jopt"},
