@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
+import random
 import re
 import statistics
 import sys
@@ -114,9 +115,11 @@ class Updater:
         self.compiled = lowered.compile()
         self.compile_s = time.perf_counter() - begin
 
+    def forget(self) -> None:
+        self.params = self.state = self.grads = None
+
     def renew(self) -> None:
         """Makes all arrays anew: where they come to lie in memory makes a difference of some per cent."""
-        self.params = self.state = self.grads = None  # the old ones go first
         self.grads, self.params = self.size.tree(1e-3), self.size.tree(1e-2)
         self.state = jax.tree.map(jnp.array, self.optimizer.init(self.params))
 
@@ -148,11 +151,13 @@ class TorchUpdater:
         self.renew()
         self.threads = choose_threads(self._run)
 
+    def forget(self) -> None:
+        self.params = self.optimizer = None
+
     def renew(self) -> None:
         import torch
 
         dtype = getattr(torch, self.size.dtype)
-        self.params = self.optimizer = None
         self.params = [torch.full((self.size.elements,), 1e-2, dtype=dtype, device=self.where) for _ in range(self.size.leaves)]
         for p in self.params:
             p.grad = torch.full_like(p, 1e-3)
@@ -201,9 +206,12 @@ def measure(rule: Rule, size: Size, times: int, triad: float) -> dict[str, Any]:
     if common.version("torch"):
         cases["pytorch"] = TorchUpdater(rule, size, repeats)
     taken: dict[str, list[float]] = {name: [] for name in cases}
-    for i in range(4 * times):
-        turn = cases if i % 2 == 0 else dict(reversed(cases.items()))
+    order = random.Random(0)
+    for _ in range(4 * times):
+        turn = {name: cases[name] for name in order.sample(list(cases), len(cases))}
         for case in turn.values():
+            case.forget()
+        for case in turn.values():  # by chance: who comes first, in memory and in time, is some per cent faster or slower
             case.renew()
             jax.block_until_ready(case())
         for name, more in common.interleave(turn, 1).items():
