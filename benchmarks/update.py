@@ -129,8 +129,9 @@ class Updater:
         return self.params, self.state
 
     def code(self) -> str:
-        """The compiled program, its values numbered in order, without the lines of source that it came from."""
-        text = re.sub(r", metadata=\{[^}]*\}| \(.*->.*\{$", "", self.compiled.as_text(), flags=re.MULTILINE)
+        """The compiled operations in order, their values numbered, without constants and the lines they came from."""
+        text = self.compiled.as_text()
+        text = re.sub(r", metadata=\{[^}]*\}| \(.*->.*\{$|(?<= constant)\(.*\)", "", text, flags=re.MULTILINE)
         lines = [line for line in text.splitlines() if line.lstrip().startswith(("%", "ROOT", "ENTRY"))]
         numbers = collections.defaultdict[str, int](itertools.count().__next__)
         return re.sub(r"%[\w.-]+", lambda name: f"%{numbers[name[0]]}", "\n".join(lines))
@@ -242,4 +243,5 @@ def main(quick: bool, out: Path, times: int) -> Path:
             gains = ", ".join(f"{name} {gain:.2f}" for name, gain in row["gain"].items())
             label = f"{rule.name}, {size.leaves} x {size.elements} {size.dtype}"
             print(f"{label}: {row['update_s']['jopt'] * 1e3:.3f} ms; faster than {gains}", file=sys.stderr, flush=True)
-    return common.save("update", rows, out, triad_gb_per_s=triad / 1e9)
+            path = common.save("update", rows, out, triad_gb_per_s=triad / 1e9)
+    return path
