@@ -26,11 +26,11 @@ WARMED = 8 * 2**30  # bytes of main memory, at most, that are written to once be
 TOUCHED = 2**30  # the same before each run
 
 
-def _ticks() -> tuple[int, int]:
-    """What the processors did, and what the host of a virtual machine kept from them, since they were started."""
+def _ticks() -> tuple[int, int] | None:
+    """How long the processors worked, and the host of a virtual machine kept them from it, since the start; ``None`` if unknown."""
     stat = Path("/proc/stat")
     if not stat.exists():
-        return 0, 0
+        return None
     user, nice, system, _, _, _, _, stolen = map(int, stat.read_text().split()[1:9])
     return user + nice + system, stolen
 
@@ -113,9 +113,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _stolen() -> float:
-    """The share of the processors' time that the host took for others while this process ran and had work for them."""
-    busy, stolen = (now - before for now, before in zip(_ticks(), BEGAN, strict=True))
+def _stolen() -> float | None:
+    """The share of the processors' time that the host took, of all that there was work for since this process began."""
+    now = _ticks()
+    if BEGAN is None or now is None:
+        return None
+    busy, stolen = (after - before for before, after in zip(BEGAN, now, strict=True))
     return round(stolen / max(1, busy + stolen), 3)
 
 

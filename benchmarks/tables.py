@@ -120,8 +120,9 @@ def section(path: Path) -> str:
     machine = saved["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     hardware = f"{machine['device']}, {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB"
-    stolen = f", {machine['stolen']:.1%} of processor time taken by the host" if "stolen" in machine else ""
-    where = f"{hardware}; {versions}; load average when the run ended {machine['load']}{stolen}."
+    stolen = machine.get("stolen")  # None where the system does not say
+    taken = "" if stolen is None else f", {stolen:.1%} of processor time taken by the host"
+    where = f"{hardware}; {versions}; load average when the run ended {machine['load']}{taken}."
     picture = path.with_suffix(".png")
     image = f"\n\n![{saved['benchmark']}](results/{picture.name})" if picture.exists() else ""
     return (
