@@ -27,7 +27,7 @@ TOUCHED = 2**30  # the same before each run
 
 
 def _ticks() -> tuple[int, int] | None:
-    """How long the processors worked, and the host of a virtual machine kept them from it, since the start; ``None`` if unknown."""
+    """How long the processors worked, and how long a virtual machine's host kept them from it; ``None`` if unknown."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return None
