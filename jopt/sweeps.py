@@ -220,12 +220,14 @@ def _sweep(
     groups = _groups(optimizer)
     drawn = {name: any(isinstance(x, Drawn) for x in jax.tree.leaves(value)) for name, value in groups.items()}
     jobs = {}
-    with contextlib.closing(feed_of(data, batch_size, seed, steps)) as feed:
+    with contextlib.ExitStack() as stack:
+        feed = stack.enter_context(contextlib.closing(feed_of(data, batch_size, seed, steps)))
         for name, value in groups.items():
             space = expand(value, samples if drawn[name] or not any(drawn.values()) else None, seed)
             job_program = program(feed, value)
             records = Records(space.size, len(seed_list), steps, record_every, evaluations)
             jobs[name] = Job(space, job_program, feed, seed_list, steps, records, given, seed)
+            stack.callback(jobs[name].close)
         outcomes = _carry_out(jobs, asked, progress)
     results = {name: _result(jobs[name], outcome) for name, outcome in outcomes.items()}
     if not isinstance(optimizer, dict):

@@ -16,12 +16,13 @@ from jopt.transformation import apply_updates
 def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -> tuple[Any, Any, jax.Array]:
     """Trains parameters on a sequence of batches: a scan over ``value_and_grad``, ``update`` and ``apply_updates``.
 
-    ``gₜ = ∇ loss(wₜ, batchₜ)``; ``wₜ₊₁ = wₜ + update(gₜ)``. It is pure, so it goes under ``jit``, ``vmap`` over
+    ``gₜ = ∇ loss(wₜ, batchₜ)``; ``wₜ₊₁ = wₜ + update(gₜ)``, where the gradient of complex parameters is the conjugate of
+    ``jax.grad``, so that they descend. It is pure, so it goes under ``jit``, ``vmap`` over
     ``jopt.lanes`` (a sweep) and ``grad`` with respect to the optimizer (hypergradients).
 
     Args:
       loss: ``loss(params, batch)``, a floating scalar.
-      params: The initial parameters, a pytree of floating arrays.
+      params: The initial parameters, a pytree of floating or complex arrays.
       optimizer: A transformation; its ``update`` is given ``value=``, ``grad=`` and ``value_fn=`` as well.
       batches: A pytree of arrays with a leading axis of steps.
 
@@ -56,6 +57,7 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
     def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], jax.Array]:
         weights, state = carry
         value, grads = jax.value_and_grad(scalar(loss))(weights, batch)
+        grads = downhill(grads)
         extra = {"value": value, "grad": grads, "value_fn": lambda w: loss(w, batch)}
         updates, new_state = pair.update(grads, state, weights, **extra)
         return (apply_updates(weights, updates), like(state, new_state)), value
@@ -63,6 +65,11 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
     weights = jax.tree.map(lambda p: jnp.asarray(p).astype(jnp.result_type(p)), params)
     (weights, state), losses = jax.lax.scan(step, (weights, pair.init(weights)), batches)
     return weights, state, losses
+
+
+def downhill(grads: Any) -> Any:
+    """The gradients against which a loss falls: for complex parameters JAX's ``grad`` is their conjugate."""
+    return jax.tree.map(lambda g: jnp.conj(g) if jnp.iscomplexobj(g) else g, grads)
 
 
 def scalar(loss: Callable[..., Any]) -> Callable[..., Any]:

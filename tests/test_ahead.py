@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import jopt
-from jopt.engine import ahead, analysis, memory, runner
+from jopt.engine import ahead, blocks, memory, runner
 from jopt.engine.plan import Plan
 
 RATES = jopt.geomspace(1e-3, 1e-1, 40)  # more lanes than are run a few at a time
@@ -128,8 +128,7 @@ def test_a_sweep_ends_where_it_does_without(monkeypatch, tmp_path, make, seeds):
 
     def sweep(split):
         splits = []
-        monkeypatch.setattr(analysis, "split", lambda *args: splits.append(split(*args)) or splits[-1])
-        monkeypatch.setattr(analysis, "_known", type(analysis._known)())
+        monkeypatch.setattr(blocks, "split", lambda *args: splits.append(split(*args)) or splits[-1])
         monkeypatch.setattr(runner, "EXECUTABLES", runner.Executables())
         plan = Plan(width=40 * seeds, chunk=7, loop="scan")
         options = {"batch_size": 4, "seeds": seeds, "steps": 40, "plan": plan, "progress": False}
@@ -142,18 +141,6 @@ def test_a_sweep_ends_where_it_does_without(monkeypatch, tmp_path, make, seeds):
     np.testing.assert_allclose(found.dataset.loss, expected.dataset.loss, rtol=1e-5, atol=1e-7)
     for name in start:
         np.testing.assert_allclose(found.params[name], expected.params[name], rtol=1e-5, atol=1e-7)
-
-
-@CPU
-@pytest.mark.parametrize(("size", "worked"), [(2, False), (2000, True)])
-def test_a_loop_that_is_one_function_keeps_its_scalars(monkeypatch, size, worked):
-    monkeypatch.setattr(runner, "EXECUTABLES", runner.Executables())
-    calls, real = [], ahead.Ahead.work
-    monkeypatch.setattr(ahead.Ahead, "work", lambda *args: calls.append(args) or real(*args))
-    optimizer = jopt.adam(jopt.geomspace(1e-4, 1e-1, 4))
-    plan = Plan(width=4, loop="scan", workers=1)
-    jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(size), optimizer, steps=8, plan=plan, progress=False)
-    assert bool(calls) is worked
 
 
 @CPU

@@ -72,7 +72,8 @@ def split(step: Any, swept: Sequence[bool], common: Sequence[bool]) -> Ahead | N
     given = [*numbers, *(leaves[i] for i in places)]
     alike = jaxpr.replace(invars=given, outvars=[*after, *used], eqns=equations, effects=set())
     rest = jaxpr.replace(invars=[*(v for v in jaxpr.invars if v not in gone), *used], outvars=results, eqns=staying)
-    return Ahead(tuple(places), *(jax.extend.core.ClosedJaxpr(part, step.consts) for part in (alike, rest)))
+    core: Any = jax.extend.core  # what it exports differs between versions
+    return Ahead(tuple(places), *(core.ClosedJaxpr(part, step.consts) for part in (alike, rest)))
 
 
 def _alike(jaxpr: Any, fixed: set[Any], leaves: set[Any]) -> tuple[set[Any], list[Any]]:

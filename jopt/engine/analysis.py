@@ -1,10 +1,8 @@
-"""What one step of one lane consists of, read off its jaxpr: the planner's cost model."""
+"""One lane as it was traced, and what its jaxprs tell: what all lanes share, and the planner's cost model."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import gc
 import hashlib
 import math
 import re
@@ -18,115 +16,103 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt._trees import flatten
-from jopt.engine.ahead import split
-from jopt.engine.blocks import Lane
-from jopt.engine.executables import signature
-from jopt.engine.native import is_light
-from jopt.engine.program import Program
-from jopt.engine.rewriting import rewritten
+from jopt.engine.blocks import Step
+from jopt.engine.program import KEYS, Program
+from jopt.engine.tracing import Traced, trace
 
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """The costs of one step of one lane."""
+    """One lane of a job as it was traced for this call, and what follows from that."""
 
+    start: Traced
+    step: Step
+    evaluate: Traced | None
+    treedef: Any  # of the carry
+    carry: Any  # the shapes of one lane's carry, as a tree
+    names: tuple[str, ...]  # of what a step and an evaluation return
+    in_axes: tuple[int | None, ...]  # for each leaf of the optimizer, 0 where it is swept
+    common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same at every step
+    start_depends: bool  # whether the first carry depends on a swept number
+    carry_bytes: int
     fingerprint: str  # of the computation, the same in another process
     convolutions: int
     flops: float  # of matrix products and convolutions
-    carry_bytes: int
-    start_depends: bool  # whether the first carry depends on a swept number
-    carry: Any  # the shapes of one lane's carry
-    names: tuple[str, ...]  # of what a step and an evaluation return
-    lane: Lane
+
+    @property
+    def evaluated_names(self) -> list[str]:
+        """The metrics of an evaluation, in the order in which their leaves come."""
+        return [] if self.evaluate is None else sorted(self.evaluate.result)
 
 
-_known: OrderedDict[Any, Analysis] = OrderedDict()
+_costs: OrderedDict[Any, dict[str, Any]] = OrderedDict()
 _lock = threading.Lock()
 
 
 def analyse(
     program: Program, optimizer: Any, axes: tuple[int | None, ...], given: Any, data: Any, row: Any, on_cpu: bool
 ) -> Analysis:
-    """Traces the start and one step of one lane, and looks for mistakes of the user's functions on the way.
+    """Traces one lane: its start, a step and an evaluation, and looks for mistakes of the user's functions on the way.
 
     ``row`` is the rows of one step, with a leading axis of one; ``on_cpu`` says where the lanes will run.
     """
-    args = (optimizer, given, data, row)
-    key = (program, axes, on_cpu, signature(args))
-    with _lock:
-        if key in _known:
-            _known.move_to_end(key)
-            return _known[key]
-    made = _trace(program, axes, *args, on_cpu)
-    with _lock:
-        _known[key] = made
-        while len(_known) > 256:
-            _known.popitem(last=False)
-    return made
-
-
-def _trace(
-    program: Program, axes: tuple[int | None, ...], optimizer: Any, given: Any, data: Any, row: Any, on_cpu: bool
-) -> Analysis:
-    random = jax.random.key(0)
-    started, carry = jax.make_jaxpr(program.start, return_shape=True)(optimizer, random, given)
+    random = jax.random.key(0, impl=KEYS)
+    start = trace(program.start, optimizer, random, given, may_leak=True)  # models keep what they were made of
+    carry = start.result
     leaves, treedef = flatten(carry)
+    evaluate = None if program.evaluate is None else trace(program.evaluate, carry)
     row = jax.tree.map(lambda x: x[0], row)
-    told = {"metrics": jax.eval_shape(program.evaluate, carry), "evaluated": False} if program.feedback else None  # type: ignore[arg-type]
+    batch = trace(program.source.function, random, jnp.int32(0)) if program.source.function else None
+    batches = batch.result if batch else jax.eval_shape(program.source.batch, data, row, random, jnp.int32(0))
+    told = {"metrics": evaluate.result, "evaluated": False} if program.feedback and evaluate else None
 
-    def step(optimizer: Any, leaves: Any, batch: Any, key: Any, told: Any) -> Any:
+    def one_step(optimizer: Any, leaves: Any, batch: Any, key: Any, told: Any) -> Any:
         new, metrics = program.step(optimizer, treedef.unflatten(leaves), batch, key, told)
         return jax.tree.leaves(new), metrics
 
-    with _leaks_checked():
-        batched, batch = jax.make_jaxpr(program.source.batch, return_shape=True)(data, row, random, jnp.int32(0))
-        args = (optimizer, leaves, batch, random, told)
-        stepped, (_, metrics) = jax.make_jaxpr(step, return_shape=True)(*args)
-    stepped = rewritten(stepped) if on_cpu else stepped
-    evaluated = {} if program.evaluate is None else jax.eval_shape(program.evaluate, carry)
-    equations = list(_equations(stepped.jaxpr))
-    flops = float(sum(map(_flops, equations)))
-    swept = {v for v, axis in zip(started.jaxpr.invars, axes, strict=False) if axis is not None}
+    args = (optimizer, leaves, batches, random, told)
+    stepped = trace(one_step, *args)
     sizes = tuple(len(jax.tree.leaves(x)) for x in args)
-    common = _common(started.jaxpr, stepped.jaxpr, axes, sizes, program.source.varies)
-    ahead = split(stepped, [axis is not None for axis in axes], common) if on_cpu else None
-    carry_bytes = _bytes(leaves)
-    nonempty = all(math.prod(jnp.shape(x)) for x in jax.tree.leaves((args, data, row)))
-    native = on_cpu and nonempty and is_light([*equations, *_equations(batched.jaxpr)], flops, carry_bytes)
-    named = tuple((name, x.dtype) for name, x in sorted(metrics.items()))
-    lane = Lane(axes, common, treedef, named, stepped, ahead, native)
-    described = re.sub("0x[0-9a-f]+", "", str(stepped)) + str(jax.tree.map(jnp.shape, data))
+    common = _common(start.closed.jaxpr, stepped.closed.jaxpr, axes, sizes, program.source.varies)
+    swept = {v for v, axis in zip(start.closed.jaxpr.invars, axes, strict=False) if axis is not None}
+    metrics = stepped.result[1]
+    named = tuple((name, metrics[name].dtype) for name in sorted(metrics))
+    source = dataclasses.replace(program.source, function=None)
+    step = Step(stepped, source, batch, named, tuple(axis is not None for axis in axes), common, on_cpu)
     return Analysis(
-        fingerprint=hashlib.sha256(described.encode()).hexdigest()[:32],
-        convolutions=sum(e.primitive.name == "conv_general_dilated" for e in equations),
-        flops=flops,
-        carry_bytes=carry_bytes,
-        start_depends=any(v in swept for e in _top(started.jaxpr) for v in e if not hasattr(v, "val")),
+        start=start,
+        step=step,
+        evaluate=evaluate,
+        treedef=treedef,
         carry=carry,
-        names=(*metrics, *evaluated),
-        lane=lane,
+        names=(*metrics, *(evaluate.result if evaluate else ())),
+        in_axes=axes,
+        common=common,
+        start_depends=any(v in swept for e in _top(start.closed.jaxpr) for v in e if not hasattr(v, "val")),
+        carry_bytes=_bytes(leaves),
+        **_costs_of(stepped, data),
     )
 
 
-@contextlib.contextmanager
-def _leaks_checked() -> Iterator[None]:
-    """Raises where a function that is traced inside keeps a traced value."""
-    frozen_before = gc.get_freeze_count()
-    if not frozen_before:
-        gc.freeze()  # the check collects garbage: only what is made inside has to be looked at
-    try:
-        with jax.checking_leaks():
-            yield
-    except Exception as error:
-        if "Leaked trace" not in str(error):
-            raise
-        raise ValueError(
-            "The loss (or step, or evaluate) keeps a traced value beyond its own call, for example by appending it to a list: "
-            "it runs once, as a trace, and not at each step. Return what you want to keep as auxiliary values (has_aux=True)."
-        ) from error
-    finally:
-        if not frozen_before:
-            gc.unfreeze()
+def _costs_of(stepped: Traced, data: Any) -> dict[str, Any]:
+    """What one step of one lane costs; kept, because describing a computation takes longer than tracing it."""
+    key = stepped.key, tuple(map(jnp.shape, jax.tree.leaves(data)))
+    with _lock:
+        if key in _costs:
+            _costs.move_to_end(key)
+            return _costs[key]
+    equations = list(_equations(stepped.closed.jaxpr))
+    described = re.sub("0x[0-9a-f]+", "", str(stepped.closed)) + str(key[1])
+    found = {
+        "fingerprint": hashlib.sha256(described.encode()).hexdigest()[:32],
+        "convolutions": sum(e.primitive.name == "conv_general_dilated" for e in equations),
+        "flops": float(sum(map(_flops, equations))),
+    }
+    with _lock:
+        _costs[key] = found
+        while len(_costs) > 256:
+            _costs.popitem(last=False)
+    return found
 
 
 def _common(started: Any, stepped: Any, axes: tuple[int | None, ...], sizes: tuple[int, ...], varied: bool) -> tuple[bool, ...]:

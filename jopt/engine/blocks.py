@@ -12,9 +12,9 @@ import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 
-from jopt.engine.ahead import Ahead
-from jopt.engine.native import as_one_function
-from jopt.engine.program import Program
+from jopt.engine.ahead import Ahead, split
+from jopt.engine.sources import Source
+from jopt.engine.tracing import Traced
 
 
 @dataclasses.dataclass
@@ -27,11 +27,11 @@ class Block:
 
     settings: np.ndarray  # setting ids, in order
     seeds: np.ndarray  # positions in the list of seeds
-    optimizer: Any  # the settings' numbers stacked where they are swept
-    carry: Any
+    optimizer: Any  # the leaves: the settings' numbers, stacked where they are swept
+    carry: Any  # the leaves
     real: np.ndarray  # [seeds, settings], false for lanes that only fill up the block
     step: int = 0
-    feedback: Any = None  # the latest evaluation, for programs that want it
+    feedback: Any = None  # the metrics of the latest evaluation, for programs that want them
     fresh: Any = None  # per lane, whether it is newer than the last step
 
     @property
@@ -65,41 +65,12 @@ class Block:
 
 
 @dataclasses.dataclass(frozen=True)
-class Lane:
-    """One step of one lane, traced once; every executable is made of it.
-
-    The jaxpr takes the leaves of optimizer, carry, batch, key and evaluation, and returns those of the carry and the metrics.
-    """
+class Shape:
+    """What the executables of a block have in common, whatever they compute: which leaves differ between how many lanes."""
 
     in_axes: tuple[int | None, ...]  # for each leaf of the optimizer, 0 where it is swept
     common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same at every step
-    treedef: Any  # of the carry
-    metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
-    jaxpr: Any = dataclasses.field(compare=False)  # follows from the program and the types
-    ahead: Ahead | None = dataclasses.field(compare=False)  # the same in two parts, for loops that are not native
-    native: bool  # whether XLA on CPUs should compile a loop of such steps to one function
-
-    def step(self, scalars: Sequence[Any] | None, *args: Any) -> tuple[list[Any], dict[str, Any]]:
-        """The leaves of the carry one step further, and the metrics.
-
-        With the ``scalars`` of a step that were worked out ahead, None takes the place of the leaves that were, too.
-        """
-        if self.ahead is None or scalars is None:
-            made = jax.extend.core.jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves(args))
-        else:
-            made = jax.extend.core.jaxpr_as_fun(self.ahead.rest)(*jax.tree.leaves(args), *scalars)
-            for place in self.ahead.places:
-                made.insert(place, None)
-        count = len(self.common)
-        return made[:count], {name: x for (name, _), x in zip(self.metrics, made[count:], strict=True)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """What is static in an executable: the program, its lane, and how many lanes there are."""
-
-    program: Program
-    lane: Lane
+    varied: bool  # whether batches differ between seeds
     seeds: int
     settings: int
 
@@ -109,28 +80,76 @@ class Shape:
 
     @property
     def carry_axes(self) -> list[int | None]:
-        return [None if common else 0 for common in self.lane.common]
+        return [None if common else 0 for common in self.common]
 
     @property
     def batch_axis(self) -> int | None:
-        return 0 if self.program.source.varies else None
+        return 0 if self.varied else None
 
-    def over_lanes(self, function: Callable[..., Any], optimizer: Any, out_axes: Any) -> Callable[..., Any]:
-        """``function(optimizer, leaves of the carry, batch, key, evaluation)`` over all lanes, vmapped if there are several."""
-        axes = jax.tree.unflatten(jax.tree.structure(optimizer), self.lane.in_axes)
+    def over_lanes(self, function: Callable[..., Any], out_axes: Any) -> Callable[..., Any]:
+        """``function(leaves of the optimizer, of the carry, of the batch, key, evaluation)``, vmapped if there are several."""
         if self.settings > 1:
-            function = jax.vmap(function, (axes, self.carry_axes, None, None, 0), out_axes)
+            function = jax.vmap(function, (list(self.in_axes), self.carry_axes, None, None, 0), out_axes)
         return jax.vmap(function, (None, self.carry_axes, self.batch_axis, 0, 0), out_axes) if self.seeds > 1 else function
 
 
-def start(program: Program, optimizer: Any, key: Any, given: Any) -> Any:
-    """The carry of one lane before its first step."""
-    return program.start(optimizer, key, given)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """One step of one lane, traced once; every executable that advances a block is made of it.
+
+    The traced step takes the leaves of optimizer, carry, batch, key and evaluation, and returns those of the carry and the
+    metrics.
+    """
+
+    traced: Traced
+    source: Source
+    batch: Traced | None  # ``batch(key, step)``, where the user's function makes the batches
+    metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
+    swept: tuple[bool, ...]  # for each leaf of the optimizer
+    common: tuple[bool, ...]  # for each leaf of the carry
+    on_cpu: bool
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What is computed, and how."""
+        batch = self.batch.key if self.batch else self.source
+        return self.traced.key, batch, self.metrics, self.swept, self.common, self.on_cpu
+
+    @functools.cached_property
+    def ahead(self) -> Ahead | None:
+        """The step in two parts, where a loop over it can be spared what all lanes share."""
+        return split(self.traced.program_on_cpu, self.swept, self.common) if self.on_cpu else None
+
+    def make_batch(self, arrays: Any, data: Any, row: Any, key: Any, t: Any) -> Any:
+        """The leaves of the batch of step ``t``."""
+        if self.batch is not None:
+            return self.batch(arrays, key, t)
+        return self.source.batch(data, row[0] if self.source.kind == "rows" else row, key, t)
+
+    def advance(self, scalars: Sequence[Any] | None, arrays: Any, *args: Any) -> tuple[list[Any], list[Any]]:
+        """The leaves of the carry one step further, and the metrics, by name in order.
+
+        With the ``scalars`` of a step that were worked out ahead, None takes the place of the leaves that were, too.
+        """
+        leaves = jax.tree.leaves(args)
+        if scalars is None or self.ahead is None:
+            program = self.traced.program_on_cpu if self.on_cpu else self.traced.program
+            made = list(jax.extend.core.jaxpr_as_fun(program)(*leaves, *arrays))
+        else:
+            made = list(jax.extend.core.jaxpr_as_fun(self.ahead.rest)(*leaves, *arrays, *scalars))
+            for place in self.ahead.places:
+                made.insert(place, None)
+        return made[: len(self.common)], made[len(self.common) :]
 
 
-def start_lanes(shape: Shape, optimizer: Any, key: Any, given: Any) -> list[Any]:
+def start(traced: Traced, optimizer: Any, key: Any, given: Any, arrays: Any) -> list[Any]:
+    """The leaves of the carry of one lane before its first step."""
+    return traced(arrays, *jax.tree.leaves((optimizer, key, given)))
+
+
+def start_lanes(shape: Shape, traced: Traced, optimizer: Any, key: Any, given: Any, arrays: Any) -> list[Any]:
     """The leaves of a block's first carry, where all lanes start alike; copies, because carries are donated."""
-    leaves = jax.tree.leaves(start(shape.program, optimizer, key, given))
+    leaves = start(traced, optimizer, key, given, arrays)
     return [jnp.copy(x) for x in spread(shape, [[leaves]] * shape.seeds)]
 
 
@@ -141,27 +160,23 @@ def spread(shape: Shape, starts: Sequence[Sequence[Sequence[Any]]], xp: Any = jn
         x = xp.stack([xp.stack([lane[i] for lane in seed]) for seed in starts])
         return xp.broadcast_to(x, (shape.seeds, shape.settings, *x.shape[2:])).reshape((*shape.lead, *x.shape[2:]))
 
-    return [starts[0][0][i] if common else over_lanes(i) for i, common in enumerate(shape.lane.common)]
+    return [starts[0][0][i] if common else over_lanes(i) for i, common in enumerate(shape.common)]
 
 
-def evaluate(shape: Shape, optimizer: Any, carry: Any) -> Any:
-    """The evaluation of every lane of a block."""
-    assert shape.program.evaluate is not None
-    function = shape.program.evaluate
-    over_lanes = shape.over_lanes(lambda opt, leaves, *_: function(shape.lane.treedef.unflatten(leaves)), optimizer, 0)
-    return over_lanes(optimizer, jax.tree.leaves(carry), None, jnp.zeros(shape.seeds), None)
+def evaluate(shape: Shape, traced: Traced, optimizer: Any, carry: Any, arrays: Any) -> list[Any]:
+    """The evaluation of every lane of a block, metrics by name in order."""
+    over_lanes = shape.over_lanes(lambda opt, leaves, *_: traced(arrays, *leaves), 0)
+    return over_lanes(optimizer, carry, None, jnp.zeros(shape.seeds), None)  # type: ignore[no-any-return]
 
 
-def one_step(
-    shape: Shape, optimizer: Any, carry: Any, data: Any, rows: Any, i: Any, first: Any, keys: Any, feedback: Any
-) -> Any:
+def one_step(shape: Shape, step: Step, optimizer: Any, carry: Any, data: Any, rows: Any, i: Any, *rest: Any) -> Any:
     """Every lane one step further: step ``first + i``, whose rows are the i-th."""
-    leaves, metrics = _step(shape, None, optimizer, jax.tree.leaves(carry), data, rows, i, first, keys, feedback)
-    return shape.lane.treedef.unflatten(leaves), metrics
+    return _step(shape, step, None, optimizer, carry, data, rows, i, *rest)
 
 
 def _step(
     shape: Shape,
+    step: Step,
     scalars: Sequence[Any] | None,
     optimizer: Any,
     leaves: list[Any],
@@ -171,82 +186,61 @@ def _step(
     first: Any,
     keys: Any,
     feedback: Any,
-) -> tuple[list[Any], dict[str, Any]]:
-    t = first + i
+    arrays: Any,
+) -> tuple[list[Any], list[Any]]:
+    t, (of_step, of_batch) = first + i, arrays
     several = shape.seeds > 1
     at = functools.partial(jax.lax.dynamic_index_in_dim, axis=int(several), keepdims=False, allow_negative_indices=False)
     row = jax.tree.map(lambda r: at(r, i), rows)
     fold_in = jax.vmap(jax.random.fold_in, (0, None)) if several else jax.random.fold_in
     loss_key, data_key = (fold_in(k, t) for k in keys)
-    make_batch = shape.program.source.batch
+    make_batch = functools.partial(step.make_batch, of_batch)
     if several:
         make_batch = jax.vmap(make_batch, (None, 0, 0, None), shape.batch_axis)
     batch = make_batch(data, row, data_key, t)
-    told = None if feedback is None else {"metrics": feedback[0], "evaluated": feedback[1] & (i == 0)}
-    over_lanes = shape.over_lanes(functools.partial(shape.lane.step, scalars), optimizer, (shape.carry_axes, 0))
+    told = None if feedback is None else [feedback[1] & (i == 0), *feedback[0]]
+    over_lanes = shape.over_lanes(functools.partial(step.advance, scalars, of_step), (shape.carry_axes, 0))
     return over_lanes(optimizer, leaves, batch, loss_key, told)  # type: ignore[no-any-return]
 
 
-def scan_steps(shape: Shape, length: int, native: bool, *args: Any) -> Any:
-    """``n`` of at most ``length`` steps in one compiled loop, and where it is ``native``, in one function.
+def scan_steps(
+    shape: Shape, step: Step, length: int, optimizer: Any, carry: Any, data: Any, rows: Any, n: Any, *rest: Any
+) -> tuple[list[Any], list[Any]]:
+    """``n`` of at most ``length`` steps in one compiled loop: the carry, and the records with a leading axis of ``length``.
 
-    Returns:
-      The carry, the records with a leading axis of ``length``, and a number to be forgotten (see ``native.as_one_function``).
+    Scalars that all lanes share are worked out ahead of the loop.
     """
-    if native:
-        return as_one_function(functools.partial(_all_steps, shape, length, None), *args)
-    return *_all_steps(shape, length, shape.lane.ahead, *args), None
-
-
-def _all_steps(
-    shape: Shape,
-    length: int,
-    ahead: Ahead | None,
-    optimizer: Any,
-    carry: Any,
-    data: Any,
-    rows: Any,
-    n: Any,
-    first: Any,
-    keys: Any,
-    feedback: Any,
-) -> tuple[Any, Any]:
-    """The carry after ``n`` steps, and the records; with scalars worked out ahead where there are any."""
-    records = {name: jnp.zeros((length, *shape.lead), dtype) for name, dtype in shape.lane.metrics}
-    leaves = jax.tree.leaves(carry)
-    rest = (data, rows, n, first, keys, feedback)
-    if ahead is None:
-        leaves, records = _loop(shape, optimizer, leaves, records, None, *rest)
-    else:
-        after, scalars = ahead.work(optimizer, leaves, length, n)
-        own = [None if i in ahead.places else x for i, x in enumerate(leaves)]
-        leaves, records = _loop(shape, optimizer, own, records, scalars, *rest)
-        for place, x in zip(ahead.places, after, strict=True):
-            leaves[place] = x
-    return shape.lane.treedef.unflatten(leaves), records
+    records = [jnp.zeros((length, *shape.lead), dtype) for _, dtype in step.metrics]
+    if step.ahead is None:
+        return _loop(shape, step, optimizer, carry, records, None, data, rows, n, *rest)
+    after, scalars = step.ahead.work(optimizer, carry, length, n)
+    own = [None if i in step.ahead.places else x for i, x in enumerate(carry)]
+    leaves, records = _loop(shape, step, optimizer, own, records, scalars, data, rows, n, *rest)
+    for place, x in zip(step.ahead.places, after, strict=True):
+        leaves[place] = x
+    return leaves, records
 
 
 def _loop(
     shape: Shape,
+    step: Step,
     optimizer: Any,
     leaves: list[Any],
-    records: Any,
+    records: list[Any],
     scalars: Sequence[Any] | None,
     data: Any,
     rows: Any,
     n: Any,
-    first: Any,
-    keys: Any,
-    feedback: Any,
-) -> tuple[list[Any], Any]:
+    *rest: Any,
+) -> tuple[list[Any], list[Any]]:
     """``n`` steps."""
 
     def body(i: Any, state: Any) -> Any:
         leaves, records = state
         at = functools.partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
         of_step = None if scalars is None else [at(x, i) for x in scalars]
-        leaves, metrics = _step(shape, of_step, optimizer, leaves, data, rows, i, first, keys, feedback)
-        return leaves, jax.tree.map(lambda r, m: _write(r, m, i), records, metrics)
+        leaves, metrics = _step(shape, step, of_step, optimizer, leaves, data, rows, i, *rest)
+        return leaves, [_write(r, m, i) for r, m in zip(records, metrics, strict=True)]
 
     return jax.lax.fori_loop(0, n, body, (leaves, records))  # type: ignore[no-any-return]
 

@@ -77,7 +77,7 @@ class _Run:
         begin = time.perf_counter()
         width = max(len(settings) for settings, _ in self.lanes)
         tasks = [functools.partial(_run, self.job, self.store, self.plan, *part, width, until) for part in self.lanes]
-        pool.run_all(tasks, self.devices, self.job.stop)
+        pool.run_all(tasks, self.devices, self.job.stop, self.job.caller)
         self.seconds += time.perf_counter() - begin
 
 

@@ -14,10 +14,8 @@ import jax
 import numpy as np
 
 from jopt._trees import flatten
-from jopt.engine.native import OPTIONS
 
 FIRST_CHUNK = 32  # steps; longer ones follow while they are quick
-REFUSED = ("UNIMPLEMENTED", "INTERNAL")  # in the error about what XLA can't make one function of
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}  # compiler options: no threads of XLA's own inside an operation
 
 
@@ -33,7 +31,7 @@ class Executable:
 
 
 class Executables:
-    """Compiled functions by what they were compiled for; kept for the process, the oldest dropped."""
+    """Compiled functions by what they compute; kept for the process, the oldest dropped."""
 
     def __init__(self, limit: int = 512) -> None:
         self.limit = limit
@@ -41,23 +39,12 @@ class Executables:
         self.lock = threading.Lock()
         self.pending: dict[Any, threading.Lock] = {}
 
-    def get(
-        self,
-        function: Callable[..., Any],
-        static: tuple[Any, ...],
-        args: tuple[Any, ...],
-        donate: int | None,
-        weak: tuple[bool, ...],
-        one_thread: bool = False,
-        native: bool | None = None,
-    ) -> tuple[Executable, float]:
-        """The executable of ``function(*static, *args)``, and the seconds that compiling took just now.
+    def get(self, wanted: Wanted, lower: Callable[[Callable[[], Any]], Any]) -> tuple[Executable, float]:
+        """The executable, and the seconds that compiling took just now.
 
-        ``weak`` says which leaves of the first argument, the optimizer, count as Python numbers; ``one_thread``, whether
-        the code keeps to the thread that calls it; ``native``, whether it is to be one function where XLA can do that,
-        which ``function`` then takes as one more static argument: True, or else False.
+        ``lower`` calls a function in the thread whose JAX options count, and returns what it returns.
         """
-        key = (function.__name__, static, weak, one_thread, native, signature(args))
+        key = wanted.key
         with self.lock:
             if key in self.compiled:
                 self.compiled.move_to_end(key)
@@ -68,26 +55,40 @@ class Executables:
                 if key in self.compiled:
                     return self.compiled[key], 0.0
             begin = time.perf_counter()
-            donated = () if donate is None else (donate,)
-
-            def lowered(static: tuple[Any, ...]) -> Any:
-                named = functools.wraps(function)(functools.partial(function, *static))
-                return jax.jit(named, donate_argnums=donated).lower(weakly_typed(args[0], weak), *args[1:])
-
-            options = ONE_THREAD if one_thread else {}
-            wanted = static if native is None else (*static, native)
+            options = ONE_THREAD if wanted.one_thread else {}
             try:
-                compiled = _compile(lowered(wanted), options | OPTIONS if native else options)
-            except jax.errors.JaxRuntimeError as error:
-                if not (native and any(word in str(error) for word in REFUSED)):
-                    raise
-                compiled = _compile(lowered((*static, False)), options)
-            executable = Executable(compiled)
+                executable = Executable(_compile(lower(wanted.lowered), options))
+            finally:
+                self.pending.pop(key, None)
             with self.lock:
                 self.compiled[key] = executable
                 while len(self.compiled) > self.limit:
                     self.compiled.popitem(last=False)
             return executable, time.perf_counter() - begin
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What an executable is compiled for: ``function(*static, *args)``."""
+
+    function: Callable[..., Any]
+    static: tuple[Any, ...]  # compared by value: what is computed
+    args: tuple[Any, ...]
+    donate: int | None
+    weak: tuple[bool, ...]  # which leaves of the first argument, the optimizer, count as Python numbers
+    one_thread: bool  # whether the code keeps to the thread that calls it
+    context: tuple[Any, ...]  # of JAX, see ``tracing.context``
+
+    @functools.cached_property
+    def key(self) -> Any:
+        computed = tuple(getattr(x, "key", x) for x in self.static)  # without the arrays and functions of this call
+        return (self.function.__name__, computed, self.weak, self.one_thread, self.context, signature(self.args))
+
+    def lowered(self) -> Any:
+        """The function ready to be compiled."""
+        named = functools.wraps(self.function)(functools.partial(self.function, *self.static))
+        donated = () if self.donate is None else (self.donate,)
+        return jax.jit(named, donate_argnums=donated).lower(weakly_typed(self.args[0], self.weak), *self.args[1:])
 
 
 def _compile(lowered: Any, options: dict[str, Any]) -> Any:

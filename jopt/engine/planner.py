@@ -121,7 +121,7 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
             (every, "scan", "all lanes together are little work for one core"),
             (share, "scan", "an equal share each"),
         ]
-    arrays = len(analysis.lane.common)
+    arrays = len(analysis.common)
     if arrays > MANY_ARRAYS and analysis.carry_bytes < SMALL_ARRAY * arrays:
         return [(every, "scan", f"XLA's own threads share the operations on {arrays} small arrays"), (share, "scan", "")]
     fitting = min(CACHE_BYTES / max(1, analysis.carry_bytes), LIGHT_FLOPS / max(1.0, analysis.flops))
@@ -140,7 +140,7 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
 
 
 def _block_s(analysis: Analysis) -> float:
-    return max(BLOCK_S, ARRAY_S * len(analysis.lane.common))
+    return max(BLOCK_S, ARRAY_S * len(analysis.common))
 
 
 def _on_accelerator(analysis: Analysis, settings: int, seeds: int, steps: int, workers: int) -> list[tuple[int, str, str]]:
@@ -170,7 +170,7 @@ def trial(job: Job, plan: Plan, devices: Sequence[Any], store: Store) -> float:
             raise
         store.take(block)
 
-    pool.run_all([functools.partial(measure, *lanes) for lanes in behind], devices, job.stop)
+    pool.run_all([functools.partial(measure, *lanes) for lanes in behind], devices, job.stop, job.caller)
     rounds = -(-len(blocks) // len(devices))
     whole_s = job.steps * float(np.mean(paces)) * rounds + _block_s(job.analysis) * len(blocks)
     return job.lanes * job.steps / whole_s

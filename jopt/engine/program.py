@@ -1,4 +1,4 @@
-"""What one lane does: start, step, evaluate. Programs are compared by value, so that a second sweep finds its executables."""
+"""What one lane does: start, step, evaluate, as pure functions around those of the user."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from jopt._numbers import is_number
 from jopt._pairs import as_pair
 from jopt._trees import structure
 from jopt.engine.sources import Source
-from jopt.training import check_scalar, like
+from jopt.training import check_scalar, downhill, like
 from jopt.transformation import apply_updates
 
+KEYS = "threefry2x32"  # of jopt's own random keys, whatever JAX's default: with others, a lane's numbers depend on its block
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Program:
     """One lane, as pure functions.
 
@@ -35,7 +37,7 @@ class Program:
     feedback: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class StartGradient:
     """The carry of gradient training: the parameters, given or made from the key, and the optimizer's state."""
 
@@ -47,7 +49,7 @@ class StartGradient:
         return params, as_pair(optimizer).init(params)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class StepGradient:
     """One step of gradient training: ``value_and_grad``, ``update``, ``apply_updates``."""
 
@@ -59,6 +61,7 @@ class StepGradient:
         params, state = carry
         args = (batch, key) if self.takes_key else (batch,)
         (value, aux), grads = jax.value_and_grad(self._with_aux, has_aux=True)(params, *args)
+        grads = downhill(grads)
         extra = {"value": value, "grad": grads, "value_fn": lambda p: self._with_aux(p, *args)[0], **(feedback or {})}
         updates, new_state = as_pair(optimizer).update(grads, state, params, **extra)
         return (apply_updates(params, updates), like(state, new_state)), {"loss": value, **aux}
@@ -75,7 +78,7 @@ class StepGradient:
         return made[0], made[1]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class EvaluateParams:
     """Evaluates the parameters of a gradient-training carry."""
 
@@ -85,7 +88,7 @@ class EvaluateParams:
         return scalars("evaluate", self.function(carry[0]))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class StartCarry:
     """A user's ``init(optimizer, key)``."""
 
@@ -95,7 +98,7 @@ class StartCarry:
         return jax.tree.map(_strong, self.function(optimizer, key))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class StepCarry:
     """A user's ``step(optimizer, carry, batch, key)``."""
 
@@ -120,7 +123,7 @@ class StepCarry:
         return like(carry, new), scalars("step", metrics)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class EvaluateCarry:
     """A user's ``evaluate(carry)``."""
 

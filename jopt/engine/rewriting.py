@@ -11,10 +11,11 @@ import math
 from typing import Any
 
 import jax
-import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from jopt.engine.hoisting import evaluate_equations, read_atom
 
 
 def rewritten(closed: Any) -> Any:
@@ -46,18 +47,16 @@ def _evaluate(closed: Any, args: Any) -> list[Any]:
     jaxpr = closed.jaxpr
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *args], strict=True))
     for equation in jaxpr.eqns:
-        given = [v.val if isinstance(v, jax.extend.core.Literal) else values[v] for v in equation.invars]
         if _separate_windows(equation):
-            (source, operand), params = given, equation.params
+            (source, operand), params = (read_atom(v, values) for v in equation.invars), equation.params
             made = [select_and_scatter(source, operand, params["window_dimensions"], params["select_prim"].name == "ge")]
         elif _is_call(equation) and _concerned(equation.params["jaxpr"].jaxpr):
-            made = _evaluate(equation.params["jaxpr"], given)
+            made = _evaluate(equation.params["jaxpr"], [read_atom(v, values) for v in equation.invars])
         else:
-            used = list(dict.fromkeys(v for v in equation.invars if not isinstance(v, jax.extend.core.Literal)))
-            alone = jaxpr.replace(constvars=used, invars=[], outvars=equation.outvars, eqns=[equation])
-            made = jax.core.eval_jaxpr(alone, [values[v] for v in used])
+            evaluate_equations(jaxpr, [equation], values)
+            continue
         values.update(zip(equation.outvars, made, strict=True))
-    return [v.val if isinstance(v, jax.extend.core.Literal) else values[v] for v in jaxpr.outvars]
+    return [read_atom(v, values) for v in jaxpr.outvars]
 
 
 def select_and_scatter(source: Any, operand: Any, window: tuple[int, ...], largest: bool = True) -> Any:

@@ -16,15 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jopt._trees import flatten
+from jopt._trees import structure
 from jopt.engine import blocks, pool
 from jopt.engine.analysis import Analysis, analyse
 from jopt.engine.blocks import Block, Shape, to_numpy
-from jopt.engine.executables import FIRST_CHUNK, Executable, Executables, weakly_typed
-from jopt.engine.program import Program
+from jopt.engine.executables import FIRST_CHUNK, Executable, Executables, Wanted, weakly_typed
+from jopt.engine.program import KEYS, Program
 from jopt.engine.records import Records
 from jopt.engine.sources import Feed
 from jopt.engine.starting import Starts
+from jopt.engine.tracing import Traced, context
 from jopt.expanding import Space
 
 EXECUTABLES = Executables()
@@ -54,9 +55,18 @@ class Job:
         self._lock = threading.Lock()
         self._placed: dict[Any, Any] = {}
         self._rows: OrderedDict[Any, Future[Any]] = OrderedDict()
-        self._starts = Starts(self)
+        self._starts = Starts()
         self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
         self._compiling: list[tuple[float, float]] = []  # from when to when
+        self.caller = pool.Caller()
+        self._context = context()
+
+    def close(self) -> None:
+        """Lets go of what lies on devices: whoever holds the job, be it a cycle, does not hold that."""
+        for kept in (self._placed, self._rows, self._ready):
+            kept.clear()
+        self._starts.clear()
+        vars(self).pop("analysis", None)
 
     @functools.cached_property
     def length(self) -> int:
@@ -95,20 +105,23 @@ class Job:
     def analysis(self) -> Analysis:
         """What one step of one lane costs; raises where the user's functions are wrong."""
         row = self.feed.rows(int(self.seeds[0]), 0, 1)
-        one = weakly_typed(self.optimizer([0]), self.weak)
+        one = structure(self.space.optimizer).unflatten(weakly_typed(self.optimizer([0]), self.weak))
         on_cpu = pool.devices_for(None)[0].platform == "cpu"
         return analyse(self.program, one, self.axes, self.given, self.feed.data, row, on_cpu)
 
-    def optimizer(self, settings: Sequence[int] | np.ndarray) -> Any:
-        """The optimizers of some settings: swept numbers stacked, or single for a single setting."""
-        leaves, treedef = flatten(self.space.optimizer)
+    def optimizer(self, settings: Sequence[int] | np.ndarray) -> list[Any]:
+        """The leaves of the optimizers of some settings: swept numbers stacked, or single for a single setting."""
         chosen = settings if len(settings) > 1 else settings[0]
         swept = {i: np.asarray(values[chosen], jnp.result_type(float)) for i, values in self.varying.items()}
-        return treedef.unflatten([swept[i] if i in swept else _array(x) for i, x in enumerate(leaves)])
+        return [swept[i] if i in swept else _array(x) for i, x in enumerate(jax.tree.leaves(self.space.optimizer))]
 
     def shape(self, block: Block) -> Shape:
-        """The static part of a block's executables."""
-        return Shape(self.program, self.analysis.lane, *block.shape)
+        """Which leaves differ between the lanes of a block."""
+        return Shape(self.analysis.in_axes, self.analysis.common, self.program.source.varies, *block.shape)
+
+    def arrays(self, traced: Traced, device: Any) -> list[Any]:
+        """What a traced function closes over, on ``device``."""
+        return [self.place(("array", id(x)), lambda x=x: x, device) for x in traced.arrays]  # type: ignore[misc]
 
     def new_block(
         self, settings: Sequence[int] | np.ndarray, seeds: Sequence[int] | np.ndarray, width: int, device: Any
@@ -118,10 +131,10 @@ class Job:
         real = np.broadcast_to(np.arange(width) < len(settings), (len(seeds), width))
         block = Block(filled, np.asarray(seeds), None, None, real)
         block.optimizer = jax.device_put(self.optimizer(filled), device)
-        block.carry = self._starts.carry_of(block, device)
+        block.carry = self._starts.carry_of(self, block, device)
         if self.program.feedback:
-            made = jax.eval_shape(self.program.evaluate, self.analysis.carry)  # type: ignore[arg-type]
-            nan = jax.tree.map(lambda x: np.full(block.lead, np.nan, x.dtype), made)
+            made = jax.tree.leaves(self.analysis.evaluate.result)  # type: ignore[union-attr]
+            nan = [np.full(block.lead, np.nan, x.dtype) for x in made]
             block.feedback, block.fresh = jax.device_put(nan, device), np.zeros(block.lead, bool)
         return block
 
@@ -148,8 +161,11 @@ class Job:
             until = max(until, end)
         return total
 
-    def _compiled(self, *args: Any, **options: Any) -> Executable:
-        executable, seconds = EXECUTABLES.get(*args, **options)
+    def _compiled(
+        self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], donate: int | None, one_thread: bool
+    ) -> Executable:
+        wanted = Wanted(function, static, args, donate, self.weak, one_thread, self._context)
+        executable, seconds = EXECUTABLES.get(wanted, self.caller.do)
         if seconds:
             now = time.perf_counter()
             self._compiling.append((now - seconds, now))
@@ -159,19 +175,16 @@ class Job:
         self, function: Callable[..., Any], static: tuple[Any, ...], args: tuple[Any, ...], one_thread: bool = False
     ) -> Any:
         """Runs a block function by its executable."""
-        return self._compiled(function, static, args, None, self.weak, one_thread)(*args)
+        return self._compiled(function, static, args, None, one_thread)(*args)
 
     def executable(self, block: Block, loop: str, device: Any) -> Executable:
         """What advances a block (see ``blocks.scan_steps`` and ``one_step``)."""
         kind = block.shape, loop, device
         if kind not in self._ready:
-            rest = tuple(self.arguments(block, loop, device, 0, 1)), 1, self.weak, self._one_thread(block, device)
-            shape, native = self.shape(block), device.platform == "cpu" and self.analysis.lane.native
-            if loop == "scan":
-                made = self._compiled(blocks.scan_steps, (shape, self.length), *rest, native=native)
-            else:
-                made = self._compiled(blocks.one_step, (shape,), *rest)
-            self._ready[kind] = made
+            args = tuple(self.arguments(block, loop, device, 0, 1))
+            static: tuple[Any, ...] = self.shape(block), self.analysis.step
+            function, more = (blocks.scan_steps, (self.length,)) if loop == "scan" else (blocks.one_step, ())
+            self._ready[kind] = self._compiled(function, static + more, args, 1, self._one_thread(block, device))
         return self._ready[kind]
 
     def _one_thread(self, block: Block, device: Any) -> bool:
@@ -180,18 +193,21 @@ class Job:
 
     def arguments(self, block: Block, loop: str, device: Any, first: int, steps: int) -> list[Any]:
         """What the executable of a block takes; after a host loop's first step, the carry and the number of the step change."""
-        data = self.place("data", lambda: self.feed.data, device)
+        data = self.place("data", lambda: jax.tree.leaves(self.feed.data), device)
+        step = self.analysis.step
+        arrays = self.arrays(step.traced, device), self.arrays(step.batch, device) if step.batch else []
         rows = self.rows(block, first, steps, device)
         feedback = (block.feedback, block.fresh) if self.program.feedback else None
         count = np.int32(steps if loop == "scan" else 0)  # steps to do, or the step to do
-        return [block.optimizer, block.carry, data, rows, count, np.int32(first), self.keys(block.seeds, device)[1:], feedback]
+        keys = self.keys(block.seeds, device)[1:]
+        return [block.optimizer, block.carry, data, rows, count, np.int32(first), keys, feedback, arrays]
 
     def advance(self, block: Block, steps: int, loop: str, device: Any) -> Callable[[], None]:
         """Dispatches ``steps`` further steps; what it returns brings their records home."""
         first, executable = block.step, self.executable(block, loop, device)
         args = self.arguments(block, loop, device, first, steps)
         if loop == "scan":
-            block.carry, metrics, _ = executable(*args)
+            block.carry, metrics = executable(*args)
         else:
             metrics = []
             for i in range(steps):
@@ -202,7 +218,8 @@ class Job:
         block.fresh = np.zeros(block.lead, bool) if self.program.feedback else None
 
         def bring_home() -> None:
-            self.records.steps_recorded(block, first, _to_host(metrics, steps))
+            names = [name for name, _ in self.analysis.step.metrics]
+            self.records.steps_recorded(block, first, dict(zip(names, _to_host(metrics, steps, loop == "host"), strict=True)))
             best = self.records.best_loss
             self.on_progress(steps * int(block.real.sum()), best if np.isfinite(best) else None)
 
@@ -224,7 +241,8 @@ class Job:
         if mine:
             try:
                 each = [self.feed.rows(int(self.seeds[s]), first, steps) for s in block.seeds]
-                made.set_result(jax.device_put(jax.tree.map(lambda *rows: _padded(rows, self.length), *each), device))
+                leaves = [_padded(rows, self.length) for rows in zip(*map(jax.tree.leaves, each), strict=True)]
+                made.set_result(jax.device_put(leaves, device))
             except BaseException as error:
                 with self._lock:
                     self._rows.pop(name, None)  # narrower blocks may ask again
@@ -233,14 +251,16 @@ class Job:
 
     def evaluate(self, block: Block, device: Any) -> Callable[[], None]:
         """Dispatches the evaluation of a block; what it returns brings the metrics home."""
-        args = block.optimizer, block.carry
-        metrics = self.call(blocks.evaluate, (self.shape(block),), args, self._one_thread(block, device))
-        step = block.step
+        traced = self.analysis.evaluate
+        assert traced is not None
+        args = block.optimizer, block.carry, self.arrays(traced, device)
+        metrics = self.call(blocks.evaluate, (self.shape(block), traced), args, self._one_thread(block, device))
+        step, names = block.step, self.analysis.evaluated_names
         if self.program.feedback:
             block.feedback, block.fresh = metrics, np.ones(block.lead, bool)
 
         def bring_home() -> None:
-            self.records.evaluated(block, step, {name: np.asarray(x) for name, x in metrics.items()})
+            self.records.evaluated(block, step, dict(zip(names, map(np.asarray, metrics), strict=True)))
 
         return bring_home
 
@@ -271,12 +291,11 @@ class Job:
 
     def finish(self, block: Block) -> None:
         """Brings home what the result keeps of a block."""
-        leaves, treedef = flatten(block.carry)
         whole = [
             np.broadcast_to(to_numpy(x), (*block.lead, *to_numpy(x).shape)) if common else x
-            for x, common in zip(leaves, self.analysis.lane.common, strict=True)
+            for x, common in zip(block.carry, self.analysis.common, strict=True)
         ]
-        self.records.finished(block, self.program.kept(treedef.unflatten(whole)))
+        self.records.finished(block, self.program.kept(self.analysis.treedef.unflatten(whole)))
         block.carry = None
 
 
@@ -285,7 +304,8 @@ def _keys(root: Any, seeds: Any) -> tuple[Any, Any, Any]:
     """The keys of some seeds: for the start, the loss and the batches."""
 
     def of(seed: Any) -> Any:
-        return tuple(jax.random.fold_in(jax.random.fold_in(jax.random.key(root), purpose), seed) for purpose in (0, 2, 3))
+        purposes = [jax.random.fold_in(jax.random.key(root, impl=KEYS), purpose) for purpose in (0, 2, 3)]
+        return tuple(jax.random.fold_in(key, seed) for key in purposes)
 
     return (jax.vmap(of) if seeds.ndim else of)(seeds)  # type: ignore[no-any-return]
 
@@ -294,10 +314,11 @@ def _array(x: Any) -> Any:
     return x if hasattr(x, "dtype") else np.asarray(x, jnp.result_type(x))
 
 
-def _to_host(metrics: Any, steps: int) -> dict[str, np.ndarray]:
-    if isinstance(metrics, list):
-        return {name: np.stack([np.asarray(m[name]) for m in metrics]) for name in metrics[0]}
-    return {name: np.asarray(x)[:steps] for name, x in metrics.items()}
+def _to_host(metrics: Sequence[Any], steps: int, by_step: bool) -> list[np.ndarray]:
+    """The records of a chunk: of each step in turn, or with a leading axis of the executable's steps."""
+    if by_step:
+        return [np.stack(list(map(np.asarray, each))) for each in zip(*metrics, strict=True)]
+    return [np.asarray(x)[:steps] for x in metrics]
 
 
 def _padded(each: Sequence[Any], length: int) -> np.ndarray:

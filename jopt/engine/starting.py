@@ -26,42 +26,46 @@ MANY_LEAVES = 64  # of a carry: the host hands over one after the other, a compi
 class Starts:
     """Makes the first carries of a job's blocks: on the host, or, where lanes are large or many, on the device."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[Any, list[Any]] = {}  # the leaves of first carries, by seed and device
 
-    def carry_of(self, block: Block, device: Any) -> Any:
+    def carry_of(self, job: Job, block: Block, device: Any) -> list[Any]:
         """Lanes of one seed start alike, unless a swept number says otherwise."""
-        job, analysis, shape, lanes = self.job, self.job.analysis, self.job.shape(block), block.real.size
-        alike, treedef = not analysis.start_depends, analysis.lane.treedef
-        large, many = analysis.carry_bytes > SPREAD_BYTES, len(analysis.lane.common) > MANY_LEAVES
+        analysis, shape, lanes = job.analysis, job.shape(block), block.real.size
+        alike = not analysis.start_depends
+        large, many = analysis.carry_bytes > SPREAD_BYTES, len(analysis.common) > MANY_LEAVES
         on_device = alike and (many or lanes * analysis.carry_bytes > SPREAD_BYTES or job.lanes >= MANY_BLOCKS * lanes)
         if on_device and job.given is not None and (large or many):  # made anew, not kept
-            return treedef.unflatten(job.call(blocks.start_lanes, (shape,), self._arguments(0, 0, device)))
-        starts = [[self._start(int(k), int(s), device) for k in ([0] if alike else block.settings)] for s in block.seeds]
+            return job.call(blocks.start_lanes, (shape, analysis.start), _arguments(job, 0, 0, device))  # type: ignore[no-any-return]
+        starts = [[self._start(job, int(k), int(s), device) for k in ([0] if alike else block.settings)] for s in block.seeds]
         if on_device:
-            return treedef.unflatten(_spread(shape, starts))
+            return _spread(shape, starts)  # type: ignore[no-any-return]
         on_host = [[[to_numpy(x) for x in lane] for lane in seed] for seed in starts]
-        return to_device(treedef.unflatten(blocks.spread(shape, on_host, np)), treedef.unflatten(starts[0][0]), device)
+        return to_device(blocks.spread(shape, on_host, np), starts[0][0], device)  # type: ignore[no-any-return]
 
-    def _start(self, setting: int, seed: int, device: Any) -> list[Any]:
+    def clear(self) -> None:
+        """Lets go of the carries that were kept."""
+        self._kept.clear()
+
+    def _start(self, job: Job, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of a lane's first carry; the latest few seeds' are kept where all settings start alike."""
         kept = self._kept.get((seed, device))
         if kept is not None:
             return kept
-        leaves = jax.tree.leaves(self.job.call(blocks.start, (self.job.program,), self._arguments(setting, seed, device)))
-        if not self.job.analysis.start_depends:
+        leaves: list[Any] = job.call(blocks.start, (job.analysis.start,), _arguments(job, setting, seed, device))
+        if not job.analysis.start_depends:
             with self._lock:
                 if len(self._kept) >= KEPT_STARTS:
                     self._kept.clear()
                 self._kept[seed, device] = leaves
         return leaves
 
-    def _arguments(self, setting: int, seed: int, device: Any) -> tuple[Any, Any, Any]:
-        job = self.job
-        optimizer = jax.device_put(job.optimizer([setting]), device)
-        return optimizer, job.keys([seed], device)[0], job.place("given", lambda: job.given, device)
+
+def _arguments(job: Job, setting: int, seed: int, device: Any) -> tuple[Any, Any, Any, Any]:
+    optimizer = jax.device_put(job.optimizer([setting]), device)
+    given = job.place("given", lambda: jax.tree.leaves(job.given), device)
+    return optimizer, job.keys([seed], device)[0], given, job.arrays(job.analysis.start, device)
 
 
 @functools.partial(jax.jit, static_argnums=0)

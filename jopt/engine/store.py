@@ -40,8 +40,9 @@ class Store:
         """Takes the lanes of a block home."""
         state = [to_numpy(x) for x in jax.tree.leaves(_state(block))]
         rows = [[x] if common else list(self._flat(block, x)) for x, common in zip(state, self._common(state), strict=True)]
-        at = np.flatnonzero(block.real)
-        for i, lane in zip(at, zip(*(ids.tolist() for ids in block.lanes), strict=True), strict=True):
+        for i, lane in zip(
+            np.flatnonzero(block.real).tolist(), zip(*(ids.tolist() for ids in block.lanes), strict=True), strict=True
+        ):
             self.lanes[lane] = Lane(block.step, [row[i % len(row)].copy() for row in rows])
         block.carry = None
 
@@ -51,7 +52,7 @@ class Store:
 
     def _common(self, state: Sequence[Any]) -> list[bool]:
         """For each leaf of a state, whether all lanes have the same; none of those behind the carry is."""
-        common = self.job.analysis.lane.common
+        common = self.job.analysis.common
         return [*common, *[False] * (len(state) - len(common))]
 
     def drop(self, settings: np.ndarray, seeds: np.ndarray) -> None:

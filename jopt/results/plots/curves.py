@@ -41,7 +41,8 @@ class Curves:
         self.metric, self.mode = metric, mode
         self.seeds = len(record.seeds)
         self.diverged = record.diverged.any(-1).ravel()
-        self.ended = np.fmin.reduce(np.asarray(record.diverged_at, np.float64), axis=-1).ravel()
+        fmin: np.ufunc = np.fmin
+        self.ended = fmin.reduce(np.asarray(record.diverged_at, np.float64), axis=-1).ravel()
         self.shape, self.record = record.shape, record
         self.best = scores.score(record, metric, mode, "last").best_index()
         self.hue = _hue(record) if color is None else color
