@@ -34,14 +34,14 @@ class Caller:
                 if self._gone and not answer.done():
                     raise RuntimeError("The sweep was stopped.") from None
 
-    def serve(self, timeout: float) -> None:
-        """Does what is asked for, or nothing for a while."""
+    def serve(self, timeout: float) -> bool:
+        """Does what is asked for, or nothing for a while; whether a worker says that it is done."""
         try:
             asked = self._asked.get(timeout=timeout)
         except queue.Empty:
-            return
+            return False
         if asked is None:
-            return
+            return True
         function, answer = asked
         try:
             answer.set_result(function())
@@ -50,9 +50,10 @@ class Caller:
         except BaseException as error:
             answer.set_exception(RuntimeError("The sweep was stopped."))
             raise error
+        return False
 
-    def wake(self) -> None:
-        """Ends a ``serve`` that is waiting."""
+    def hear_the_end(self) -> None:
+        """Hears that a worker is done."""
         self._asked.put(None)
 
     def leave(self) -> None:
@@ -92,9 +93,12 @@ def run_all(tasks: Sequence[Callable[[Any], Any]], devices: Sequence[Any], stop:
                 except BaseException as error:  # handed to the caller's thread
                     errors.append(error)
                     stop.set()
-        caller.wake()
 
-    threads = [threading.Thread(target=work, args=(d,), name=f"jopt-{i}", daemon=True) for i, d in enumerate(devices)]
+    def work_and_say(device: Any) -> None:
+        work(device)
+        caller.hear_the_end()
+
+    threads = [threading.Thread(target=work_and_say, args=(d,), name=f"jopt-{i}", daemon=True) for i, d in enumerate(devices)]
     if len(threads) == 1 or len(tasks) == 1:
         work(devices[0])
     else:
@@ -107,8 +111,9 @@ def _join(threads: Sequence[threading.Thread], stop: threading.Event, caller: Ca
     for thread in threads:
         thread.start()
     try:
-        while any(thread.is_alive() for thread in threads):
-            caller.serve(0.2)  # in slices, so that Ctrl-C reaches the main thread
+        working = len(threads)
+        while working:
+            working -= caller.serve(0.2)  # in slices, so that Ctrl-C reaches the main thread
     except BaseException:
         stop.set()
         caller.leave()
