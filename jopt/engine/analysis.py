@@ -36,7 +36,7 @@ class Analysis:
     carry_bytes: int
     start_depends: bool  # whether the first carry depends on a swept number
     carry: Any  # the shapes of one lane's carry
-    names: tuple[str, ...]  # of what a step and an evaluation return
+    names: tuple[str, ...]  # of what a step and an evaluation return, in their order
     lane: Lane
 
 
@@ -93,7 +93,7 @@ def _trace(
     carry_bytes = _bytes(leaves)
     nonempty = all(math.prod(jnp.shape(x)) for x in jax.tree.leaves((args, data, row)))
     native = on_cpu and nonempty and is_light([*equations, *_equations(batched.jaxpr)], flops, carry_bytes)
-    named = tuple((name, x.dtype) for name, x in sorted(metrics.items()))
+    named = tuple((name, x.dtype) for name, x in metrics.items())
     lane = Lane(axes, common, treedef, named, stepped, ahead, native)
     described = re.sub("0x[0-9a-f]+", "", str(stepped)) + str(jax.tree.map(jnp.shape, data))
     return Analysis(

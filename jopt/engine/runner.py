@@ -202,7 +202,7 @@ class Job:
         block.fresh = np.zeros(block.lead, bool) if self.program.feedback else None
 
         def bring_home() -> None:
-            self.records.steps_recorded(block, first, _to_host(metrics, steps))
+            self.records.steps_recorded(block, first, steps, self._in_order(_to_host(metrics, steps)))
             best = self.records.best_loss
             self.on_progress(steps * int(block.real.sum()), best if np.isfinite(best) else None)
 
@@ -240,7 +240,7 @@ class Job:
             block.feedback, block.fresh = metrics, np.ones(block.lead, bool)
 
         def bring_home() -> None:
-            self.records.evaluated(block, step, {name: np.asarray(x) for name, x in metrics.items()})
+            self.records.evaluated(block, step, self._in_order({name: np.asarray(x) for name, x in metrics.items()}))
 
         return bring_home
 
@@ -269,9 +269,15 @@ class Job:
         later = self.records.eval_steps[self.records.eval_steps > step]
         return int(later[0]) if len(later) else self.steps
 
-    def finish(self, block: Block) -> None:
+    def _in_order(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Scalars by name in the order in which the user's function returns them; compiled code sorts them."""
+        return {name: found[name] for name in self.analysis.names if name in found}
+
+    def finish(self, block: Block, device: Any) -> None:
         """Brings home what the result keeps of a block."""
         leaves, treedef = flatten(block.carry)
+        began = functools.partial(self._starts.lane, device=device)
+        self.records.ended(block, leaves, self.analysis.lane.common, began)
         whole = [
             np.broadcast_to(to_numpy(x), (*block.lead, *to_numpy(x).shape)) if common else x
             for x, common in zip(leaves, self.analysis.lane.common, strict=True)

@@ -45,6 +45,10 @@ class Starts:
         on_host = [[[to_numpy(x) for x in lane] for lane in seed] for seed in starts]
         return to_device(treedef.unflatten(blocks.spread(shape, on_host, np)), treedef.unflatten(starts[0][0]), device)
 
+    def lane(self, setting: int, seed: int, device: Any) -> list[Any]:
+        """The leaves of one lane's first carry."""
+        return self._start(setting if self.job.analysis.start_depends else 0, seed, device)
+
     def _start(self, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of a lane's first carry; the latest few seeds' are kept where all settings start alike."""
         kept = self._kept.get((seed, device))
