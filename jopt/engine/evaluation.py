@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,25 +31,25 @@ class Metrics:
     batch_size: int | None
     maximize: tuple[str, ...]
 
-    def __call__(self, params: Any) -> Mapping[str, Any]:
+    def __call__(self, params: Any) -> dict[str, Any]:
         """The metrics of some parameters, {name: scalar}."""
-        made = self._of_all(params) if self.batch_size is None else self._of_batches(params, self.batch_size)
+        data = jax.tree.map(jnp.asarray, self.data)
+        made = self._of(params, data) if self.batch_size is None else self._of_batches(params, data, self.batch_size)
         if missing := [name for name in self.maximize if name not in made]:
             raise ValueError(f"metrics: maximize names {missing[0]!r}, but evaluate returns {list(made)}.")
         return made
 
-    def _of_all(self, params: Any) -> Mapping[str, Any]:
-        return scalars("evaluate", self.function(params) if self.data is None else self.function(params, self.data))
+    def _of(self, params: Any, data: Any) -> dict[str, Any]:
+        return scalars("evaluate", self.function(params) if data is None else self.function(params, data))
 
-    def _of_batches(self, params: Any, size: int) -> Mapping[str, Any]:
+    def _of_batches(self, params: Any, data: Any, size: int) -> dict[str, Any]:
         """Means over examples: of the batches, each weighted by its size."""
-        data = jax.tree.map(jnp.asarray, self.data)
         examples = same_length("metrics: data", data, "examples")
         full, rest = divmod(examples, size)
 
-        def of(begin: Any, count: int) -> Mapping[str, Any]:
+        def of(begin: Any, count: int) -> dict[str, Any]:
             batch = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, begin, count), data)
-            return OrderedDict((name, _wide(x)) for name, x in scalars("evaluate", self.function(params, batch)).items())
+            return jax.tree.map(_wide, self._of(params, batch))  # type: ignore[no-any-return]
 
         sums = []
         if full:
@@ -119,9 +118,7 @@ def _check_arguments(evaluate: Callable[..., Any], data: Any) -> None:
         signature.bind(*wanted)
     except TypeError:
         hint = "; data= gives the second one" if data is None else ""
-        raise TypeError(
-            f"metrics: evaluate must take ({', '.join(wanted)}), but takes {signature}{hint}."
-        ) from None
+        raise TypeError(f"metrics: evaluate must take ({', '.join(wanted)}), but takes {signature}{hint}.") from None
 
 
 def _wide(x: Any) -> Any:

@@ -148,7 +148,7 @@ def whole(carry: Any) -> Any:
 
 
 def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A dict of named scalars, checked; ordered, because a plain dict comes back from JAX sorted, and the first name matters."""
+    """A dict of named scalars, checked; ordered, because JAX gives plain dicts back sorted, and the first name matters."""
     if not isinstance(made, Mapping):
         raise TypeError(f"{what} must be a dict of named scalars, {{name: scalar}}, but got {type(made).__name__}.")
     for name, value in made.items():

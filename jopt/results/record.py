@@ -26,21 +26,25 @@ def check_names(swept: Iterable[str], recorded: Iterable[str], grouped: bool = F
     Args:
       swept: names of dimensions and of hyperparameters.
       recorded: names of the loss, the auxiliary values and the metrics.
-      grouped: whether they will stand in the tree of a grouped result, where names may differ in more than a "/".
+      grouped: whether they will stand in the tree of a grouped result, where "a/b" is written "a.b".
 
     Raises:
       ValueError: if a name is the result's own, or a recorded name is swept or recorded twice.
     """
     swept = set(swept)
-    if clash := sorted(swept.intersection(RESERVED)):
+    if clash := sorted(swept.intersection(RESERVED) - {"sample"}):  # the dimension of drawn axes is called so
         raise ValueError(f"an axis may not be named {clash[0]!r}, which the result uses itself: give the axis another name=")
     written = in_tree if grouped else str
+    if len(set(map(written, swept))) < len(swept):
+        raise ValueError(
+            f"two of the axes {sorted(swept)} have one name in the tree of a grouped result: give one another name="
+        )
     taken = {**dict.fromkeys(BESIDE, "the result itself"), **dict.fromkeys(map(written, swept), "an axis")}
     for name in recorded:
         if written(name) in taken:
             raise ValueError(
-                f"a recorded value may not be named {name!r}: {written(name)!r} names {taken[written(name)]}. "
-                "Rename it in the dictionary that the loss, the step or evaluate returns"
+                f"a recorded value may not be named {name!r}, which names {taken[written(name)]}: "
+                "rename it in the dictionary that the loss, the step or evaluate returns"
             )
         taken[written(name)] = "another recorded value"
 

@@ -153,7 +153,8 @@ def _parts(steps: NDArray[Any]) -> list[slice]:
     """
     least = -(-int(steps[-1]) // SHARES)
     begins = np.append(0, steps[:-1])
-    parts, stop = [], len(steps)
+    parts: list[slice] = []
+    stop = len(steps)
     while stop and steps[stop - 1] >= least:
         start = int(np.searchsorted(begins, steps[stop - 1] - least, side="right")) - 1
         parts.insert(0, slice(start, stop))

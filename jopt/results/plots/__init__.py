@@ -109,7 +109,9 @@ class Plots:
         """
         return draw_heatmap(self._record, x, y, self._ranking(metric, mode, at), ax)
 
-    def compare(self, metric: str | None = None, mode: Mode | None = None, at: At = "last", *, ax: "Axes | None" = None) -> "Axes":
+    def compare(
+        self, metric: str | None = None, mode: Mode | None = None, at: At = "last", *, ax: "Axes | None" = None
+    ) -> "Axes":
         """The response; in a sweep of several optimizers, of all of them in one axes."""
         return self.response(metric, mode, at, ax=ax)
 
