@@ -72,7 +72,8 @@ def metrics(
     ``metric = Σᵢ nᵢ evaluate(params, batchᵢ) / Σᵢ nᵢ`` over the batches of the data, of nᵢ examples each.
 
     Args:
-      evaluate: ``evaluate(params)``, or with data ``evaluate(params, data)``, which returns ``{name: scalar}``; pure.
+      evaluate: ``evaluate(params)``, or with data ``evaluate(params, data)``, which returns ``{name: scalar}``; pure. In
+        ``jopt.sweep_steps`` it is given the carry in place of the parameters.
       data: A pytree of arrays whose leading axis counts examples.
       batch_size: Examples that are evaluated at a time; the metrics are then averaged over all examples (the last, smaller
         batch counts for what it has). None: ``evaluate`` is given all of the data at once.
