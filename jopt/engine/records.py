@@ -153,5 +153,9 @@ def _lost(leaf: Any, same: bool, shape: tuple[int, int]) -> np.ndarray | None:
     """Where among a block's lanes a leaf is not finite, ``[seeds, settings]``; None: nowhere."""
     if not jnp.issubdtype(leaf.dtype, jnp.inexact):
         return None
-    finite = np.isfinite(np.asarray(leaf).reshape(1 if same else math.prod(shape), -1)).all(-1)
+    lanes = np.asarray(leaf).reshape(1 if same else math.prod(shape), -1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(lanes.sum(-1)).all():  # half the time of looking at each number, and no memory
+            return None
+    finite = np.isfinite(lanes).all(-1)
     return None if finite.all() else np.broadcast_to(~finite if same else ~finite.reshape(shape), shape)
