@@ -47,6 +47,7 @@ from jopt.transforms import (
 )
 
 if TYPE_CHECKING:
+    from jopt.engine.evaluation import metrics
     from jopt.engine.plan import Plan
     from jopt.results import GroupedResult, SweepResult, Trial, load_result
     from jopt.sweeps import sweep, sweep_steps
@@ -60,6 +61,7 @@ _LAZY = {
     "SweepResult": "jopt.results",
     "Trial": "jopt.results",
     "load_result": "jopt.results",
+    "metrics": "jopt.engine.evaluation",
     "sweep": "jopt.sweeps",
     "sweep_steps": "jopt.sweeps",
 }
@@ -107,6 +109,7 @@ __all__ = [
     "linspace",
     "load_result",
     "loguniform",
+    "metrics",
     "momentum",
     "named_chain",
     "natural_exp_decay",

@@ -98,7 +98,8 @@ def expand(optimizer: Any, samples: int | None = None, seed: int = 0) -> Space:
     return Space(optimizer, tuple(dimensions))
 
 
-_RESERVED = ("seed", "step", "eval_step", "diverged_at", "steps_done", "loss")
+# Names that a result has for itself: of its dimensions, its variables, and the columns of its tables.
+RESERVED = ("seed", "step", "eval_step", "sample", "loss", "diverged_at", "steps_done", "group", "metric", "value")
 
 
 def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
@@ -109,25 +110,27 @@ def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
         if isinstance(leaf, Axis):
             where.setdefault(id(leaf), (leaf, []))[1].append(i)
     paths = [jax.tree_util.keystr(path).lstrip(".") for path, _ in flat]
-    names = _shortest({leaves[0]: paths[leaves[0]] for axis, leaves in where.values() if axis.name is None})
+    owner = optimizer.bound.spec.factory.name if is_value(optimizer) else "optimizer"
+    names = _shortest({leaves[0]: paths[leaves[0]] for axis, leaves in where.values() if axis.name is None}, owner)
     named = [(axis, axis.name or names[leaves[0]], tuple(leaves)) for axis, leaves in where.values()]
     taken = [name for _, name, _ in named]
     for name in taken:
         if taken.count(name) > 1:
             raise ValueError(f"Two axes of the sweep are called {name!r}; give one of them another name=.")
-        if name in _RESERVED:
+        if name in RESERVED:
             raise ValueError(f"The result of a sweep uses {name!r} itself; give the axis another name=.")
     return named
 
 
-def _shortest(paths: dict[int, str]) -> dict[int, str]:
-    """The shortest ends of the paths that tell them apart."""
+def _shortest(paths: dict[int, str], owner: str) -> dict[int, str]:
+    """The shortest ends of the paths that tell them apart and that a result does not use itself."""
     names = {}
     for i, path in paths.items():
         parts = path.split(".")
-        ends = [".".join(parts[-k:]) for k in range(1, len(parts) + 1)]
+        ends = [e for k in range(1, len(parts) + 1) if (e := ".".join(parts[-k:])) not in RESERVED]
         others = [other for j, other in paths.items() if j != i]
-        names[i] = next((e for e in ends if not any(o == e or o.endswith("." + e) for o in others)), path)
+        whole = f"{owner}.{path}" if path in RESERVED else path
+        names[i] = next((e for e in ends if not any(o == e or o.endswith("." + e) for o in others)), whole)
     return names
 
 

@@ -17,6 +17,7 @@ from jopt._values import is_value
 from jopt.axes import Drawn
 from jopt.engine import program as programs
 from jopt.engine.carry_out import Outcome, carry_out
+from jopt.engine.evaluation import Metrics
 from jopt.engine.feeding import feed_of
 from jopt.engine.plan import Plan
 from jopt.engine.program import Program
@@ -69,7 +70,7 @@ def sweep(
       seeds: How many seeds, or the seeds themselves, ints of at least 0.
       samples: How many settings to draw, where an axis is drawn.
       has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.
-      evaluate: ``evaluate(params) -> {name: scalar}``, pure.
+      evaluate: ``evaluate(params) -> {name: scalar}``, pure, or ``jopt.metrics(...)``; its first metric ranks the settings.
       eval_every: Steps between evaluations; by default such that there are about 20. The last step is always evaluated.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
       plan: "auto", or a ``jopt.Plan``.
@@ -138,7 +139,7 @@ def sweep_steps(
     Args:
       init: ``init(optimizer, key) -> carry``, a pytree of arrays; the key is the seed's own.
       step: ``step(optimizer, carry, batch, key) -> (carry, {name: scalar})``. Name the training loss "loss": divergence is
-        watched on it (on the first metric, where there is none).
+        watched on it (on the first metric, where there is none), and without ``evaluate`` it ranks the settings.
       optimizer: A jopt value with axes where numbers stand, or a dict of them by name. It may be any pytree of such values,
         where the step uses several.
       data: As in ``jopt.sweep``.
@@ -146,7 +147,7 @@ def sweep_steps(
       batch_size: As in ``jopt.sweep``.
       seeds: As in ``jopt.sweep``.
       samples: As in ``jopt.sweep``.
-      evaluate: ``evaluate(carry) -> {name: scalar}``, pure.
+      evaluate: ``evaluate(carry) -> {name: scalar}``, pure, or ``jopt.metrics(...)``.
       eval_every: As in ``jopt.sweep``.
       record_every: As in ``jopt.sweep``.
       plan: As in ``jopt.sweep``.
@@ -229,7 +230,8 @@ def _sweep(
             jobs[name] = Job(space, job_program, feed, seed_list, steps, records, given, seed)
             stack.callback(jobs[name].close)
         outcomes = _carry_out(jobs, asked, progress)
-    results = {name: _result(jobs[name], outcome) for name, outcome in outcomes.items()}
+    maximize = evaluate.maximize if isinstance(evaluate, Metrics) else ()
+    results = {name: _result(jobs[name], outcome, maximize) for name, outcome in outcomes.items()}
     if not isinstance(optimizer, dict):
         return results[""]
     from jopt.results import GroupedResult
@@ -242,13 +244,14 @@ def _carry_out(jobs: dict[str, Job], asked: Plan, progress: bool | None) -> dict
 
     for job in jobs.values():
         swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
-        check_names(swept, job.analysis.names)  # traces every group: mistakes show before the first one has run
+        grouped = "" not in jobs
+        check_names(swept, job.analysis.names, grouped)  # traces every group: mistakes show before the first one has run
     lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
     with Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
         return carry_out(jobs, asked, bar)
 
 
-def _result(job: Job, outcome: Outcome) -> SweepResult:
+def _result(job: Job, outcome: Outcome, maximize: tuple[str, ...]) -> SweepResult:
     from jopt.results import SweepRecord, SweepResult, Timings
 
     space, records = job.space, job.records
@@ -267,6 +270,7 @@ def _result(job: Job, outcome: Outcome) -> SweepResult:
         metrics=shaped(records.metrics),
         diverged_at=records.diverged_at.reshape(lanes),
         steps_done=records.steps_done.reshape(lanes),
+        maximize=maximize,
     )
     kept = [array.reshape(*lanes, *array.shape[2:]) for array in records.kept]
     return SweepResult(

@@ -40,7 +40,7 @@ def test_a_loaded_result_equals_the_saved_one(tmp_path):
 
 def test_the_best_of_a_loaded_result_is_the_same_trial(tmp_path):
     made = result(record([4.0, 1.0, 2.0], noise=0.5))
-    back, was = roundtrip(made, tmp_path / "a").best(), made.best()
+    back, was = roundtrip(made, tmp_path / "a").best("loss"), made.best("loss")
     assert (back.setting, back.score, back.index) == (was.setting, was.score, was.index)
     assert back.optimizer == Optimizer(0.01)
     jax.tree.map(np.testing.assert_array_equal, back.params, was.params)
@@ -48,7 +48,7 @@ def test_the_best_of_a_loaded_result_is_the_same_trial(tmp_path):
 
 def test_a_result_of_one_setting_comes_back(tmp_path):
     back = roundtrip(result(record(np.array(0.25), seeds=1)), tmp_path / "a")
-    assert back.best().optimizer == Optimizer(0.0)
+    assert back.best("loss").optimizer == Optimizer(0.0)
 
 
 def test_groups_come_back_as_groups(tmp_path):
@@ -56,7 +56,7 @@ def test_groups_come_back_as_groups(tmp_path):
     back = roundtrip(made, tmp_path / "a")
     assert isinstance(back, GroupedResult)
     assert back.dataset.identical(made.dataset)
-    assert (back.best().group, back.best().score) == ("adam", 1.0)
+    assert (back.best("loss").group, back.best("loss").score) == ("adam", 1.0)
 
 
 def test_the_file_is_named_exactly_as_asked(tmp_path):
@@ -85,10 +85,10 @@ def test_an_optimizer_that_cannot_be_pickled_is_missed_only_when_used(tmp_path):
     made = result(record([4.0, 1.0]))
     made = remade(made, optimizer=lambda: 0, optimizer_at=lambda index: lambda: index)
     back = roundtrip(made, tmp_path / "a")
-    assert back.best().setting == {"learning_rate": 0.01}
-    assert back.best().params["w"].shape == (3,)
+    assert back.best("loss").setting == {"learning_rate": 0.01}
+    assert back.best("loss").params["w"].shape == (3,)
     assert back.dataset.identical(made.dataset)
-    for use in (lambda: back.optimizer, lambda: back.best().optimizer):
+    for use in (lambda: back.optimizer, lambda: back.best("loss").optimizer):
         with pytest.raises(ValueError, match=r"the optimizer could not be saved: .*module"):
             use()
 
@@ -97,9 +97,9 @@ def test_a_class_that_is_gone_is_missed_only_when_used(tmp_path, monkeypatch):
     result(record([4.0, 1.0])).save(tmp_path / "a")
     monkeypatch.delattr("tests.test_results_record.Optimizer")
     back = load_result(tmp_path / "a")
-    assert back.best().score == 1.0
+    assert back.best("loss").score == 1.0
     with pytest.raises(ValueError, match="could not be read back: AttributeError"):
-        _ = back.best().optimizer
+        _ = back.best("loss").optimizer
 
 
 def damaged(path, kind):

@@ -58,7 +58,7 @@ def legend(ax):
 
 
 def test_curves_have_a_line_per_setting_and_a_colour_bar_for_many():
-    ax = result(wide()).plot.curves()
+    ax = result(wide()).plot.curves("loss")
     ax.figure.canvas.draw()
     assert len(dashed(ax)) == len(crosses(ax)) == 6
     assert len(ax.lines) == 20 + 6 + 6 + 1  # settled, diverged, their crosses, the best on top
@@ -71,7 +71,7 @@ def test_curves_have_a_line_per_setting_and_a_colour_bar_for_many():
 
 
 def test_curves_that_diverge_do_not_squash_the_others():
-    ax = result(wide()).plot.curves()
+    ax = result(wide()).plot.curves("loss")
     low, high = ax.get_ylim()
     settled = wide().losses["loss"][:20]
     assert settled.max() < high < 3 * settled.max()
@@ -79,7 +79,7 @@ def test_curves_that_diverge_do_not_squash_the_others():
 
 
 def test_a_diverged_curve_ends_in_a_cross_inside_the_axes():
-    ax = result(wide()).plot.curves()
+    ax = result(wide()).plot.curves("loss")
     low, high = ax.get_ylim()
     for line, cross in zip(dashed(ax), crosses(ax), strict=True):
         assert cross.get_xdata()[0] == line.get_xdata()[-1]
@@ -94,8 +94,8 @@ def test_a_metric_is_not_drawn_after_its_lane_diverged():
 
 
 def test_the_best_curve_is_marked_and_named():
-    ax = result(wide()).plot.curves()
-    best = result(wide()).best()
+    ax = result(wide()).plot.curves("loss")
+    best = result(wide()).best("loss")
     marked = [line for line in ax.lines if line.get_label().startswith("best")]
     assert len(marked) == 1
     np.testing.assert_array_equal(marked[0].get_ydata(), wide().losses["loss"][best.index].mean(0))
@@ -103,50 +103,50 @@ def test_the_best_curve_is_marked_and_named():
 
 
 def test_a_few_curves_are_named_in_the_legend():
-    ax = result(record([4.0, 1.0, 2.0], diverged=[(2, 0)])).plot.curves()
+    ax = result(record([4.0, 1.0, 2.0], diverged=[(2, 0)])).plot.curves("loss")
     names = ["learning_rate=0.001", "learning_rate=0.01", "learning_rate=0.1"]
     assert legend(ax) == ["best: learning_rate=0.01", *names, "diverged (1 setting)"]
     assert len(ax.figure.axes) == 1
 
 
 def test_values_of_one_magnitude_have_a_linear_axis_and_one_seed_no_band():
-    ax = result(record([4.0, 3.5], seeds=1)).plot.curves()
+    ax = result(record([4.0, 3.5], seeds=1)).plot.curves("loss")
     assert ax.get_yscale() == "linear"
     assert len(ax.collections) == 0
 
 
 def test_negative_values_have_a_linear_axis():
-    assert result(record([-400.0, 3.5])).plot.curves().get_yscale() == "linear"
+    assert result(record([-400.0, 3.5])).plot.curves("loss").get_yscale() == "linear"
 
 
 def test_curves_are_coloured_by_the_hyperparameter_asked_for():
     made = result(record([[4.0, 3.0], [2.0, 1.0]], seeds=1))
-    colours = [line.get_color() for line in made.plot.curves(color="b1").lines[:4]]
+    colours = [line.get_color() for line in made.plot.curves("loss", color="b1").lines[:4]]
     assert colours[0] == colours[2] != colours[1] == colours[3]
     with pytest.raises(ValueError, match=r"'b2' was not swept.*learning_rate, b1"):
-        made.plot.curves(color="b2")
+        made.plot.curves("loss", color="b2")
 
 
 def test_curves_of_diverged_settings_alone_are_drawn():
     rec = record([1.0, 2.0], diverged=[(0, 0), (1, 0)])
     rec.losses["loss"][:] = np.nan
-    ax = result(rec).plot.curves()
+    ax = result(rec).plot.curves("loss")
     ax.figure.canvas.draw()
     assert len(crosses(ax)) == 2
     assert legend(ax)[-1] == "diverged (2 settings)"
 
 
 def test_the_response_has_log_axes_where_they_belong():
-    ax = result(wide()).plot.response()
+    ax = result(wide()).plot.response("loss")
     ax.figure.canvas.draw()
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert ax.get_xlabel() == "learning rate"
-    near = result(record([4.0, 3.5])).plot.response(ax=plt.subplots()[1])
+    near = result(record([4.0, 3.5])).plot.response("loss", ax=plt.subplots()[1])
     assert (near.get_xscale(), near.get_yscale()) == ("linear", "linear")
 
 
 def test_the_response_shows_what_diverged_at_the_top_and_marks_the_best():
-    ax = result(wide()).plot.response()
+    ax = result(wide()).plot.response("loss")
     (cross,) = crosses(ax)
     np.testing.assert_array_equal(cross.get_xdata(), RATES[20:])
     assert cross.get_label() == "diverged"
@@ -154,12 +154,12 @@ def test_the_response_shows_what_diverged_at_the_top_and_marks_the_best():
     shown = cross.get_transform().transform(np.column_stack(cross.get_data()))[:, 1]
     assert (shown < top).all()
     (star,) = stars(ax)
-    assert star.get_xdata()[0] == result(wide()).best().setting["learning_rate"]
+    assert star.get_xdata()[0] == result(wide()).best("loss").setting["learning_rate"]
     assert "best: learning_rate=" in star.get_label()
 
 
 def test_no_line_of_a_response_runs_under_the_crosses():
-    ax = result(wide()).plot.response()
+    ax = result(wide()).plot.response("loss")
     (cross,) = crosses(ax)
     line = ax.lines[0]
     highest = np.nanmax(ax.transData.transform(np.column_stack(line.get_data()))[:, 1])
@@ -169,27 +169,27 @@ def test_no_line_of_a_response_runs_under_the_crosses():
 
 def test_a_response_of_two_axes_takes_the_other_at_its_best():
     made = result(record([[4.0, 1.0], [2.0, 3.0]]))
-    np.testing.assert_array_equal(made.plot.response().lines[0].get_ydata(), [1.0, 2.0])
-    ax = made.plot.response(x="b1", mode="max")
+    np.testing.assert_array_equal(made.plot.response("loss").lines[0].get_ydata(), [1.0, 2.0])
+    ax = made.plot.response("loss", x="b1", mode="max")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [4.0, 3.0])
     assert ax.get_xlabel() == "b1"
 
 
 def test_a_response_is_drawn_in_the_order_of_its_values():
     drawn = {"learning_rate": ("sample", np.array([0.3, 0.1, 0.2]))}
-    line = result(record([3.0, 1.0, 2.0], coords=drawn)).plot.response().lines[0]
+    line = result(record([3.0, 1.0, 2.0], coords=drawn)).plot.response("loss").lines[0]
     np.testing.assert_array_equal(line.get_xdata(), [0.1, 0.2, 0.3])
     np.testing.assert_array_equal(line.get_ydata(), [1.0, 2.0, 3.0])
 
 
 def test_a_response_of_nothing_swept_is_an_error():
     with pytest.raises(ValueError, match="one setting has no response"):
-        result(record(np.array(1.0))).plot.response()
+        result(record(np.array(1.0))).plot.response("loss")
 
 
 def test_the_heatmap_shows_scores_hatches_what_diverged_and_marks_the_best():
     rec = record([[4.0, 3.0, 2.0], [1.0, 5.0, 6.0]], diverged=[(1, 0, 0), (1, 2, 1)])
-    ax = result(rec).plot.heatmap()
+    ax = result(rec).plot.heatmap(metric="loss")
     ax.figure.canvas.draw()
     cells = ax.collections[0].get_array()
     np.testing.assert_array_equal(cells.mask, [[False, True], [False, False], [False, True]])
@@ -204,7 +204,7 @@ def test_the_heatmap_shows_scores_hatches_what_diverged_and_marks_the_best():
 
 def test_the_heatmap_turns_round_and_labels_its_cells():
     made = result(record([[4.0, 3.0, 2.0], [1.0, 5.0, 6.0]]))
-    ax = made.plot.heatmap("b1", "learning_rate")
+    ax = made.plot.heatmap("b1", "learning_rate", "loss")
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0.5", "0.9", "0.99"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["0.001", "0.01"]
 
@@ -216,7 +216,7 @@ def test_the_labels_of_a_wide_heatmap_do_not_overlap():
         "b1": ("b1", np.array([0.5, 0.9])),
     }
     rec = record(loss, coords=axes)
-    ax = result(rec).plot.heatmap()
+    ax = result(rec).plot.heatmap(metric="loss")
     ax.figure.canvas.draw()
     boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
     assert len(boxes) >= 4
@@ -225,19 +225,19 @@ def test_the_labels_of_a_wide_heatmap_do_not_overlap():
 
 def test_a_heatmap_needs_two_dimensions():
     with pytest.raises(ValueError, match="needs two swept axes"):
-        result(record([1.0, 2.0])).plot.heatmap()
+        result(record([1.0, 2.0])).plot.heatmap(metric="loss")
     walked = {
         "learning_rate": ("learning_rate", np.array([0.1, 0.2])),
         "decay": ("learning_rate", np.array([0.3, 0.4])),
         "b1": ("b1", np.array([0.5, 0.9])),
     }
     with pytest.raises(ValueError, match="walked together"):
-        result(record(np.ones((2, 2)), coords=walked)).plot.heatmap("learning_rate", "decay")
+        result(record(np.ones((2, 2)), coords=walked)).plot.heatmap("learning_rate", "decay", "loss")
 
 
 def test_a_heatmap_of_diverged_settings_alone_is_drawn():
     lost = [(i, j, 0) for i in range(2) for j in range(2)]
-    ax = result(record(np.ones((2, 2)), diverged=lost)).plot.heatmap()
+    ax = result(record(np.ones((2, 2)), diverged=lost)).plot.heatmap(metric="loss")
     ax.figure.canvas.draw()
     assert len(ax.patches) == 4
     assert legend(ax) == ["diverged"]
@@ -254,7 +254,7 @@ def four_groups():
 
 def test_groups_are_compared_in_one_axes_with_a_line_and_a_row_of_crosses_each():
     both = four_groups()
-    ax = both.plot.compare()
+    ax = both.plot.compare("loss")
     ax.figure.canvas.draw()
     assert [text.split(":")[0] for text in legend(ax)] == [*both, "diverged"]
     assert len(stars(ax)) == 4
@@ -266,19 +266,19 @@ def test_groups_are_compared_in_one_axes_with_a_line_and_a_row_of_crosses_each()
 
 def test_a_group_of_one_setting_is_a_level_line():
     both = GroupedResult({"swept": result(record([1.0, 2.0])), "fixed": result(record(np.array(1.5)))})
-    ax = both.plot.compare()
+    ax = both.plot.compare("loss")
     assert "fixed: 1.5" in legend(ax)
     (level,) = [line for line in ax.lines if line.get_label() == "fixed: 1.5"]
     assert set(level.get_ydata()) == {1.5}
 
 
 def test_the_comparison_of_a_single_result_is_its_response():
-    ax = result(wide()).plot.compare()
+    ax = result(wide()).plot.compare("loss")
     assert "best: learning_rate=" in "".join(legend(ax))
 
 
 def test_groups_have_a_panel_each_with_the_same_vertical_axis():
-    panels = four_groups().plot.curves()
+    panels = four_groups().plot.curves("loss")
     panels[0].figure.canvas.draw()
     assert [ax.get_title() for ax in panels] == ["sgd", "momentum", "rmsprop", "adam"]
     assert len({(ax.get_yscale(), *ax.get_ylim()) for ax in panels}) == 1
@@ -286,15 +286,15 @@ def test_groups_have_a_panel_each_with_the_same_vertical_axis():
 
 def test_panels_are_drawn_into_the_axes_given():
     figure, panels = plt.subplots(4)
-    assert list(four_groups().plot.curves(ax=panels)) == list(panels)
+    assert list(four_groups().plot.curves("loss", ax=panels)) == list(panels)
     with pytest.raises(ValueError, match="4 groups need as many axes, but 3 were given"):
-        four_groups().plot.curves(ax=panels[:3])
+        four_groups().plot.curves("loss", ax=panels[:3])
     assert plt.get_fignums() == [figure.number]
 
 
 def test_groups_have_no_heatmap_of_their_own():
     with pytest.raises(TypeError, match=r"result\['sgd'\].plot.heatmap"):
-        four_groups().plot.heatmap()
+        four_groups().plot.heatmap(metric="loss")
 
 
 @pytest.mark.parametrize("kind", ["curves", "response", "heatmap", "compare"])
@@ -302,23 +302,23 @@ def test_a_picture_goes_into_the_axes_given_and_is_not_shown(kind, monkeypatch):
     monkeypatch.setattr(plt, "show", lambda: pytest.fail("shown"))
     figure, ax = plt.subplots()
     made = result(record([[4.0, 3.0], [2.0, 1.0]]))
-    assert getattr(made.plot, kind)(ax=ax) is ax
+    assert getattr(made.plot, kind)(metric="loss", ax=ax) is ax
     assert plt.get_fignums() == [figure.number]
 
 
 def test_a_new_figure_has_a_constrained_layout():
-    figure = result(record([4.0, 3.0])).plot.response().figure
+    figure = result(record([4.0, 3.0])).plot.response("loss").figure
     assert isinstance(figure.get_layout_engine(), mpl.layout_engine.ConstrainedLayoutEngine)
 
 
 def test_without_matplotlib_a_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "jopt\[plot\]"'):
-        result(record([4.0, 3.0])).plot.response()
+        result(record([4.0, 3.0])).plot.response("loss")
 
 
 def test_a_few_values_close_together_have_colours_far_apart():
     near = {"b1": ("b1", np.array([0.5, 0.98, 0.99]))}
-    ax = result(record([3.0, 2.0, 1.0], seeds=1, coords=near)).plot.curves()
+    ax = result(record([3.0, 2.0, 1.0], seeds=1, coords=near)).plot.curves("loss")
     first, second, third = (np.array(line.get_color()) for line in ax.lines[:3])
     assert min(np.abs(first - second).max(), np.abs(second - third).max()) > 0.2

@@ -120,20 +120,20 @@ def test_drawn_settings_lie_along_a_dimension_of_their_own():
     drawn = {"learning_rate": ("sample", RATES), "b1": ("sample", RATES / 2)}
     made = result(record([4.0, 3.0, 1.0, 2.0], coords=drawn))
     assert made.dataset.loss.dims == ("sample", "seed", "step")
-    assert made.best().setting == {"learning_rate": 0.1, "b1": 0.05}
+    assert made.best("loss").setting == {"learning_rate": 0.1, "b1": 0.05}
 
 
 def test_a_sweep_of_one_setting_has_no_axes():
     made = result(record(np.array(0.25), seeds=1))
     assert made.dataset.loss.dims == ("seed", "step")
-    best = made.best()
+    best = made.best("loss")
     assert (best.setting, best.index, best.score, best.spread) == ({}, (), 0.25, 0.0)
     assert best.params["w"].shape == (3,)
     assert "one setting" in repr(made)
 
 
 def test_the_best_is_the_lowest_mean_over_seeds():
-    best = result(record([4.0, 1.0, 2.0, 3.0], noise=0.5)).best()
+    best = result(record([4.0, 1.0, 2.0, 3.0], noise=0.5)).best("loss")
     assert best.setting == {"learning_rate": 0.01}
     assert best.score == 1.25
     np.testing.assert_array_equal(best.scores, [1.0, 1.5])
@@ -144,13 +144,13 @@ def test_the_best_is_the_lowest_mean_over_seeds():
 
 def test_the_parameters_of_a_trial_are_those_of_its_best_seed():
     made = result(record([4.0, 1.0, 2.0, 3.0], noise=-0.5))
-    best = made.best()
+    best = made.best("loss")
     assert best.params["b"] == 3.0  # setting 1, seed 1
     assert best.params["b"].shape == ()
     np.testing.assert_array_equal(best.params["w"], [3.0, 3.0, 3.0])
     assert best.params_by_seed["w"].shape == (2, 3)
     assert np.shares_memory(best.params_by_seed["w"], made.params["w"])
-    assert made.best(mode="max").params["b"] == 0.0  # setting 0, seed 0
+    assert made.best("loss", mode="max").params["b"] == 0.0  # setting 0, seed 0
 
 
 def test_mode_max_takes_the_highest():
@@ -173,7 +173,7 @@ def test_at_best_passes_over_moments_without_a_value():
 
 def test_a_setting_with_one_diverged_seed_is_never_best():
     rec = record([4.0, 1.0, 2.0, 3.0], diverged=[(1, 0)])
-    assert result(rec).best().setting == {"learning_rate": 0.1}
+    assert result(rec).best("loss").setting == {"learning_rate": 0.1}
     # Its accuracy is finite to the end, and yet it diverged.
     assert result(rec).best("accuracy", "max").setting == {"learning_rate": 0.1}
 
@@ -183,17 +183,17 @@ def test_a_score_that_is_not_finite_is_never_best(bad):
     rec = record([4.0, 1.0, 2.0, 3.0])
     rec.losses["loss"][1, 0, -1] = bad
     for mode in ("min", "max"):
-        assert result(rec).best(mode=mode).setting != {"learning_rate": 0.01}
+        assert result(rec).best("loss", mode=mode).setting != {"learning_rate": 0.01}
 
 
 def test_of_equal_settings_the_first_is_best():
-    assert result(record([2.0, 1.0, 1.0, 1.0])).best().index == (1,)
+    assert result(record([2.0, 1.0, 1.0, 1.0])).best("loss").index == (1,)
 
 
 def test_all_diverged_is_an_error_that_says_what_to_try():
     rec = record([1.0, 2.0], diverged=[(0, 0), (1, 1)])
     with pytest.raises(ValueError, match=r"all 2 settings diverged.*smaller learning rates"):
-        result(rec).best()
+        result(rec).best("loss")
     assert "best      none" in repr(result(rec))
     assert "2 of 4 lanes" in repr(result(rec))
 
@@ -202,7 +202,7 @@ def test_no_finite_score_without_divergence_is_an_error_of_its_own():
     rec = record([1.0, 2.0], diverged=[(0, 0)])
     rec.metrics["accuracy"][:] = np.nan
     with pytest.raises(ValueError, match=r"1 of 2 diverged.*no finite 'accuracy'"):
-        result(rec).best("accuracy")
+        result(rec).best("accuracy", "max")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_metric_without_records_is_an_error():
 def test_scores_of_half_precision_records_are_taken_in_double():
     rec = record([1.0, 2.0])
     rec = dataclasses.replace(rec, losses={"loss": np.full((2, 2, 5), 60000, np.float16)})
-    assert result(rec).best().score == 60000 - 60000 % 32
+    assert result(rec).best("loss").score == 60000 - 60000 % 32
 
 
 def test_the_final_table_has_a_row_per_setting_and_seed():
@@ -277,7 +277,7 @@ def test_the_html_shows_the_repr_and_the_dataset():
 
 
 def test_a_trial_reads_on_one_line():
-    best = result(record([4.0, 1.0], noise=0.5)).best()
+    best = result(record([4.0, 1.0], noise=0.5)).best("loss")
     assert repr(best) == "Trial(learning_rate=0.01 -> loss 1.25 ± 0.35 over 2 seeds)"
 
 
@@ -288,25 +288,25 @@ def test_groups_read_like_a_dictionary():
     assert len(both) == 2
     assert "adam" in both
     assert "lion" not in both
-    assert both["sgd"].best().score == 2.0
+    assert both["sgd"].best("loss").score == 2.0
     with pytest.raises(KeyError, match="no group 'lion': the groups are sgd, adam"):
         both["lion"]
 
 
 def test_the_best_of_groups_says_whose_it_is():
     both = grouped(sgd=[3.0, 2.0], adam=[1.0, 4.0])
-    assert (both.best().group, both.best().score) == ("adam", 1.0)
-    assert both.best(mode="max").group == "adam"
+    assert (both.best("loss").group, both.best("loss").score) == ("adam", 1.0)
+    assert both.best("loss", mode="max").group == "adam"
     assert both.best("accuracy", "max").setting == {"learning_rate": 0.001}
-    assert both["adam"].best().group is None
-    assert repr(both.best()).startswith("Trial(adam: ")
+    assert both["adam"].best("loss").group is None
+    assert repr(both.best("loss")).startswith("Trial(adam: ")
 
 
 def test_a_group_that_diverged_altogether_is_passed_over():
     lost = result(record([0.1, 0.1], diverged=[(0, 0), (1, 0)]), "sgd")
-    assert GroupedResult({"sgd": lost, "adam": result(record([1.0]))}).best().group == "adam"
+    assert GroupedResult({"sgd": lost, "adam": result(record([1.0]))}).best("loss").group == "adam"
     with pytest.raises(ValueError, match="no setting of sgd is best"):
-        GroupedResult({"sgd": lost}).best()
+        GroupedResult({"sgd": lost}).best("loss")
     with pytest.raises(ValueError, match="no metric 'lost'"):
         GroupedResult({"sgd": lost}).best("lost")
 
@@ -338,7 +338,7 @@ def test_what_belongs_to_one_optimizer_is_by_name_in_groups():
 def test_the_text_table_is_aligned_and_counts_what_diverged():
     lost = record([0.1, 0.1], diverged=[(0, 0), (1, 0)])
     made = GroupedResult({"descent": result(record([3.0, 2.0], noise=0.5)), "adam": result(lost)})
-    header, rule, first, second = made.table().splitlines()
+    header, rule, first, second = made.table("loss").splitlines()
     assert header.split() == ["group", "best", "loss", "diverged"]
     assert set(rule) == {"-", " "}
     assert first.split("  ")[0] == "descent"

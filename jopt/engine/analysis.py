@@ -41,8 +41,8 @@ class Analysis:
 
     @property
     def evaluated_names(self) -> list[str]:
-        """The metrics of an evaluation, in the order in which their leaves come."""
-        return [] if self.evaluate is None else sorted(self.evaluate.result)
+        """The metrics of an evaluation, in the order in which its function returns them."""
+        return [] if self.evaluate is None else list(self.evaluate.result)
 
 
 _costs: OrderedDict[Any, dict[str, Any]] = OrderedDict()
@@ -76,7 +76,7 @@ def analyse(
     common = _common(start.closed.jaxpr, stepped.closed.jaxpr, axes, sizes, program.source.varies)
     swept = {v for v, axis in zip(start.closed.jaxpr.invars, axes, strict=False) if axis is not None}
     metrics = stepped.result[1]
-    named = tuple((name, metrics[name].dtype) for name in sorted(metrics))
+    named = tuple((name, x.dtype) for name, x in metrics.items())
     source = dataclasses.replace(program.source, function=None)
     step = Step(stepped, source, batch, named, tuple(axis is not None for axis in axes), common, on_cpu)
     return Analysis(

@@ -127,7 +127,7 @@ class Step:
         return self.source.batch(data, row[0] if self.source.kind == "rows" else row, key, t)
 
     def advance(self, scalars: Sequence[Any] | None, arrays: Any, *args: Any) -> tuple[list[Any], list[Any]]:
-        """The leaves of the carry one step further, and the metrics, by name in order.
+        """The leaves of the carry one step further, and the metrics, in the order of their names.
 
         With the ``scalars`` of a step that were worked out ahead, None takes the place of the leaves that were, too.
         """
@@ -164,7 +164,7 @@ def spread(shape: Shape, starts: Sequence[Sequence[Sequence[Any]]], xp: Any = jn
 
 
 def evaluate(shape: Shape, traced: Traced, optimizer: Any, carry: Any, arrays: Any) -> list[Any]:
-    """The evaluation of every lane of a block, metrics by name in order."""
+    """The evaluation of every lane of a block, metrics in the order of their names."""
     over_lanes = shape.over_lanes(lambda opt, leaves, *_: traced(arrays, *leaves), 0)
     return over_lanes(optimizer, carry, None, jnp.zeros(shape.seeds), None)  # type: ignore[no-any-return]
 

@@ -104,7 +104,7 @@ def _run(
 
 def _leave(job: Job, store: Store, block: Block, device: Any) -> None:
     if block.step == job.steps:
-        job.finish(block)
+        job.finish(block, device)
         if device.platform == "cpu" and block.real.size * job.analysis.carry_bytes > limits.LARGE_BYTES:
             limits.give_back()
     else:

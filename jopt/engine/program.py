@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ class StepGradient:
         grads = downhill(grads)
         extra = {"value": value, "grad": grads, "value_fn": lambda p: self._with_aux(p, *args)[0], **(feedback or {})}
         updates, new_state = as_pair(optimizer).update(grads, state, params, **extra)
-        return (apply_updates(params, updates), like(state, new_state)), {"loss": value, **aux}
+        return (apply_updates(params, updates), like(state, new_state)), OrderedDict({"loss": value, **aux})
 
     def _with_aux(self, params: Any, *args: Any) -> tuple[Any, dict[str, Any]]:
         made = self.loss(params, *args)
@@ -150,7 +151,7 @@ def whole(carry: Any) -> Any:
 
 
 def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A dict of named scalars, checked."""
+    """A dict of named scalars, checked; ordered, because JAX gives plain dicts back sorted, and the first name matters."""
     if not isinstance(made, Mapping):
         raise TypeError(f"{what} must be a dict of named scalars, {{name: scalar}}, but got {type(made).__name__}.")
     for name, value in made.items():
@@ -162,7 +163,7 @@ def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]
             raise TypeError(f"{what}: {name!r} must be a real number, but is complex; take its absolute value.")
         if jnp.ndim(value) != 0:
             raise ValueError(f"{what}: {name!r} must be a scalar, but has shape {jnp.shape(value)}; take its mean.")
-    return {name: jnp.asarray(value) for name, value in made.items()}
+    return OrderedDict((name, jnp.asarray(value)) for name, value in made.items())
 
 
 def takes_key(loss: Callable[..., Any]) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jopt._trees import flatten
@@ -14,7 +17,8 @@ from jopt.engine.blocks import Block, to_numpy
 class Records:
     """NumPy arrays written block by block as chunks come back.
 
-    What is recorded at each step lies ``[steps, seeds, settings]``, as it comes out of a block, and is handed out as a view
+    Floats are kept in their own type, integers and bools as float64, in which NaN can stand where nothing ran. What is
+    recorded at each step lies ``[steps, seeds, settings]``, as it comes out of a block, and is handed out as a view
     ``[settings, seeds, steps]``; all else has leading axes ``[settings, seeds]``.
     """
 
@@ -32,21 +36,27 @@ class Records:
         self.kept_structure: Any = None
         self.best_loss = np.inf
         self._losses: dict[str, np.ndarray] = {}
+        self._types: dict[str, Any] = {}  # in which these are handed out
         self._lock = threading.Lock()
 
     @property
     def losses(self) -> dict[str, np.ndarray]:
         """What was recorded at each step or over each window, ``[settings, seeds, steps]``."""
-        return {name: np.moveaxis(array, 0, -1).swapaxes(0, 1) for name, array in self._losses.items()}
+        return {
+            name: np.moveaxis(array, 0, -1).swapaxes(0, 1).astype(self._types[name], copy=False)
+            for name, array in self._losses.items()
+        }
 
-    def steps_recorded(self, block: Block, first: int, metrics: dict[str, np.ndarray]) -> None:
-        """Takes the metrics of a stretch of steps, arrays ``[steps, *lanes of the block]``."""
+    def steps_recorded(self, block: Block, first: int, steps: int, metrics: dict[str, np.ndarray]) -> None:
+        """Takes the metrics of ``steps`` steps after the ``first``, arrays ``[steps, *lanes of the block]``."""
         chosen, lanes = block.places
+        watched = "loss" if "loss" in metrics else next(iter(metrics), None)
         for name, values in metrics.items():
             found = values.reshape(len(values), *block.shape)[(slice(None), *chosen)]
             self._add_to_windows(self._recorded(name, values.dtype), lanes, found, first)
-            if name == "loss" or ("loss" not in metrics and name == next(iter(metrics))):
+            if name == watched:
                 self._watch(lanes[::-1], found, first)
+        self.steps_done[lanes[::-1]] = first + steps
 
     def _add_to_windows(self, kept: np.ndarray, lanes: Any, found: np.ndarray, first: int) -> None:
         if self.record_every == 1:
@@ -68,7 +78,6 @@ class Records:
             bad = ~np.isfinite(found)
             when = np.where(bad.any(axis=0), first + 1.0 + bad.argmax(axis=0), np.nan).T
             self.diverged_at[lanes] = np.fmin(self.diverged_at[lanes], when)
-        self.steps_done[lanes] = first + len(found)
         last = found[-1][np.isfinite(found[-1])]
         if len(last):
             self.best_loss = min(self.best_loss, float(last.min()))
@@ -86,24 +95,41 @@ class Records:
     def forget(self, settings: np.ndarray, seeds: np.ndarray) -> None:
         """Clears what some lanes have recorded, before they start anew."""
         lanes = np.ix_(settings, seeds)
-        for kept in self.losses.values():
-            kept[lanes] = 0.0
+        for kept in self._losses.values():
+            kept.swapaxes(0, 2)[lanes] = 0.0
         self.diverged_at[lanes] = np.nan
         self.steps_done[lanes] = 0
 
     def _recorded(self, name: str, dtype: Any) -> np.ndarray:
         with self._lock:
             if name not in self._losses:
-                # Every step writes its own record; windows are summed up.
-                make = np.empty if self.record_every == 1 else np.zeros
-                self._losses[name] = make((len(self.record_steps), *self.lanes[::-1]), _wide(dtype))
+                # Every step writes its own record; windows are summed up, in float32 at least.
+                kept = self._types[name] = _recorded_as(dtype)
+                make, held = (np.empty, kept) if self.record_every == 1 else (np.zeros, jnp.promote_types(kept, np.float32))
+                self._losses[name] = make((len(self.record_steps), *self.lanes[::-1]), held)
             return self._losses[name]
 
     def _evaluations(self, name: str, dtype: Any) -> np.ndarray:
         with self._lock:
             if name not in self.metrics:
-                self.metrics[name] = np.full((*self.lanes, len(self.eval_steps)), np.nan, _wide(dtype))
+                self.metrics[name] = np.full((*self.lanes, len(self.eval_steps)), np.nan, _recorded_as(dtype))
             return self.metrics[name]
+
+    def ended(
+        self, block: Block, leaves: Sequence[Any], common: Sequence[bool], began: Callable[[int, int], list[Any]]
+    ) -> None:
+        """Marks the lanes of a block that end with a leaf that is not finite, but was finite when they began.
+
+        ``leaves`` are those of the last carry, ``common`` says which are the same in every lane, and ``began(setting, seed)``
+        makes those of a lane's first carry: some rightly begin infinite, such as the best value that a plateau has seen.
+        """
+        lost = {i: where for i, x in enumerate(leaves) if (where := _lost(x, common[i], block.shape)) is not None}
+        for place in zip(*np.nonzero(block.real & sum(lost.values(), np.zeros(block.shape, bool))), strict=True):
+            setting, seed = int(block.settings[place[1]]), int(block.seeds[place[0]])
+            if np.isnan(self.diverged_at[setting, seed]):
+                first = began(setting, seed)
+                if any(where[place] and np.isfinite(np.asarray(first[i])).all() for i, where in lost.items()):
+                    self.diverged_at[setting, seed] = block.step
 
     def finished(self, block: Block, kept: Any) -> None:
         """Takes what the result keeps of a block's lanes, a tree of arrays ``[*lanes of the block, ...]``."""
@@ -119,5 +145,17 @@ class Records:
             array.swapaxes(0, 1)[lanes] = leaf.reshape(*block.shape, *shape)[chosen]
 
 
-def _wide(dtype: Any) -> type:
-    return np.float64 if dtype == np.float64 else np.float32
+def _recorded_as(dtype: Any) -> np.dtype[Any]:
+    return np.dtype(dtype if jnp.issubdtype(dtype, jnp.floating) else np.float64)
+
+
+def _lost(leaf: Any, same: bool, shape: tuple[int, int]) -> np.ndarray | None:
+    """Where among a block's lanes a leaf is not finite, ``[seeds, settings]``; None: nowhere."""
+    if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        return None
+    lanes = np.asarray(leaf).reshape(1 if same else math.prod(shape), -1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(lanes.sum(-1)).all():  # half the time of looking at each number, and no memory
+            return None
+    finite = np.isfinite(lanes).all(-1)
+    return None if finite.all() else np.broadcast_to(~finite if same else ~finite.reshape(shape), shape)

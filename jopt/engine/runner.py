@@ -219,7 +219,9 @@ class Job:
 
         def bring_home() -> None:
             names = [name for name, _ in self.analysis.step.metrics]
-            self.records.steps_recorded(block, first, dict(zip(names, _to_host(metrics, steps, loop == "host"), strict=True)))
+            self.records.steps_recorded(
+                block, first, steps, dict(zip(names, _to_host(metrics, steps, loop == "host"), strict=True))
+            )
             best = self.records.best_loss
             self.on_progress(steps * int(block.real.sum()), best if np.isfinite(best) else None)
 
@@ -289,8 +291,10 @@ class Job:
         later = self.records.eval_steps[self.records.eval_steps > step]
         return int(later[0]) if len(later) else self.steps
 
-    def finish(self, block: Block) -> None:
+    def finish(self, block: Block, device: Any) -> None:
         """Brings home what the result keeps of a block."""
+        began = functools.partial(self._starts.lane, self, device=device)
+        self.records.ended(block, block.carry, self.analysis.common, began)
         whole = [
             np.broadcast_to(to_numpy(x), (*block.lead, *to_numpy(x).shape)) if common else x
             for x, common in zip(block.carry, self.analysis.common, strict=True)

@@ -48,6 +48,10 @@ class Starts:
         """Lets go of the carries that were kept."""
         self._kept.clear()
 
+    def lane(self, job: Job, setting: int, seed: int, device: Any) -> list[Any]:
+        """The leaves of one lane's first carry."""
+        return self._start(job, setting if job.analysis.start_depends else 0, seed, device)
+
     def _start(self, job: Job, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of a lane's first carry; the latest few seeds' are kept where all settings start alike."""
         kept = self._kept.get((seed, device))

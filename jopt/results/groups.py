@@ -5,11 +5,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import report, storage
+from . import report, scores, storage
 from .plots import GroupPlots
-from .record import SweepRecord, Timings
-from .result import At, Mode, SweepResult
-from .trial import Trial
+from .record import SweepRecord, Timings, in_tree
+from .result import SweepResult
+from .scores import At, Mode
+from .trial import Trial, best_trial
 
 if TYPE_CHECKING:
     import os
@@ -121,36 +122,34 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
 
     @cached_property
     def dataset(self) -> "xr.DataTree":  # type: ignore[override]  # a tree holds datasets of unlike dims
-        """An `xarray.DataTree` with one node per group, each as `SweepResult.dataset`."""
+        """An `xarray.DataTree` with one node per group, each as `SweepResult.dataset`, "/" in names written "."."""
         import xarray as xr
 
-        nodes = {name: result.dataset for name, result in self.items()}
+        nodes = {name: _for_tree(result.dataset) for name, result in self.items()}
         return xr.DataTree.from_dict(nodes, name="jopt sweep")
 
-    def best(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> Trial:
+    def best(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> Trial:
         """The best setting of all groups; its `group` says whose it is.
 
         The rules are those of `SweepResult.best`; of equal scores the first group is taken.
 
         Args:
-          metric: "loss", an auxiliary value of the loss, or a metric of `evaluate`.
-          mode: "min" or "max": which values are good.
+          metric: a metric of `evaluate`, "loss", or an auxiliary value of the loss; None: as in `SweepResult.best`.
+          mode: "min" or "max": which values are good; None: as in `SweepResult.best`.
           at: "last" or "best".
 
         Returns:
           The setting as a `Trial`.
 
         Raises:
-          ValueError: if there is no such metric, or every setting of every group diverged.
+          ValueError: as `SweepResult.best`, and if the groups would be ranked by different metrics.
         """
-        trials = [
-            replace(result.best(metric, mode, at), group=name)
-            for name, result in self.items()
-            if report.has_best(result, metric, mode, at)
-        ]
+        ranked = scores.ranking(self.record.values(), metric, mode, at)
+        found = [(name, best_trial(result, ranked)) for name, result in self.items()]
+        trials = [replace(trial, group=name) for name, trial in found if trial is not None]
         if not trials:
-            raise ValueError(report.no_best_of_groups(list(self), metric))
-        pick = min if mode == "min" else max
+            raise ValueError(report.no_best_of_groups(list(self), ranked.metric))
+        pick = min if ranked.mode == "min" else max
         return pick(trials, key=lambda trial: trial.score)
 
     def to_pandas(self, metric: str | None = None, kind: Literal["final", "curves"] = "final") -> "pd.DataFrame":
@@ -174,18 +173,21 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
         """Pictures: `.compare()` in one axes, `.curves()` with a panel per group."""
         return GroupPlots(self.record)
 
-    def table(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> str:
+    def table(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> str:
         """The best of each group, its score and the diverged lanes, as aligned plain text.
 
         Args:
-          metric: what to score.
-          mode: "min" or "max".
+          metric: what to score, as in `best`.
+          mode: "min" or "max", as in `best`.
           at: "last" or "best".
 
         Returns:
           The lines, a row per group.
+
+        Raises:
+          ValueError: as `best`, but for the case that every setting diverged.
         """
-        return report.table(self, metric, mode, at)
+        return report.table(self, scores.ranking(self.record.values(), metric, mode, at))
 
     def save(self, path: "str | os.PathLike[str]") -> None:
         """Writes all groups to one file; see `SweepResult.save`.
@@ -198,3 +200,8 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
     def __repr__(self) -> str:
         """A table of the best of each group, and the time."""
         return report.describe_groups(self)
+
+
+def _for_tree(dataset: "xr.Dataset") -> "xr.Dataset":
+    names = {str(name) for name in (*dataset.dims, *dataset.variables)}
+    return dataset.rename({name: in_tree(name) for name in names if in_tree(name) != name})

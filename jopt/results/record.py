@@ -7,10 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-RESERVED = ("seed", "step", "eval_step", "diverged_at", "steps_done")
+from jopt.expanding import RESERVED
+
+# Columns of its own that a result has beside the recorded values.
+BESIDE = ("seed", "step", "eval_step", "diverged_at", "steps_done", "group")
 
 
-def check_names(swept: Iterable[str], recorded: Iterable[str]) -> None:
+def in_tree(name: str) -> str:
+    """A name as the tree of a grouped result writes it: there "/" parts nodes."""
+    return name.replace("/", ".")
+
+
+def check_names(swept: Iterable[str], recorded: Iterable[str], grouped: bool = False) -> None:
     """Raises unless every name can stand beside the others in one dataset.
 
     An engine calls this before it runs, so that no finished run is lost to a name.
@@ -18,21 +26,27 @@ def check_names(swept: Iterable[str], recorded: Iterable[str]) -> None:
     Args:
       swept: names of dimensions and of hyperparameters.
       recorded: names of the loss, the auxiliary values and the metrics.
+      grouped: whether they will stand in the tree of a grouped result, where "a/b" is written "a.b".
 
     Raises:
       ValueError: if a name is the result's own, or a recorded name is swept or recorded twice.
     """
     swept = set(swept)
-    if clash := sorted(swept.intersection(RESERVED)):
+    if clash := sorted(swept.intersection(RESERVED) - {"sample"}):  # the dimension of drawn axes is called so
         raise ValueError(f"an axis may not be named {clash[0]!r}, which the result uses itself: give the axis another name=")
-    taken = {**dict.fromkeys(RESERVED, "the result itself"), **dict.fromkeys(swept, "an axis")}
+    written = in_tree if grouped else str
+    if len(set(map(written, swept))) < len(swept):
+        raise ValueError(
+            f"two of the axes {sorted(swept)} have one name in the tree of a grouped result: give one another name="
+        )
+    taken = {**dict.fromkeys(BESIDE, "the result itself"), **dict.fromkeys(map(written, swept), "an axis")}
     for name in recorded:
-        if name in taken:
+        if written(name) in taken:
             raise ValueError(
-                f"a recorded value may not be named {name!r}, which names {taken[name]}: "
-                "rename it in the dictionary that the loss or evaluate returns"
+                f"a recorded value may not be named {name!r}, which names {taken[written(name)]}: "
+                "rename it in the dictionary that the loss, the step or evaluate returns"
             )
-        taken[name] = "another recorded value"
+        taken[written(name)] = "another recorded value"
 
 
 class Series(NamedTuple):
@@ -61,9 +75,11 @@ class SweepRecord:
       step: [step], the number, from 1, of the last step that each record covers.
       eval_step: [eval_step], the steps done at each evaluation; may be empty.
       losses: "loss" and the auxiliary values of the loss: [*dims, seed, step].
-      metrics: what `evaluate` returned: [*dims, seed, eval_step].
-      diverged_at: [*dims, seed], the step, from 1, of the first non-finite loss; NaN means never.
+      metrics: what `evaluate` returned, in its order: [*dims, seed, eval_step].
+      diverged_at: [*dims, seed], the step, from 1, of the first non-finite loss, or the last step where a final
+        parameter or a leaf of the optimizer's state that began finite is not; NaN means never.
       steps_done: [*dims, seed], the steps that each lane ran.
+      maximize: names of the metrics that were declared to be better the higher they are.
     """
 
     dims: tuple[str, ...]
@@ -75,6 +91,7 @@ class SweepRecord:
     metrics: Mapping[str, NDArray[Any]]
     diverged_at: NDArray[Any]
     steps_done: NDArray[Any]
+    maximize: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks names and shapes: a mislabelled result is worse than none."""
@@ -108,7 +125,7 @@ class SweepRecord:
 
     @property
     def diverged(self) -> NDArray[np.bool_]:
-        """[*dims, seed]: whether the lane met a loss that is not finite."""
+        """[*dims, seed]: whether the lane met a loss, or ended with parameters or a state, that are not finite."""
         return ~np.isnan(np.asarray(self.diverged_at, np.float64))
 
     @property

@@ -7,10 +7,12 @@ import numpy as np
 
 from . import scores, text
 from .record import SweepRecord, Timings
+from .scores import Ranking
+from .trial import best_trial
 
 if TYPE_CHECKING:
     from .groups import GroupedResult
-    from .result import At, Mode, SweepResult
+    from .result import SweepResult
 
 
 class Groups(Protocol):
@@ -19,11 +21,6 @@ class Groups(Protocol):
     def items(self) -> Iterable[tuple[str, "SweepResult"]]:
         """Name and result of each group; the name is empty where there is only one."""
         ...
-
-
-def has_best(result: "SweepResult", metric: str, mode: str, at: str) -> bool:
-    """Whether any setting is fit to be best."""
-    return scores.score(result.record, metric, mode, at).best_index() is not None
 
 
 def no_best(record: SweepRecord, metric: str) -> str:
@@ -46,25 +43,39 @@ def no_best_of_groups(names: Sequence[str], metric: str) -> str:
     )
 
 
-def table(groups: Groups, metric: str, mode: "Mode", at: "At") -> str:
+def table(groups: Groups, ranked: Ranking) -> str:
     """The best of each group as aligned text: group, setting, score, diverged lanes."""
     named = dict(groups.items())
-    header = ["group", "best", _score_title(metric, at), "diverged"]
-    rows = [[name, *_best_cells(result, metric, mode, at), _diverged(result.record)] for name, result in named.items()]
+    first = next(iter(named.values()))
+    header = ["group", "best", _score_title(first.record, ranked), "diverged"]
+    rows = [[name, *_best_cells(result, ranked), _diverged(result.record)] for name, result in named.items()]
     if list(named) == [""]:
         header, rows = header[1:], [row[1:] for row in rows]
     return text.aligned(header, rows)
 
 
-def _score_title(metric: str, at: str) -> str:
-    return metric if at == "last" else f"{metric} (best step)"
+def _score_title(record: SweepRecord, ranked: Ranking) -> str:
+    return ranked.metric if ranked.at == "last" else f"{ranked.metric} ({scores.moment(record, ranked)})"
 
 
-def _best_cells(result: "SweepResult", metric: str, mode: "Mode", at: "At") -> tuple[str, str]:
-    if not has_best(result, metric, mode, at):
+def _best_cells(result: "SweepResult", ranked: Ranking) -> tuple[str, str]:
+    trial = best_trial(result, ranked)
+    if trial is None:
         return "none", "-"
-    trial = result.best(metric, mode, at)
     return text.setting(trial.setting), text.spread(trial.score, trial.spread, len(trial.scores))
+
+
+def _ranking(records: Iterable[SweepRecord]) -> tuple[Ranking | None, str]:
+    """What a repr ranks by, and why not by what `best` does: it never raises."""
+    records = list(records)
+    try:
+        return scores.ranking(records, None, None, "last"), ""
+    except ValueError as error:
+        reason = str(error)
+    try:
+        return scores.ranking(records, scores.training_loss(records[0]), None, "last"), reason
+    except ValueError:
+        return None, reason
 
 
 def _diverged(record: SweepRecord) -> str:
@@ -87,28 +98,33 @@ def describe(result: "SweepResult") -> str:
 
 
 def _best(result: "SweepResult") -> str:
-    if not _scorable(result.record) or not has_best(result, "loss", "min", "last"):
-        return "none: no setting has a finite loss at the end"
-    setting, score = _best_cells(result, "loss", "min", "last")
-    return f"{setting}: loss {score}"
+    ranked, reason = _ranking([result.record])
+    if ranked is None:
+        return f"none: {reason}"
+    trial = best_trial(result, ranked)
+    if trial is None:
+        return f"none: {no_best(result.record, ranked.metric)}"
+    setting, score = _best_cells(result, ranked)
+    return f"{setting}: {ranked.metric} {score}{_by(ranked, reason)}"
+
+
+def _by(ranked: Ranking, reason: str) -> str:
+    return f" (ranked by {ranked.metric!r}, for {reason})" if reason else ""
 
 
 def describe_groups(result: "GroupedResult") -> str:
     """The best of each group as a table, with the time below."""
     records = [each.record for each in result.values()]
-    scorable = all(_scorable(record) for record in records)
-    body = table(result, "loss", "min", "last").splitlines() if scorable else []
+    ranked, reason = _ranking(records)
+    body = table(result, ranked).splitlines() if ranked else []
     lanes = sum(record.diverged.size for record in records)
-    lines = {"ran": f"{lanes} lanes in {len(result)} groups", "time": _time(result.timings)}
+    lines = {"best": f"none: {reason}" if ranked is None else f"ranked by {ranked.metric!r}, for {reason}"} if reason else {}
+    lines |= {"ran": f"{lanes} lanes in {len(result)} groups", "time": _time(result.timings)}
     return "\n".join([f"SweepResult of {len(result)} optimizers", *body, *_indented(lines)])
 
 
 def _indented(lines: Mapping[str, Any]) -> list[str]:
     return [f"  {name:<8}  {line}" for name, line in lines.items()]
-
-
-def _scorable(record: SweepRecord) -> bool:
-    return "loss" in record.losses and len(record.step) > 0
 
 
 def _swept(record: SweepRecord) -> str:

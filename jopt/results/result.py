@@ -11,16 +11,14 @@ from . import report, scores, storage, tables
 from .deferred import Deferred
 from .plots import Plots
 from .record import SweepRecord, Timings
-from .trial import Trial
+from .scores import At, Mode
+from .trial import Trial, best_trial
 
 if TYPE_CHECKING:
     import os
 
     import pandas as pd
     import xarray as xr
-
-Mode = Literal["min", "max"]
-At = Literal["last", "best"]
 
 
 class SweepResult:
@@ -119,46 +117,43 @@ class SweepResult:
         Variables:
           loss and the auxiliary values of the loss: [*axes, seed, step], means over the record.
           the metrics of evaluate: [*axes, seed, eval_step].
-          diverged_at: [*axes, seed], first step whose loss was not finite; NaN: never.
+          diverged_at: [*axes, seed], first step whose loss was not finite, or the last one, where parameters or the
+            optimizer's state ended so; NaN: never.
           steps_done: [*axes, seed].
-        Hyperparameters that were walked together are coordinates along one dimension.
+        Hyperparameters that were walked together are coordinates along one dimension. Types that NumPy has only from
+        others (bfloat16, say) are float32 here.
         """
         steps = int(self.record.steps_done.max(initial=0))
         attrs = {"title": "jopt sweep", "optimizer": self.description, "steps": steps}
         return tables.to_dataset(self.record, {**attrs, "jopt_version": self.version})
 
-    def best(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> Trial:
-        """The best setting: mean over seeds of a metric, diverged settings left out.
+    def best(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> Trial:
+        """The best setting: mean over seeds of a score, diverged settings left out.
 
-        The score of a setting is the mean over seeds of the metric at the last record, or with
-        `at="best"` of each seed's best record. A setting of which any seed diverged, or scored no
-        finite number, is never best. Of equal settings the first in grid order is taken.
+        The score of a seed is the last evaluation of a metric, or with `at="best"` its best one. The training loss, or an
+        auxiliary value of it, is a mean over a tenth of the run, never the loss of one minibatch: over the last tenth, or
+        with `at="best"` over the best of ten consecutive ones (a run of at most ten steps has tenths of one step). A
+        setting of which any seed diverged, or scored no finite number, is never best. Of equal settings the first in grid
+        order is taken.
 
         Args:
-          metric: "loss" (the training loss; its last record is the mean over that record's steps),
-            an auxiliary value of the loss, or a metric of `evaluate`.
-          mode: "min" or "max": which values are good.
+          metric: a metric of `evaluate`, "loss", or an auxiliary value of the loss; None: the first metric of `evaluate`
+            (under `jax.jit` a function returns its dictionary sorted), without one the training loss.
+          mode: "min" or "max": which values are good; None: as `jopt.metrics(..., maximize=...)` declared, else "min".
           at: "last" or "best".
 
         Returns:
           The setting as a `Trial`.
 
         Raises:
-          ValueError: if there is no such metric, or every setting diverged.
+          ValueError: if there is no such metric, every setting diverged, or nobody said whether a metric is better high or
+            low whose name holds accuracy, acc, score, f1, auc, reward or return, as in "val_accuracy".
         """
-        scored = scores.score(self.record, metric, mode, at)
-        index = scored.best_index()
-        if index is None:
-            raise ValueError(report.no_best(self.record, metric))
-        return Trial(
-            setting=self.record.setting(index),
-            score=float(scored.mean[index]),
-            scores=scored.per_seed[index],
-            metric=metric,
-            mode=mode,
-            index=index,
-            result=self,
-        )
+        ranked = scores.ranking([self.record], metric, mode, at)
+        trial = best_trial(self, ranked)
+        if trial is None:
+            raise ValueError(report.no_best(self.record, ranked.metric))
+        return trial
 
     def to_pandas(self, metric: str | None = None, kind: Literal["final", "curves"] = "final") -> "pd.DataFrame":
         """The result as a long table.
@@ -182,18 +177,21 @@ class SweepResult:
         """Pictures: `.curves()`, `.response()`, `.heatmap()`, `.compare()`; axes in, axes out."""
         return Plots(self.record)
 
-    def table(self, metric: str = "loss", mode: Mode = "min", at: At = "last") -> str:
+    def table(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> str:
         """The best setting, its score and the diverged lanes, as aligned plain text.
 
         Args:
           metric: what to score, as in `best`.
-          mode: "min" or "max".
+          mode: "min" or "max", as in `best`.
           at: "last" or "best".
 
         Returns:
           The lines: a header, a rule and a row.
+
+        Raises:
+          ValueError: as `best`, but for the case that every setting diverged.
         """
-        return report.table({"": self}, metric, mode, at)
+        return report.table({"": self}, scores.ranking([self.record], metric, mode, at))
 
     def save(self, path: "str | os.PathLike[str]") -> None:
         """Writes the result to one file, which `jopt.load_result` reads back.

@@ -1,13 +1,90 @@
-"""One number per setting: how a recorded curve becomes a score, and which setting is best."""
+"""One number per setting: what ranks settings, how a recorded curve becomes a score, and which setting is best."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .record import SweepRecord
+
+Mode = Literal["min", "max"]
+At = Literal["last", "best"]
+
+# Parts of names of what is mostly better the higher it is: ranked the wrong way round, the worst setting would be best.
+HIGH_OR_LOW = frozenset(("accuracy", "acc", "score", "f1", "auc", "reward", "return"))
+SHARES = 10  # of a run: a training loss is a mean over one of them
+
+
+class Ranking(NamedTuple):
+    """What settings are ranked by.
+
+    Attributes:
+      metric: its name.
+      mode: "min" or "max": which values are good.
+      at: "last" or "best": when.
+    """
+
+    metric: str
+    mode: Mode
+    at: At
+
+
+def ranking(records: Iterable[SweepRecord], metric: str | None, mode: Mode | None, at: At) -> Ranking:
+    """The arguments of `SweepResult.best` with what they leave open filled in, the same for all of some records.
+
+    Raises:
+      ValueError: if an argument is none of its choices, there is no such metric, or nobody said whether high is good.
+    """
+    if mode not in ("min", "max", None):
+        raise ValueError(f"mode is {mode!r}, but it must be 'min' or 'max', or None for the metric's own")
+    if at not in ("last", "best"):
+        raise ValueError(f"at is {at!r}, but it must be 'last' or 'best'")
+    found = dict.fromkeys(_ranking(record, metric, mode, at) for record in records)
+    if len(found) > 1:
+        ways = " and ".join(f"{each.metric!r} ({each.mode})" for each in found)
+        raise ValueError(f"the groups are ranked by {ways}: give metric= and mode=, so that they can be compared")
+    return next(iter(found))
+
+
+def _ranking(record: SweepRecord, metric: str | None, mode: Mode | None, at: At) -> Ranking:
+    metric = default_metric(record) if metric is None else metric
+    if metric is None:
+        raise ValueError("nothing was recorded that could rank the settings: return a metric from the step or from evaluate")
+    record.series(metric)  # raises where there is no such metric
+    mode = direction(record, metric) if mode is None else mode
+    if mode is None:
+        raise ValueError(
+            f"nobody said whether {metric!r} is better high or low: give mode='max' or mode='min', "
+            f"or declare it where it is made, evaluate=jopt.metrics(..., maximize={metric!r})"
+        )
+    return Ranking(metric, mode, at)
+
+
+def default_metric(record: SweepRecord) -> str | None:
+    """What ranks where nothing is said: the first metric of evaluate, else the training loss; None if nothing is recorded."""
+    if record.metrics and len(record.eval_step):
+        return next(iter(record.metrics))
+    return training_loss(record)
+
+
+def training_loss(record: SweepRecord) -> str | None:
+    """The recorded value that is called "loss", else the first; None if nothing is recorded."""
+    return "loss" if "loss" in record.losses else next(iter(record.losses), None)
+
+
+def direction(record: SweepRecord, metric: str) -> Mode | None:
+    """Which values of a metric are good; None where the name leaves it open and nobody declared it."""
+    if metric in record.maximize:
+        return "max"
+    return None if HIGH_OR_LOW.intersection(re.split(r"[-_/.]", metric.lower())) else "min"
+
+
+def moment(record: SweepRecord, ranked: Ranking) -> str:
+    """What of a curve is the score, in words."""
+    return f"{ranked.at} {'tenth of the run' if ranked.metric in record.losses else 'evaluation'}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +94,7 @@ class Scores:
     Attributes:
       mean: [*dims], mean over seeds; NaN where the setting is out: a seed diverged or scored no
         finite number.
-      per_seed: [*dims, seed], as recorded.
+      per_seed: [*dims, seed].
       mode: "min" or "max".
     """
 
@@ -46,18 +123,43 @@ class Scores:
         )
 
 
-def score(record: SweepRecord, metric: str, mode: str, at: str) -> Scores:
-    """Scores each setting of a record; the arguments are those of `SweepResult.best`."""
-    if mode not in ("min", "max"):
-        raise ValueError(f"mode is {mode!r}, but it must be 'min' or 'max'")
-    if at not in ("last", "best"):
-        raise ValueError(f"at is {at!r}, but it must be 'last' or 'best'")
-    values = record.series(metric).values
-    per_seed = _last(values) if at == "last" else _best_over_time(values, mode)
+def score(record: SweepRecord, ranked: Ranking) -> Scores:
+    """Scores each setting of a record."""
+    _, steps, values = record.series(ranked.metric)
+    if ranked.metric in record.losses:
+        values = _tenths(steps, values, 1 if ranked.at == "last" else SHARES)
+    per_seed = _last(values) if ranked.at == "last" else _best_over_time(values, ranked.mode)
     out = record.diverged.any(-1) | ~np.isfinite(per_seed).all(-1)
     with np.errstate(invalid="ignore", over="ignore"):
         mean = np.where(out, np.nan, per_seed.mean(-1))
-    return Scores(np.where(np.isfinite(mean), mean, np.nan), per_seed, mode)
+    return Scores(np.where(np.isfinite(mean), mean, np.nan), per_seed, ranked.mode)
+
+
+def _tenths(steps: NDArray[Any], values: NDArray[Any], count: int) -> NDArray[np.float64]:
+    """Means over the last `count` tenths of a run, [..., count]: one minibatch's loss says little."""
+    lengths = np.diff(steps, prepend=0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        means = [
+            np.average(np.asarray(values[..., part], np.float64), axis=-1, weights=lengths[part])
+            for part in _parts(steps)[-count:]
+        ]
+    return np.stack(means, axis=-1)
+
+
+def _parts(steps: NDArray[Any]) -> list[slice]:
+    """The records cut into consecutive parts of a tenth of the run or a little more; what is left over joins the first.
+
+    Cut from the end, so that the last is one of them. A run of ten steps or fewer has parts of one step.
+    """
+    least = -(-int(steps[-1]) // SHARES)
+    begins = np.append(0, steps[:-1])
+    parts: list[slice] = []
+    stop = len(steps)
+    while stop and steps[stop - 1] >= least:
+        start = int(np.searchsorted(begins, steps[stop - 1] - least, side="right")) - 1
+        parts.insert(0, slice(start, stop))
+        stop = start
+    return [slice(0, parts[0].stop), *parts[1:]]
 
 
 def _last(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -122,6 +122,7 @@ def _write_record(record: SweepRecord, writer: _Writer) -> dict[str, Any]:
         "losses": writer.add_all(record.losses),
         "metrics": writer.add_all(record.metrics),
         "plain": writer.add_all({name: getattr(record, name) for name in plain}),
+        "maximize": list(record.maximize),
     }
 
 
@@ -196,4 +197,5 @@ def _read_record(content: dict[str, Any], reader: _Reader) -> SweepRecord:
         losses=reader.get_all(content["losses"]),
         metrics=reader.get_all(content["metrics"]),
         **reader.get_all(content["plain"]),
+        maximize=tuple(content["maximize"]),
     )

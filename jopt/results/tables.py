@@ -17,15 +17,18 @@ def to_dataset(record: SweepRecord, attrs: dict[str, Any]) -> "xr.Dataset":
     import xarray as xr
 
     lanes = (*record.dims, "seed")
-    losses = {name: ((*lanes, "step"), values, _about(_loss_label(name), "1")) for name, values in record.losses.items()}
+    losses = {
+        name: ((*lanes, "step"), _plain(values), _about(_loss_label(name), "1")) for name, values in record.losses.items()
+    }
     metrics = {
-        name: ((*lanes, "eval_step"), values, _about(f"{name}, evaluated", "1")) for name, values in record.metrics.items()
+        name: ((*lanes, "eval_step"), _plain(values), _about(f"{name}, evaluated", "1"))
+        for name, values in record.metrics.items()
     }
     outcome = {
         "diverged_at": (
             lanes,
             record.diverged_at,
-            _about("first step with a loss that is not finite (NaN: never)", "steps"),
+            _about("step at which a loss, parameter or state was seen not to be finite (NaN: never)", "steps"),
         ),
         "steps_done": (lanes, record.steps_done, _about("steps that the lane ran", "steps")),
     }
@@ -46,6 +49,11 @@ def _coords(record: SweepRecord) -> dict[str, Any]:
     }
 
 
+def _plain(values: NDArray[Any]) -> NDArray[Any]:
+    """Values in a type of NumPy's own: xarray and pandas cannot work with bfloat16 and its like."""
+    return values.astype(np.float32) if values.dtype.kind == "V" else values
+
+
 def _loss_label(name: str) -> str:
     return f"training {name}, mean over the steps of the record"
 
@@ -63,7 +71,7 @@ def final_frame(record: SweepRecord, metric: str | None) -> "pd.DataFrame":
     for name in names:
         # Nothing recorded of a metric is a column of NaN in a table of all, an error if asked for.
         empty = metric is None and not _recorded(record, name)
-        columns[name] = np.nan if empty else record.series(name).values[..., -1].ravel()
+        columns[name] = np.nan if empty else _plain(record.series(name).values[..., -1]).ravel()
     columns["diverged_at"] = record.diverged_at.ravel()
     columns["steps_done"] = record.steps_done.ravel()
     return pd.DataFrame(columns)
@@ -84,7 +92,7 @@ def _one_curve(record: SweepRecord, name: str) -> "pd.DataFrame":
     _, steps, values = record.series(name)
     lanes = {key: np.repeat(column, len(steps)) for key, column in _lane_columns(record).items()}
     count = record.diverged_at.size
-    time = {"step": np.tile(steps, count), "metric": name, "value": values.ravel()}
+    time = {"step": np.tile(steps, count), "metric": name, "value": _plain(values).ravel()}
     return pd.DataFrame({**lanes, **time})
 
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from . import text
+from . import scores, text
 
 if TYPE_CHECKING:
     from .result import SweepResult
@@ -20,7 +20,7 @@ class Trial:
     Attributes:
       setting: the swept hyperparameters only, name -> number.
       score: mean of `scores`.
-      scores: [seed], the metric of each seed.
+      scores: [seed], the score of each seed.
       metric: name of the metric that was scored.
       mode: "min" or "max": which scores are good.
       group: name of the optimizer in a sweep of several, else None.
@@ -77,3 +77,20 @@ class Trial:
         over = f" over {seeds} seeds" if seeds > 1 else ""
         score = text.spread(self.score, self.spread, seeds)
         return f"Trial({group}{text.setting(self.setting)} -> {self.metric} {score}{over})"
+
+
+def best_trial(result: "SweepResult", ranked: scores.Ranking) -> Trial | None:
+    """The best setting of a result; None if no setting is fit to be."""
+    scored = scores.score(result.record, ranked)
+    index = scored.best_index()
+    if index is None:
+        return None
+    return Trial(
+        setting=result.record.setting(index),
+        score=float(scored.mean[index]),
+        scores=scored.per_seed[index],
+        metric=ranked.metric,
+        mode=ranked.mode,
+        index=index,
+        result=result,
+    )

@@ -26,25 +26,25 @@ class Curves:
       high: [setting, n], over seeds.
       diverged: [setting].
       ended: [setting], the step at which the first seed diverged.
-      best: the best setting at the last record, or None.
+      best: the best setting at the end, or None.
       hue: name of the hyperparameter that the colours stand for, or None.
       values: its different values, ascending.
       shades: [setting], what the colours stand for: its values, or their ranks where they are few.
     """
 
-    def __init__(self, record: SweepRecord, metric: str, mode: str, color: str | None) -> None:
-        _, self.steps, values = record.series(metric)
+    def __init__(self, record: SweepRecord, ranked: scores.Ranking, color: str | None) -> None:
+        _, self.steps, values = record.series(ranked.metric)
         values = np.asarray(values, np.float64).reshape(-1, len(record.seeds), len(self.steps))
         with np.errstate(invalid="ignore", over="ignore"):
             self.mean = values.mean(1)
         self.low, self.high = values.min(1), values.max(1)
-        self.metric, self.mode = metric, mode
+        self.metric, self.mode = ranked.metric, ranked.mode
         self.seeds = len(record.seeds)
         self.diverged = record.diverged.any(-1).ravel()
         fmin: np.ufunc = np.fmin
         self.ended = fmin.reduce(np.asarray(record.diverged_at, np.float64), axis=-1).ravel()
         self.shape, self.record = record.shape, record
-        self.best = scores.score(record, metric, mode, "last").best_index()
+        self.best = scores.score(record, ranked).best_index()
         self.hue = _hue(record) if color is None else color
         shades = self._shades()
         self.values, ranks = np.unique(shades, return_inverse=True)
@@ -111,27 +111,26 @@ def _hue(record: SweepRecord) -> str | None:
     return record.names_along(several[0])[0] if several else None
 
 
-def draw_curves(record: SweepRecord, metric: str, mode: str, color: str | None, ax: "Axes | None") -> "Axes":
+def draw_curves(record: SweepRecord, ranked: scores.Ranking, color: str | None, ax: "Axes | None") -> "Axes":
     """One record in one axes."""
-    curves = Curves(record, metric, mode, color)
+    curves = Curves(record, ranked, color)
     ax = style.axes(ax)
-    _draw_panel(ax, curves, style.view(curves.kept(), mode, curves.starts()))
+    _draw_panel(ax, curves, style.view(curves.kept(), ranked.mode, curves.starts()))
     return ax
 
 
 def draw_panels(
     records: dict[str, SweepRecord],
-    metric: str,
-    mode: str,
+    ranked: scores.Ranking,
     panels: "Sequence[Axes] | NDArray[Any] | None",
 ) -> NDArray[Any]:
     """A panel per group, all with the same view."""
-    every = {name: Curves(record, metric, mode, None) for name, record in records.items()}
+    every = {name: Curves(record, ranked, None) for name, record in records.items()}
     shown = _grid(len(every)) if panels is None else np.asarray(panels).ravel()
     if len(shown) != len(every):
         raise ValueError(f"{len(every)} groups need as many axes, but {len(shown)} were given")
     values = np.concatenate([curves.kept().ravel() for curves in every.values()])
-    view = style.view(values, mode, [y for curves in every.values() for y in curves.starts()])
+    view = style.view(values, ranked.mode, [y for curves in every.values() for y in curves.starts()])
     for ax, (name, curves) in zip(shown, every.items(), strict=True):
         _draw_panel(ax, curves, view)
         ax.set_title(name)

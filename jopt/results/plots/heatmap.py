@@ -20,9 +20,7 @@ def draw_heatmap(
     record: SweepRecord,
     x: str | None,
     y: str | None,
-    metric: str,
-    mode: str,
-    at: str,
+    ranked: scores.Ranking,
     ax: "Axes | None",
 ) -> "Axes":
     """Scores as colours over two hyperparameters, the others at their best."""
@@ -30,16 +28,16 @@ def draw_heatmap(
     (column, xs), (row, ys) = record.coordinate(x), record.coordinate(y)
     if column == row:
         raise ValueError(f"{x!r} and {y!r} were walked together: a heat map needs two dimensions")
-    scored = scores.score(record, metric, mode, at).at_best([row, column])
+    scored = scores.score(record, ranked).at_best([row, column])
     right, up = np.argsort(xs, kind="stable"), np.argsort(ys, kind="stable")
     mean = scored.mean[np.ix_(up, right)]
     ax = style.axes(ax, 6.6, 5.0)
-    _draw_cells(ax, mean, metric, mode)
+    _draw_cells(ax, mean, ranked.metric, ranked.mode)
     across, upwards = _labels(xs[right]), _labels(ys[up])
     _ticks(ax.xaxis, across, CHARACTERS // (2 + max(map(len, across))))
     _ticks(ax.yaxis, upwards, ROWS)
     ax.set(xlabel=style.words(x), ylabel=style.words(y))
-    _mark_best(ax, scores.Scores(mean, mean[..., None], mode).best_index(), mean, metric)
+    _mark_best(ax, scores.Scores(mean, mean[..., None], ranked.mode).best_index(), mean, ranked.metric)
     return ax
 
 

@@ -33,16 +33,16 @@ class Profile(NamedTuple):
     best: int | None
 
 
-def profile(record: SweepRecord, metric: str, mode: str, at: str, x: str | None) -> Profile:
+def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profile:
     """The scores of a record along one hyperparameter (None: the first with several values)."""
     name = _first_swept(record) if x is None else x
     axis, values = record.coordinate(name)
     order = np.argsort(values, kind="stable")
-    scored = scores.score(record, metric, mode, at).at_best([axis])
+    scored = scores.score(record, ranked).at_best([axis])
     mean, per_seed = scored.mean[order], scored.per_seed[order]
     out = np.isnan(mean)
     low, high = np.where(out, np.nan, per_seed.min(-1)), np.where(out, np.nan, per_seed.max(-1))
-    index = scores.Scores(mean, per_seed, mode).best_index()
+    index = scores.Scores(mean, per_seed, ranked.mode).best_index()
     return Profile(name, values[order], mean, low, high, None if index is None else index[0])
 
 
@@ -53,16 +53,16 @@ def _first_swept(record: SweepRecord) -> str:
     return record.names_along((several or list(record.dims))[0])[0]
 
 
-def draw_response(record: SweepRecord, metric: str, mode: str, at: str, x: str | None, ax: "Axes | None") -> "Axes":
+def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, ax: "Axes | None") -> "Axes":
     """One record: line, band over seeds, the best, what diverged."""
-    line = profile(record, metric, mode, at, x)
+    line = profile(record, ranked, x)
     ax = style.axes(ax)
-    _set_scales(ax, [line], metric, mode, at, rows=1)
+    _set_scales(ax, [line], ranked, scores.moment(record, ranked), rows=1)
     _draw_line(ax, line, style.GROUPS[0], None, banded=len(record.seeds) > 1)
-    _draw_diverged(ax, line, style.OUT, _row_height(1) / 2, mode, "diverged")
+    _draw_diverged(ax, line, style.OUT, _row_height(1) / 2, ranked.mode, "diverged")
     if line.best is not None:
         where, score = line.x[line.best].item(), float(line.mean[line.best])
-        label = f"best: {line.name}={text.number(where)}, {metric} {text.number(score)}"
+        label = f"best: {line.name}={text.number(where)}, {ranked.metric} {text.number(score)}"
         style.star(ax, where, score, style.BEST, label)
     ax.legend(fontsize="small", framealpha=0.85)
     return ax
@@ -70,23 +70,22 @@ def draw_response(record: SweepRecord, metric: str, mode: str, at: str, x: str |
 
 def draw_compare(
     records: dict[str, SweepRecord],
-    metric: str,
-    mode: str,
-    at: str,
+    ranked: scores.Ranking,
     x: str | None,
     ax: "Axes | None",
 ) -> "Axes":
     """The response of each group in one axes; a group of one setting is a level line."""
-    lines = {name: profile(r, metric, mode, at, x) for name, r in records.items() if r.dims}
+    lines = {name: profile(r, ranked, x) for name, r in records.items() if r.dims}
     ax = style.axes(ax)
-    single = {n: scores.score(r, metric, mode, at) for n, r in records.items() if not r.dims}
+    single = {n: scores.score(r, ranked) for n, r in records.items() if not r.dims}
     levels = np.array([float(scored.mean) for scored in single.values()])
-    _set_scales(ax, list(lines.values()), metric, mode, at, rows=len(records), more=levels)
+    when = scores.moment(next(iter(records.values())), ranked)
+    _set_scales(ax, list(lines.values()), ranked, when, rows=len(records), more=levels)
     for row, name in enumerate(records):
         color = style.GROUPS[row % len(style.GROUPS)]
         height = _row_height(len(records)) * (row + 0.5)
         if name in lines:
-            _draw_group(ax, name, lines[name], color, height, mode, len(records[name].seeds) > 1)
+            _draw_group(ax, name, lines[name], color, height, ranked.mode, len(records[name].seeds) > 1)
         else:
             _draw_level(ax, name, float(single[name].mean), color)
     _compare_legend(ax, any(np.isnan(line.mean).any() for line in lines.values()))
@@ -122,20 +121,18 @@ def _compare_legend(ax: "Axes", diverged: bool) -> None:
 def _set_scales(
     ax: "Axes",
     lines: list[Profile],
-    metric: str,
-    mode: str,
-    at: str,
+    ranked: scores.Ranking,
+    when: str,
     rows: int,
     more: NDArray[Any] | None = None,
 ) -> None:
     values = [np.concatenate([line.low, line.high]) for line in lines]
-    view = style.view(np.concatenate([*values, *([] if more is None else [more])]), mode)
-    _with_room(view, mode, rows).apply(ax)
+    view = style.view(np.concatenate([*values, *([] if more is None else [more])]), ranked.mode)
+    _with_room(view, ranked.mode, rows).apply(ax)
     if lines and style.is_log(np.concatenate([line.x for line in lines])):
         ax.set_xscale("log")
     names = sorted({line.name for line in lines})
-    when = "last record" if at == "last" else "best record"
-    ax.set(xlabel=" / ".join(map(style.words, names)), ylabel=f"{style.words(metric)} ({when})")
+    ax.set(xlabel=" / ".join(map(style.words, names)), ylabel=f"{style.words(ranked.metric)} ({when})")
 
 
 def _row_height(rows: int) -> float:
