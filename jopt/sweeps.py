@@ -58,7 +58,8 @@ def sweep(
 
     Args:
       loss: ``loss(params, batch)``, or ``loss(params, batch, key)``, a floating scalar; with ``has_aux``, a pair of that and a
-        dict of named scalars. Pass the same function object to a second sweep and nothing is compiled again.
+        dict of named scalars. It is traced anew at each call, so that it is seen with all that it reads as it is now; the same
+        code with other arrays, or defined again, compiles nothing. A Python number in it is part of the code.
       params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own.
       optimizer: A jopt value, with axes where numbers stand (none: a sweep of one setting); or a dict of them by name, which
         are swept one after the other in the same call.
