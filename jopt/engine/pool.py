@@ -38,7 +38,8 @@ def run_all(tasks: Sequence[Callable[[Any], Any]], devices: Sequence[Any], stop:
             except queue.Empty:
                 return
             try:
-                task(device)
+                with jax.transfer_guard("allow"):  # as in the caller's thread
+                    task(device)
             except BaseException as error:  # handed to the caller's thread
                 errors.append(error)
                 stop.set()

@@ -121,8 +121,8 @@ class Job:
         block.carry = self._starts.carry_of(block, device)
         if self.program.feedback:
             made = jax.eval_shape(self.program.evaluate, self.analysis.carry)  # type: ignore[arg-type]
-            nan = jax.tree.map(lambda x: np.full(block.lead, np.nan, x.dtype), made)
-            block.feedback, block.fresh = jax.device_put(nan, device), np.zeros(block.lead, bool)
+            none_yet = jax.tree.map(lambda x: np.zeros(block.lead, x.dtype), made)  # not NaN, for which debug_nans looks
+            block.feedback, block.fresh = jax.device_put(none_yet, device), np.zeros(block.lead, bool)
         return block
 
     def keys(self, seeds: Sequence[int] | np.ndarray, device: Any) -> tuple[Any, Any, Any]:

@@ -1,0 +1,109 @@
+"""A sweep under ``jax.disable_jit()``: nothing is compiled, so that ``print`` and ``pdb`` work in a loss.
+
+Lane after lane takes its steps, in Python and in the caller's thread, with the keys, batches and records of a compiled sweep.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jopt._trees import flatten
+from jopt.engine import pool
+from jopt.engine.blocks import Block
+from jopt.engine.carry_out import Outcome
+from jopt.engine.plan import Plan
+from jopt.engine.runner import Job
+
+PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
+
+
+def carry_out(jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Iterable[str]], None]) -> dict[str, Outcome]:
+    """Runs every job to its last step; ``check_names`` hears what a job records as soon as that is known."""
+    lanes = [
+        (name, _Lane(job, setting, seed, bar, check_names))
+        for name, job in jobs.items()
+        for setting in range(job.space.size)
+        for seed in range(len(job.seeds))
+    ]
+    first = next(iter(jobs.values()))
+    seconds = dict.fromkeys(jobs, 0.0)
+    # The batches of an iterable come once, so all lanes take each before the next one.
+    for group in [lanes] if first.feed.lockstep else [[lane] for lane in lanes]:
+        for step in range(first.steps):
+            for name, lane in group:
+                begin = time.perf_counter()
+                lane.advance()
+                seconds[name] += time.perf_counter() - begin
+            first.feed.forget(step + 1)
+    return {name: Outcome(PLAN, seconds[name]) for name in jobs}
+
+
+class _Lane:
+    """One setting with one seed."""
+
+    def __init__(self, job: Job, setting: int, seed: int, bar: Any, check_names: Callable[[Job, Iterable[str]], None]) -> None:
+        self.job = job
+        self.bar = bar
+        self.check_names = check_names
+        self.seed = int(job.seeds[seed])
+        self.start_key, *self.keys = job.keys([seed], pool.devices_for(None)[0])
+        optimizer = _weak(job.optimizer([setting]), job.weak)
+        self.block = Block(np.array([setting]), np.array([seed]), optimizer, None, np.ones((1, 1), bool))
+        self.told: dict[str, Any] | None = None
+
+    def advance(self) -> None:
+        """One step; before the first one the start, after the last one the end."""
+        job, block = self.job, self.block
+        if block.step == 0:
+            self._start()
+        row = jax.tree.map(lambda x: jnp.asarray(x[0]), job.feed.rows(self.seed, block.step, 1))
+        loss_key, data_key = (jax.random.fold_in(key, block.step) for key in self.keys)
+        batch = job.program.source.batch(job.feed.data, row, data_key, jnp.int32(block.step))
+        carry, metrics = job.program.step(block.optimizer, block.carry, batch, loss_key, self.told)
+        if block.step == 0:
+            self.check_names(job, metrics)
+        block.carry, block.step = _arrays(carry), block.step + 1
+        job.records.steps_recorded(block, block.step - 1, {name: np.asarray(x).reshape(1) for name, x in metrics.items()})
+        best = job.records.best_loss
+        self.bar.advance(1, best=best if np.isfinite(best) else None)
+        if self.told is not None:
+            self.told["evaluated"] = jnp.asarray(False)
+        if block.step in job.records.eval_steps:
+            self._evaluate(metrics)
+        if block.step == job.steps:
+            job.records.finished(block, job.program.kept(block.carry))
+            block.carry = None
+
+    def _start(self) -> None:
+        job, block = self.job, self.block
+        block.carry = _arrays(job.program.start(block.optimizer, self.start_key, job.given))
+        if job.program.feedback:
+            assert job.program.evaluate is not None
+            self.told = {"metrics": job.program.evaluate(block.carry), "evaluated": jnp.asarray(False)}
+        if 0 in job.records.eval_steps:
+            self._evaluate({})
+
+    def _evaluate(self, recorded: Iterable[str]) -> None:
+        job, block = self.job, self.block
+        assert job.program.evaluate is not None
+        metrics = job.program.evaluate(block.carry)
+        self.check_names(job, [*recorded, *metrics])
+        job.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})
+        if self.told is not None:
+            self.told = {"metrics": metrics, "evaluated": jnp.asarray(True)}
+
+
+def _arrays(tree: Any) -> Any:
+    return jax.tree.map(jnp.asarray, tree)
+
+
+def _weak(optimizer: Any, weak: tuple[bool, ...]) -> Any:
+    """An optimizer whose Python numbers take the type of what they meet, as they do in compiled code."""
+    leaves, treedef = flatten(optimizer)
+    return treedef.unflatten([jnp.asarray(x.item()) if is_weak else x for x, is_weak in zip(leaves, weak, strict=True)])
