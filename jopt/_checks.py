@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -15,7 +15,17 @@ from jopt._numbers import Axis
 from jopt._trees import flatten, is_none
 from jopt._values import Bound, is_value
 
-__all__ = ["fits", "is_pair", "no_axes", "no_tracers", "not_masked", "params", "structure_error", "update"]
+__all__ = [
+    "fits",
+    "is_pair",
+    "no_axes",
+    "no_tracers",
+    "not_masked",
+    "params",
+    "structure_error",
+    "update",
+    "whole_numbers",
+]
 
 
 def is_pair(name: str, made: Any) -> None:
@@ -70,10 +80,18 @@ def fits(name: str, array: np.ndarray, dtype: np.dtype) -> None:
         )
 
 
+def whole_numbers(name: str, tree: Any) -> None:
+    """Checks that the whole numbers of NumPy's arrays keep their values as JAX's."""
+    for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if isinstance(x, np.ndarray) and x.dtype.str[1:] in ("i8", "u8") and not jax.config.jax_enable_x64:
+            fits(f"{name}: the leaf at {jax.tree_util.keystr(path) or '(root)'}", x, np.dtype(f"{x.dtype.kind}4"))
+
+
 def no_tracers(name: str, *trees: Any) -> None:
     """Checks that something is not called under ``jit``, ``vmap`` or ``grad``, with traced arguments or without."""
+    leaves = jax.tree.leaves(trees, is_leaf=lambda x: isinstance(x, Iterator))
     here = jnp.arange(1)  # traced under jit, whatever the arguments are
-    if any(isinstance(x, jax.core.Tracer) for x in [*jax.tree.leaves(trees), here]):
+    if any(isinstance(x, jax.core.Tracer) for x in [*leaves, here]):
         raise TypeError(
             f"{name} can't be called under jax.jit, jax.vmap or jax.grad: it compiles, measures and keeps records on the host. "
             f"Call it outside; inside use jopt.train, one run as a pure function (with jax.vmap over jopt.lanes a sweep)."

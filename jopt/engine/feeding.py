@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -44,7 +44,7 @@ def feed_of(data: Any, batch_size: int | None, seed: int, steps: int) -> Feed:
 
 def _is_stream(data: Any) -> bool:
     """Whether batches come one after another: from a list, or from what JAX knows as no tree and can be passed over."""
-    if isinstance(data, list):
+    if isinstance(data, (list, Iterator)):
         return True
     known = arrays.is_array(data) or isinstance(data, (str, bytes, Mapping))
     return not known and hasattr(data, "__iter__") and arrays.is_opaque(data)
