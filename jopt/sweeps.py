@@ -54,7 +54,8 @@ def sweep(
 
     ``wₜ₊₁ = wₜ + update(∇ loss(wₜ, batchₜ))`` for each lane: one setting with one seed. Lanes of one seed see the same
     initial parameters, batches and keys. A lane computes what its run alone would compute, within floating-point
-    tolerance, however the lanes are grouped into blocks; a lane that diverges changes no other.
+    tolerance, however the lanes are grouped into blocks; a lane that diverges changes no other. Under ``jax.disable_jit()``
+    one lane after the other runs in Python, step by step, so that ``print`` and ``pdb`` work in the loss.
 
     Args:
       loss: ``loss(params, batch)``, or ``loss(params, batch, key)``, a floating scalar; with ``has_aux``, a pair of that and a
@@ -87,8 +88,9 @@ def sweep(
       A ``jopt.SweepResult``: labelled curves, the best setting, pictures.
 
     Raises:
-      ValueError: For an argument out of its range, data that do not fit, a loss that is no scalar.
-      TypeError: For an argument of the wrong kind.
+      ValueError: For an argument out of its range, data that do not fit, a loss that is no scalar; for whole numbers in the
+        data beyond 32 bits where JAX's 64-bit types are off, for masked arrays, and for a batch unlike the first one.
+      TypeError: For an argument of the wrong kind, for data that are no numbers, and under ``jit``, ``vmap`` or ``grad``.
 
     Example:
       >>> result = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.sgd(jopt.choice(0.1, 0.5)), steps=3)
@@ -255,7 +257,7 @@ def _carry_out(jobs: dict[str, Job], asked: Plan, progress: bool | None) -> dict
         check(job, job.analysis.names)  # traces every group: mistakes show before the first one has run
     progress = False if debugging and progress is None else progress  # a bar would write over what a debugger shows
     lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
-    with Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
+    with eager.nans_explained(), Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
         return eager.carry_out(jobs, bar, check) if debugging else carry_out(jobs, asked, bar)
 
 
@@ -345,7 +347,7 @@ def _seed(seed: Any) -> int:
 
 
 def _is_seed(x: Any) -> bool:
-    return isinstance(x, (int, np.integer)) and not isinstance(x, bool) and 0 <= x < 2**32
+    return isinstance(x, (int, np.integer)) and not isinstance(x, bool) and 0 <= int(x) < 2**32
 
 
 def _evaluation_steps(steps: int, eval_every: Any, evaluate: Any) -> np.ndarray:

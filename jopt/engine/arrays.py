@@ -51,9 +51,7 @@ def is_keys(x: Any) -> bool:
     return isinstance(x, Keys)
 
 
-def map_named(
-    function: Callable[[str, Any], Any], what: str, tree: Any, is_leaf: Callable[[Any], bool] | None = None
-) -> Any:
+def map_named(function: Callable[[str, Any], Any], what: str, tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
     """``function(name, leaf)`` for every leaf of some data; the name is ``what`` and the leaf's path."""
 
     def named(path: Any, x: Any) -> Any:
@@ -77,7 +75,9 @@ def read(name: str, x: Any) -> Any:
     try:
         array = _as_numpy(x)
     except Exception as error:
-        raise TypeError(f"{name} is a {type(x).__name__} that can't be read as an array ({error}); give a NumPy array.") from error
+        raise TypeError(
+            f"{name} is a {type(x).__name__} that can't be read as an array ({error}); give a NumPy array."
+        ) from error
     if not _is_numeric(array.dtype):
         raise TypeError(f"{name} is {_described(x, array.dtype)}.")
     return array

@@ -5,8 +5,9 @@ Lane after lane takes its steps, in Python and in the caller's thread, with the 
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -42,6 +43,21 @@ def carry_out(jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Ite
                 seconds[name] += time.perf_counter() - begin
             first.feed.forget(step + 1)
     return {name: Outcome(PLAN, seconds[name]) for name in jobs}
+
+
+@contextlib.contextmanager
+def nans_explained() -> Iterator[None]:
+    """Says what to do where ``jax_debug_nans`` or ``jax_debug_infs`` finds something in compiled code."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "InternalFloatingPointError":  # JAX has no public name for it
+            raise
+        raise FloatingPointError(
+            f"A lane of the sweep made {error.args[-1]}, and jax_debug_nans or jax_debug_infs looks for that; under "
+            f"jax.disable_jit() the sweep runs step by step and stops where it happens. With those options off, lanes that "
+            f"diverge are recorded and the others go on."
+        ) from error
 
 
 class _Lane:

@@ -20,8 +20,9 @@ AHEAD = 64  # batches, at most
 class Iterated(Feed):
     """Batches of an iterable, the same for every lane; a new pass over it begins where one ends.
 
-    Each is copied before the next is asked for, because many iterables fill one buffer again and again. A thread reads them while the device is busy, never more than the sweep has steps: an iterator is left where the sweep
-    ended. Whoever asks for batches waits for that thread, and hears of its errors.
+    Each is copied before the next is asked for, because many iterables fill one buffer again and again. A thread reads them
+    while the device is busy, never more than the sweep has steps: an iterator is left where the sweep ended. Whoever asks for
+    batches waits for that thread, and hears of its errors.
     """
 
     source = Source("batches")
