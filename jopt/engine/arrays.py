@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -52,12 +53,18 @@ def is_keys(x: Any) -> bool:
 
 
 def map_named(function: Callable[[str, Any], Any], what: str, tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
-    """``function(name, leaf)`` for every leaf of some data; the name is ``what`` and the leaf's path."""
+    """``function(name, leaf)`` for every leaf of some data; the name is ``what`` and the leaf's path.
+
+    Paths take longer than to look at a leaf, so they are worked out only where something is wrong.
+    """
 
     def named(path: Any, x: Any) -> Any:
         return function(f"{what}: the leaf at {jax.tree_util.keystr(path) or '(root)'}", x)
 
-    return jax.tree_util.tree_map_with_path(named, tree, is_leaf=is_leaf)
+    try:
+        return jax.tree.map(functools.partial(function, what), tree, is_leaf=is_leaf)
+    except (TypeError, ValueError):
+        return jax.tree_util.tree_map_with_path(named, tree, is_leaf=is_leaf)
 
 
 def read(name: str, x: Any) -> Any:
@@ -89,7 +96,7 @@ def fitted(name: str, x: Any, wide: bool) -> Any:
     Raises:
       ValueError: Where whole numbers don't fit.
     """
-    if jnp.issubdtype(x.dtype, jax.dtypes.extended):
+    if not isinstance(x, np.ndarray) and jnp.issubdtype(x.dtype, jax.dtypes.extended):
         return x
     dtype = _target(np.dtype(x.dtype), wide)
     if dtype == x.dtype:
@@ -104,9 +111,10 @@ def on_host(x: Any) -> Any:
     """An array of JAX's as one of NumPy's, random keys as ``Keys``."""
     if not isinstance(x, jax.Array):
         return x
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return Keys(np.asarray(jax.random.key_data(x)), jax.random.key_impl(x))
-    return np.asarray(x)
+    with jax.transfer_guard("allow"):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return Keys(np.asarray(jax.random.key_data(x)), jax.random.key_impl(x))
+        return np.asarray(x)
 
 
 def as_keys(x: Any) -> Any:
@@ -173,6 +181,7 @@ def _described(x: Any, dtype: np.dtype) -> str:
     )
 
 
+@functools.cache
 def _target(dtype: np.dtype, wide: bool) -> np.dtype:
     most = 8 if wide else 4
     if dtype.kind == "c":

@@ -34,7 +34,7 @@ class Iterated(Feed):
         self._iterator: Iterator[Any] = iter(iterable)
         self._passed = False  # whether a pass has yielded a batch
         self._read_of_pass = 0  # batches
-        self._first_batch: Any = None
+        self._expected: Any = None  # the structure, shapes and types of the first batch
         self._wide = bool(jax.config.jax_enable_x64)  # of the caller's thread
         self._kept: list[Any] = []
         self._first = 0  # the step of the first batch that is kept
@@ -116,11 +116,10 @@ class Iterated(Feed):
     def _taken(self, batch: Any) -> Any:
         """A copy of a batch; all must be like the first one."""
         what = f"data: batch {self._read_of_pass} of the iterable (counted from 0)"
-        with jax.transfer_guard("allow"):
-            taken = arrays.map_named(self._copied, what, batch)
-        if self._first_batch is None:
-            self._first_batch = taken
-        if difference := _difference(self._first_batch, taken):
+        taken = arrays.map_named(self._copied, what, batch)
+        if self._expected is None:
+            self._expected = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), taken)
+        if difference := _difference(self._expected, taken):
             note = " A list is a stream of batches: data that belong together are a tuple or a dict."
             raise ValueError(f"{what}: {difference}.{note if isinstance(self.iterable, list) else ''}")
         self._read_of_pass += 1
@@ -133,19 +132,19 @@ class Iterated(Feed):
         return np.array(arrays.fitted(name, host, self._wide))
 
 
-def _difference(first: Any, batch: Any) -> str | None:
+def _difference(expected: Any, batch: Any) -> str | None:
     """How the structure, a shape or a type of a batch differs from the first one's; ``None`` where nothing does."""
-    (old, expected), (new, found) = flatten(first), flatten(batch)
-    if found != expected:
-        return f"it has the structure {found}, but the first batch has {expected}; all must be alike"
+    (old, structure), (new, found) = flatten(expected), flatten(batch)
+    if found != structure:
+        return f"it has the structure {found}, but the first batch has {structure}; all must be alike"
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
         if a.shape != b.shape or a.dtype != b.dtype:
             where = jax.tree_util.keystr(jax.tree_util.tree_flatten_with_path(batch)[0][i][0]) or "(root)"
-            smaller = a.ndim == b.ndim > 0 and a.shape[1:] == b.shape[1:] and len(b) < len(a)
+            smaller = a.ndim == b.ndim > 0 and a.shape[1:] == b.shape[1:] and b.shape[0] < a.shape[0]
             hint = "leave out a last batch that is smaller (drop_last=True)" if smaller else "all must be alike"
             return f"the leaf at {where} is {_outline(b)}, but {_outline(a)} in the first batch; {hint}"
     return None
 
 
-def _outline(x: np.ndarray) -> str:
+def _outline(x: Any) -> str:
     return f"{x.dtype} of shape {x.shape}"
