@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jopt._leafwise import leaf_paths, structure_error
 from jopt._numbers import Axis
 from jopt._trees import flatten, is_none
 from jopt._values import Bound, is_value
 
-__all__ = ["is_pair", "no_axes", "params", "structure_error", "update"]
+__all__ = [
+    "fits",
+    "is_pair",
+    "no_axes",
+    "no_tracers",
+    "not_masked",
+    "params",
+    "structure_error",
+    "update",
+    "whole_numbers",
+]
 
 
 def is_pair(name: str, made: Any) -> None:
@@ -38,6 +49,7 @@ def params(name: str, tree: Any, hint: str = "") -> None:
     """Checks that every leaf is a floating or complex array."""
     for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
         where = f"the leaf at {jax.tree_util.keystr(path) or '(root)'}"
+        not_masked(f"{name}: {where}", x)
         dtype = getattr(x, "dtype", None) if not isinstance(x, (bool, int, float, complex)) else jnp.result_type(x)
         if dtype is None:
             raise TypeError(f"{name}: {where} is a {type(x).__name__}, but parameters and gradients must be arrays.{hint}")
@@ -46,6 +58,44 @@ def params(name: str, tree: Any, hint: str = "") -> None:
                 f"{name}: {where} has type {dtype}, but only floating or complex leaves can be optimized. "
                 f"Leave it out of the parameters, or put None in its place (eqx.partition and optax.masked do so).{hint}"
             )
+
+
+def not_masked(name: str, x: Any) -> None:
+    """Checks that an array has no mask, which JAX's arrays can't have."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name} is a masked array, which would lose its mask; give x.filled(value), or x.data and x.mask as two leaves."
+        )
+
+
+def fits(name: str, array: np.ndarray, dtype: np.dtype) -> None:
+    """Checks that whole numbers keep their values in a narrower type."""
+    if dtype.kind not in "iu" or not array.size:
+        return
+    low, high, limits = array.min(), array.max(), np.iinfo(dtype)
+    if low < limits.min or high > limits.max:
+        raise ValueError(
+            f"{name} holds {low if low < limits.min else high}, which {dtype} can't hold, and JAX's 64-bit types are off; "
+            f'turn them on with jax.config.update("jax_enable_x64", True), or give smaller numbers.'
+        )
+
+
+def whole_numbers(name: str, tree: Any) -> None:
+    """Checks that the whole numbers of NumPy's arrays keep their values as JAX's."""
+    for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if isinstance(x, np.ndarray) and x.dtype.str[1:] in ("i8", "u8") and not jax.config.jax_enable_x64:
+            fits(f"{name}: the leaf at {jax.tree_util.keystr(path) or '(root)'}", x, np.dtype(f"{x.dtype.kind}4"))
+
+
+def no_tracers(name: str, *trees: Any) -> None:
+    """Checks that something is not called under ``jit``, ``vmap`` or ``grad``, with traced arguments or without."""
+    leaves = jax.tree.leaves(trees, is_leaf=lambda x: isinstance(x, Iterator))
+    here = jnp.arange(1)  # traced under jit, whatever the arguments are
+    if any(isinstance(x, jax.core.Tracer) for x in [*leaves, here]):
+        raise TypeError(
+            f"{name} can't be called under jax.jit, jax.vmap or jax.grad: it compiles, measures and keeps records on the host. "
+            f"Call it outside; inside use jopt.train, one run as a pure function (with jax.vmap over jopt.lanes a sweep)."
+        )
 
 
 def update(bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any, parameters: Any) -> None:

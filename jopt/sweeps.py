@@ -15,6 +15,7 @@ from jopt._numbers import whole
 from jopt._pairs import as_pair, is_transformation
 from jopt._values import is_value
 from jopt.axes import Drawn
+from jopt.engine import eager
 from jopt.engine import program as programs
 from jopt.engine.carry_out import Outcome, carry_out
 from jopt.engine.evaluation import Metrics
@@ -54,7 +55,8 @@ def sweep(
 
     ``wₜ₊₁ = wₜ + update(∇ loss(wₜ, batchₜ))`` for each lane: one setting with one seed. Lanes of one seed see the same
     initial parameters, batches and keys. A lane computes what its run alone would compute, within floating-point
-    tolerance, however the lanes are grouped into blocks; a lane that diverges changes no other.
+    tolerance, however the lanes are grouped into blocks; a lane that diverges changes no other. Under ``jax.disable_jit()``
+    one lane after the other runs in Python, step by step, so that ``print`` and ``pdb`` work in the loss.
 
     Args:
       loss: ``loss(params, batch)``, or ``loss(params, batch, key)``, a floating scalar; with ``has_aux``, a pair of that and a
@@ -63,12 +65,17 @@ def sweep(
       params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own.
       optimizer: A jopt value, with axes where numbers stand (none: a sweep of one setting); or a dict of them by name, which
         are swept one after the other in the same call.
-      data: A pytree of arrays whose leading axis counts examples (a list counts as a pytree; arrays of more than half of the
-        device's memory stay on the host); or ``batch(key, step)``, traced into the step; or an iterable of batches, read ahead
-        by a thread and passed over again when it ends; or ``None``: the batch is ``None``.
+      data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
+        step; or ``batch(key, step)``, traced into the step; or an iterable of batches, read ahead by a thread, each copied
+        before the next is asked for, and passed over again when it ends; or ``None``: the batch is ``None``. A list is an
+        iterable of batches; arrays that belong together are a tuple or a dict. The batches of an iterable have one structure,
+        one shape and one type, so a smaller last one is left out by its maker (``drop_last=True``), else it is an error.
+        Arrays of more than half of the device's memory stay on the host and are not copied: leave them as they are until
+        the sweep has ended.
       steps: Optimizer steps of each lane, at least 1.
-      batch_size: Examples per step, reshuffled each epoch, without replacement; ``None`` for all of them at each step.
-      seeds: How many seeds, or the seeds themselves, ints of at least 0.
+      batch_size: Examples per step of data given as arrays, reshuffled each epoch, without replacement; the examples that do
+        not fill a last batch are left out of that epoch, others in each. ``None`` for all of them at each step.
+      seeds: How many seeds, or the seeds themselves, different ints in [0, 2³²).
       samples: How many settings to draw, where an axis is drawn.
       has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.
       evaluate: ``evaluate(params) -> {name: scalar}``, pure, or ``jopt.metrics(...)``; its first metric ranks the settings.
@@ -77,14 +84,15 @@ def sweep(
       plan: "auto", or a ``jopt.Plan``.
       workers: Threads that run blocks side by side; by default one per core, or per accelerator.
       progress: Whether to show a bar; by default on a terminal only.
-      seed: Of the sweep: with a lane's own seed it decides the initial parameters, batches and keys.
+      seed: Of the sweep, in [0, 2³²): with a lane's own seed it decides the initial parameters, batches and keys.
 
     Returns:
       A ``jopt.SweepResult``: labelled curves, the best setting, pictures.
 
     Raises:
-      ValueError: For an argument out of its range, data that do not fit, a loss that is no scalar.
-      TypeError: For an argument of the wrong kind.
+      ValueError: For an argument out of its range, data that do not fit, a loss that is no scalar; for whole numbers in the
+        data beyond 32 bits where JAX's 64-bit types are off, for masked arrays, and for a batch unlike the first one.
+      TypeError: For an argument of the wrong kind, for data that are no numbers, and under ``jit``, ``vmap`` or ``grad``.
 
     Example:
       >>> result = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.sgd(jopt.choice(0.1, 0.5)), steps=3)
@@ -216,13 +224,17 @@ def _sweep(
     evaluate: Callable[..., Any] | None,
 ) -> SweepResult:
     steps, record_every = whole("steps", steps), whole("record_every", record_every)
-    seed_list, seed = _seeds(seeds), whole("seed", seed, at_least=0) % 2**32
+    seed_list, seed = _seeds(seeds), _seed(seed)
     evaluations = _evaluation_steps(steps, eval_every, evaluate)
     asked = _plan(plan, workers)
+    _checks.no_tracers("sweep", given, optimizer, data)
     groups = _groups(optimizer)
     drawn = {name: any(isinstance(x, Drawn) for x in jax.tree.leaves(value)) for name, value in groups.items()}
+    given = jax.tree.map(_own, given)
     jobs = {}
     with contextlib.ExitStack() as stack:
+        # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
+        stack.enter_context(jax.transfer_guard("allow"))
         feed = stack.enter_context(contextlib.closing(feed_of(data, batch_size, seed, steps)))
         for name, value in groups.items():
             space = expand(value, samples if drawn[name] or not any(drawn.values()) else None, seed)
@@ -243,13 +255,17 @@ def _sweep(
 def _carry_out(jobs: dict[str, Job], asked: Plan, progress: bool | None) -> dict[str, Outcome]:
     from jopt.results import Progress, check_names
 
-    for job in jobs.values():
+    def check(job: Job, recorded: Iterable[str]) -> None:
         swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
-        grouped = "" not in jobs
-        check_names(swept, job.analysis.names, grouped)  # traces every group: mistakes show before the first one has run
+        check_names(swept, recorded, "" not in jobs)
+
+    debugging = bool(jax.config.jax_disable_jit)
+    for job in [] if debugging else jobs.values():
+        check(job, job.analysis.names)  # traces every group: mistakes show before the first one has run
+    progress = False if debugging and progress is None else progress  # a bar would write over what a debugger shows
     lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
-    with Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
-        return carry_out(jobs, asked, bar)
+    with eager.nans_explained(), Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
+        return eager.carry_out(jobs, bar, check) if debugging else carry_out(jobs, asked, bar)
 
 
 def _result(job: Job, outcome: Outcome, maximize: tuple[str, ...]) -> SweepResult:
@@ -289,6 +305,11 @@ def _result(job: Job, outcome: Outcome, maximize: tuple[str, ...]) -> SweepResul
     )
 
 
+def _own(x: Any) -> Any:
+    """A copy of a NumPy array, which the user may change while lanes still start from it."""
+    return np.array(x, x.dtype.newbyteorder("=")) if isinstance(x, np.ndarray) else x
+
+
 def _is_function(x: Any) -> bool:
     return callable(x) and len(jax.tree.leaves(x)) == 1 and jax.tree.leaves(x)[0] is x
 
@@ -320,11 +341,21 @@ def _seeds(seeds: Any) -> list[int]:
     if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool):
         return list(range(whole("seeds", seeds)))
     listed = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, (str, bytes)) else []
-    if not listed or not all(isinstance(s, (int, np.integer)) and 0 <= s < 2**32 for s in listed):
-        raise ValueError(f"seeds must be how many, or ints of at least 0 (and under 2**32), but got {seeds!r}.")
+    if not listed or not all(map(_is_seed, listed)):
+        raise ValueError(f"seeds must be how many, or ints of at least 0 and under 2**32, but got {seeds!r}.")
     if len(set(listed)) < len(listed):
         raise ValueError(f"seeds must be different, but got {seeds!r}.")
     return [int(s) for s in listed]
+
+
+def _seed(seed: Any) -> int:
+    if not _is_seed(seed):
+        raise ValueError(f"seed must be a whole number of at least 0 and under 2**32, but got {seed!r}.")
+    return int(seed)
+
+
+def _is_seed(x: Any) -> bool:
+    return isinstance(x, (int, np.integer)) and not isinstance(x, bool) and 0 <= int(x) < 2**32
 
 
 def _evaluation_steps(steps: int, eval_every: Any, evaluate: Any) -> np.ndarray:

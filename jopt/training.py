@@ -31,7 +31,8 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
 
     Raises:
       TypeError: For swapped arguments, or a loss that is no floating scalar.
-      ValueError: For batches without arrays, or whose leaves differ in their number of steps.
+      ValueError: For batches without arrays, whose leaves differ in their number of steps, or whose whole numbers don't fit
+        the 32 bits that JAX gives them.
 
     Example:
       >>> import jax.numpy as jnp
@@ -53,6 +54,7 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
             "loss that takes no data)."
         )
     same_length("batches", batches, "steps")
+    _checks.whole_numbers("batches", batches)
 
     def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], jax.Array]:
         weights, state = carry

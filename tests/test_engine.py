@@ -300,7 +300,7 @@ def test_a_plan_that_was_found_before_does_not_overrule_what_is_asked_for():
     assert run(Plan(loop="host")).plan.loop == "host"
 
 
-def test_each_call_traces_the_loss_once_whatever_the_widths_and_once_more_where_it_is_new():
+def test_each_call_traces_the_loss_once_whatever_the_widths_and_loops():
     traces = []
 
     def counted(w, batch):
@@ -309,7 +309,7 @@ def test_each_call_traces_the_loss_once_whatever_the_widths_and_once_more_where_
 
     for plan in (Plan(width=1, loop="host"), Plan(width=3, loop="scan"), Plan(width=11, loop="scan")):
         jopt.sweep(counted, jnp.zeros(3), jopt.adam(RATES), (X, Y), steps=6, batch_size=2, plan=plan, progress=False)
-    assert len(traces) == 1 + 3  # the first time also to see whether it keeps a traced value
+    assert len(traces) == 3
 
 
 def rule(flops, carry_bytes, steps, settings=1024, arrays=3):

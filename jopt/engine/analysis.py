@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt._trees import flatten
+from jopt.engine.arrays import is_keys
 from jopt.engine.blocks import Step
 from jopt.engine.program import KEYS, Program
 from jopt.engine.tracing import Traced, trace
@@ -57,7 +58,7 @@ def analyse(
     ``row`` is the rows of one step, with a leading axis of one; ``on_cpu`` says where the lanes will run.
     """
     random = jax.random.key(0, impl=KEYS)
-    start = trace(program.start, optimizer, random, given, may_leak=True)  # models keep what they were made of
+    start = trace(program.start, optimizer, random, given)
     carry = start.result
     leaves, treedef = flatten(carry)
     evaluate = None if program.evaluate is None else trace(program.evaluate, carry)
@@ -78,7 +79,9 @@ def analyse(
     metrics = stepped.result[1]
     named = tuple((name, x.dtype) for name, x in metrics.items())
     source = dataclasses.replace(program.source, function=None)
-    step = Step(stepped, source, batch, named, tuple(axis is not None for axis in axes), common, on_cpu)
+    given_as = jax.tree.leaves(row, is_leaf=is_keys) if source.kind == "batches" else []
+    keys = tuple(x.impl if is_keys(x) else None for x in given_as)
+    step = Step(stepped, source, batch, keys, named, tuple(axis is not None for axis in axes), common, on_cpu)
     return Analysis(
         start=start,
         step=step,

@@ -104,6 +104,7 @@ class Step:
     traced: Traced
     source: Source
     batch: Traced | None  # ``batch(key, step)``, where the user's function makes the batches
+    keys: tuple[Any, ...]  # for each leaf of a batch that comes from outside, its kind of random keys, or None
     metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
     swept: tuple[bool, ...]  # for each leaf of the optimizer
     common: tuple[bool, ...]  # for each leaf of the carry
@@ -112,7 +113,7 @@ class Step:
     @property
     def key(self) -> tuple[Any, ...]:
         """What is computed, and how."""
-        batch = self.batch.key if self.batch else self.source
+        batch = self.batch.key if self.batch else (self.source, self.keys)
         return self.traced.key, batch, self.metrics, self.swept, self.common, self.on_cpu
 
     @functools.cached_property
@@ -124,6 +125,9 @@ class Step:
         """The leaves of the batch of step ``t``."""
         if self.batch is not None:
             return self.batch(arrays, key, t)
+        if self.keys:
+            kinds = zip(row, self.keys, strict=True)
+            row = [x if kind is None else jax.random.wrap_key_data(x, impl=kind) for x, kind in kinds]
         return self.source.batch(data, row[0] if self.source.kind == "rows" else row, key, t)
 
     def advance(self, scalars: Sequence[Any] | None, arrays: Any, *args: Any) -> tuple[list[Any], list[Any]]:

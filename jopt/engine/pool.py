@@ -82,7 +82,8 @@ def run_all(tasks: Sequence[Callable[[Any], Any]], devices: Sequence[Any], stop:
     errors: list[BaseException] = []
 
     def work(device: Any) -> None:
-        with jax.enable_x64(caller.x64):  # arrays are put on devices here too
+        # As in the caller's thread: arrays are put on devices here too.
+        with jax.enable_x64(caller.x64), jax.transfer_guard("allow"):
             while not stop.is_set():
                 try:
                     task = waiting.get_nowait()

@@ -134,8 +134,8 @@ class Job:
         block.carry = self._starts.carry_of(self, block, device)
         if self.program.feedback:
             made = jax.tree.leaves(self.analysis.evaluate.result)  # type: ignore[union-attr]
-            nan = [np.full(block.lead, np.nan, x.dtype) for x in made]
-            block.feedback, block.fresh = jax.device_put(nan, device), np.zeros(block.lead, bool)
+            none_yet = [np.zeros(block.lead, x.dtype) for x in made]  # not NaN, for which debug_nans looks
+            block.feedback, block.fresh = jax.device_put(none_yet, device), np.zeros(block.lead, bool)
         return block
 
     def keys(self, seeds: Sequence[int] | np.ndarray, device: Any) -> tuple[Any, Any, Any]:

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt.engine import arrays
+
 ORDER_BYTES = 64 * 2**20  # of shuffled rows that are kept
 
 
@@ -45,7 +47,9 @@ class Source:
         if self.kind == "function":
             assert self.function is not None
             return self.function(key, step)
-        return row  # "batches": the row is the batch; "none": it is None
+        if self.kind == "batches":
+            return jax.tree.map(arrays.as_keys, row, is_leaf=arrays.is_keys)
+        return None
 
 
 class Feed:
@@ -78,7 +82,7 @@ class WholeData(Feed):
     source = Source("whole")
 
     def __init__(self, data: Any) -> None:
-        self.data = jax.tree.map(jnp.asarray, data)
+        self.data = _copied(data)
 
 
 class FunctionData(Feed):
@@ -94,7 +98,7 @@ class Minibatches(Feed):
     source = Source("rows")
 
     def __init__(self, data: Any, batch_size: int, seed: int, examples: int) -> None:
-        self.data = jax.tree.map(jnp.asarray, data)
+        self.data = _copied(data)
         self.examples = examples
         self.batch_size = batch_size
         self.per_epoch = self.examples // batch_size
@@ -111,18 +115,33 @@ class Minibatches(Feed):
 
 
 class HostMinibatches(Minibatches):
-    """The same of arrays that stay on the host, for example because no device holds them: each chunk's batches travel."""
+    """The same of arrays that stay on the host, for example because no device holds them: each chunk's batches travel.
+
+    They are not copied, and may be mapped from a file: whole numbers are looked at when their batch's turn comes.
+    """
 
     source = Source("batches")
 
     def __init__(self, data: Any, batch_size: int, seed: int, examples: int) -> None:
         super().__init__((), batch_size, seed, examples)
-        self.host = data
+        self.host = jax.tree.map(arrays.on_host, data)
+        self.wide = bool(jax.config.jax_enable_x64)
 
     def rows(self, seed: int, step: int, length: int) -> Any:
         """The batches of ``length`` steps, stacked."""
         rows = super().rows(seed, step, length)
-        return jax.tree.map(lambda x: x[rows], self.host)
+
+        def chosen(name: str, x: Any) -> Any:
+            if isinstance(x, arrays.Keys):
+                return dataclasses.replace(x, data=x.data[rows])
+            return arrays.fitted(name, x[rows], self.wide)
+
+        return arrays.map_named(chosen, "data", self.host, arrays.is_keys)
+
+
+def _copied(data: Any) -> Any:
+    """Arrays on the device that share no memory with the user's, who may change it while the sweep runs; JAX's don't change."""
+    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jnp.array(x), data)
 
 
 def _together(examples: int) -> int:

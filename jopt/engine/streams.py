@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jopt._trees import flatten
+from jopt.engine import arrays
 from jopt.engine.sources import Feed, Source
 
 AHEAD_BYTES = 64 * 2**20  # of batches that are read before somebody asks for them
@@ -18,8 +20,9 @@ AHEAD = 64  # batches, at most
 class Iterated(Feed):
     """Batches of an iterable, the same for every lane; a new pass over it begins where one ends.
 
-    A thread reads them while the device is busy, never more than the sweep has steps: an iterator is left where the sweep
-    ended. Whoever asks for batches waits for that thread, and hears of its errors.
+    Each is copied before the next is asked for, because many iterables fill one buffer again and again. A thread reads them
+    while the device is busy, never more than the sweep has steps: an iterator is left where the sweep ended. Whoever asks for
+    batches waits for that thread, and hears of its errors.
     """
 
     source = Source("batches")
@@ -29,7 +32,10 @@ class Iterated(Feed):
         self.iterable = iterable
         self.steps = steps
         self._iterator: Iterator[Any] = iter(iterable)
-        self._passed = False  # whether this pass has yielded a batch
+        self._passed = False  # whether a pass has yielded a batch
+        self._read_of_pass = 0  # batches
+        self._expected: Any = None  # the structure, shapes and types of the first batch
+        self._wide = bool(jax.config.jax_enable_x64)  # of the caller's thread
         self._kept: list[Any] = []
         self._first = 0  # the step of the first batch that is kept
         self._wanted = 0  # up to which step somebody waits
@@ -50,14 +56,7 @@ class Iterated(Feed):
             if self._read_so_far < step + length:
                 raise self._error or RuntimeError("The sweep is over, and its data closed.")
             chosen = self._kept[step - self._first : step - self._first + length]
-        try:
-            return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
-        except ValueError as error:
-            shapes = sorted({str(jax.tree.map(np.shape, batch)) for batch in chosen})
-            raise ValueError(
-                f"data: the batches of an iterable must have one structure and shape, but among them are {shapes[:3]}; "
-                f"leave out a last batch that is smaller (drop_last=True)."
-            ) from error
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
 
     def forget(self, step: int) -> None:
         """Drops the batches before ``step``, which no block needs any more."""
@@ -101,7 +100,7 @@ class Iterated(Feed):
         for _ in range(2):
             for batch in self._iterator:
                 self._passed = True
-                return jax.tree.map(_as_numpy, batch)
+                return self._taken(batch)
             self._restart()
         raise ValueError("data is an iterable without a single batch; every pass over it must yield at least one.")
 
@@ -112,11 +111,40 @@ class Iterated(Feed):
                 "data is an iterator that ran out before the last step, and can't be passed over again; give an iterable "
                 "that starts anew (a list, a DataLoader, an object with __iter__), or fewer steps."
             )
-        self._iterator = again
+        self._iterator, self._read_of_pass = again, 0
+
+    def _taken(self, batch: Any) -> Any:
+        """A copy of a batch; all must be like the first one."""
+        what = f"data: batch {self._read_of_pass} of the iterable (counted from 0)"
+        taken = arrays.map_named(self._copied, what, batch)
+        if self._expected is None:
+            self._expected = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), taken)
+        if difference := _difference(self._expected, taken):
+            note = " A list is a stream of batches: data that belong together are a tuple or a dict."
+            raise ValueError(f"{what}: {difference}.{note if isinstance(self.iterable, list) else ''}")
+        self._read_of_pass += 1
+        return taken
+
+    def _copied(self, name: str, x: Any) -> Any:
+        host = arrays.on_host(arrays.read(name, x))
+        if isinstance(host, arrays.Keys):
+            return arrays.Keys(np.array(host.data), host.impl)
+        return np.array(arrays.fitted(name, host, self._wide))
 
 
-def _as_numpy(x: Any) -> np.ndarray:
-    array = np.asarray(x)
-    if array.dtype == object:
-        raise TypeError(f"data: a batch holds a {type(x).__name__}, but its leaves must be numeric arrays.")
-    return array
+def _difference(expected: Any, batch: Any) -> str | None:
+    """How the structure, a shape or a type of a batch differs from the first one's; ``None`` where nothing does."""
+    (old, structure), (new, found) = flatten(expected), flatten(batch)
+    if found != structure:
+        return f"it has the structure {found}, but the first batch has {structure}; all must be alike"
+    for i, (a, b) in enumerate(zip(old, new, strict=True)):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            where = jax.tree_util.keystr(jax.tree_util.tree_flatten_with_path(batch)[0][i][0]) or "(root)"
+            smaller = a.ndim == b.ndim > 0 and a.shape[1:] == b.shape[1:] and b.shape[0] < a.shape[0]
+            hint = "leave out a last batch that is smaller (drop_last=True)" if smaller else "all must be alike"
+            return f"the leaf at {where} is {_outline(b)}, but {_outline(a)} in the first batch; {hint}"
+    return None
+
+
+def _outline(x: Any) -> str:
+    return f"{x.dtype} of shape {x.shape}"

@@ -6,18 +6,17 @@ says what it computes now. A trace costs some milliseconds; compiled code is fou
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.extend.core
 import numpy as np
 
+from jopt import _checks
 from jopt.engine.hoisting import hoisted
 from jopt.engine.identity import Key, identify
 from jopt.engine.rewriting import rewritten
@@ -35,7 +34,6 @@ class Traced:
       key: what is computed, whatever the arrays hold.
       arrays: what the function closes over, copied where the user could still change it; the last arguments of ``program``.
       result: the shapes of what it returns, as a tree.
-      is_new: whether nothing like it was traced before in this process.
     """
 
     def __init__(self, closed: Any, result: Any) -> None:
@@ -43,7 +41,6 @@ class Traced:
         self.result = result
         key, self._arrays = identify(closed)
         with _lock:
-            self.is_new = key not in _seen
             self.key = _seen.setdefault(key, key)
             _seen.move_to_end(key)
             while len(_seen) > MOST_SEEN:
@@ -65,30 +62,26 @@ class Traced:
         return list(jax.extend.core.jaxpr_as_fun(self.program)(*leaves, *arrays))
 
 
-def trace(function: Callable[..., Any], *args: Any, may_leak: bool = False) -> Traced:
+def trace(function: Callable[..., Any], *args: Any) -> Traced:
     """Traces a function on arguments or their shapes.
 
-    A computation that was not met before is traced once more, to see whether it keeps traced values, unless it ``may_leak``.
-
     Raises:
-      ValueError: When it keeps a traced value beyond its own call, or reads one of an enclosing ``jit`` or ``vmap``.
+      ValueError: When it uses a traced value of an earlier call of itself.
+      TypeError: When it reads one of an enclosing ``jit`` or ``vmap``.
     """
-    with _leaks_named():
+    try:
         # A function of its own at each call: JAX remembers traces by the function that it is given.
-        traced = Traced(*jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args))
-        if traced.is_new and not may_leak:
-            with _leaks_checked():
-                jax.make_jaxpr(lambda *args: function(*args))(*args)
-    return traced
+        return Traced(*jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args))
+    except jax.errors.UnexpectedTracerError as error:
+        raise ValueError(
+            "The loss (or step, or evaluate) uses a traced value that was kept beyond its own call, for example in a list: it "
+            "runs once, as a trace, and not at each step. Return what you want to keep as auxiliary values (has_aux=True)."
+        ) from error
 
 
 def _own(x: Any, aval: Any) -> Any:
     """An array that nobody else writes to."""
-    if isinstance(x, jax.core.Tracer):
-        raise ValueError(
-            "A function of the sweep reads a traced value of an enclosing jit, vmap or grad; jopt.sweep runs on the host and "
-            "can't be traced. Use jopt.train, which is one pure function, inside them."
-        )
+    _checks.no_tracers("sweep", x)
     return x if isinstance(x, jax.Array) else np.array(x, aval.dtype)
 
 
@@ -96,30 +89,3 @@ def context() -> tuple[Any, ...]:
     """The options of JAX that decide what a program is traced and compiled to, in this thread."""
     options = ((k, v) for k, v in jax.config.values.items() if not any(word in k for word in _LOGS))
     return *options, jax.sharding.get_abstract_mesh()
-
-
-@contextlib.contextmanager
-def _leaks_checked() -> Iterator[None]:
-    """Raises where a function that is traced inside keeps a traced value."""
-    frozen_before = gc.get_freeze_count()
-    if not frozen_before:
-        gc.freeze()  # the check collects garbage: only what is made inside has to be looked at
-    try:
-        with jax.checking_leaks():
-            yield
-    finally:
-        if not frozen_before:
-            gc.unfreeze()
-
-
-@contextlib.contextmanager
-def _leaks_named() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if "Leaked trace" not in str(error) and not isinstance(error, jax.errors.UnexpectedTracerError):
-            raise
-        raise ValueError(
-            "The loss (or step, or evaluate) keeps a traced value beyond its own call, for example by appending it to a list: "
-            "it runs as a trace, and not at each step. Return what you want to keep as auxiliary values (has_aux=True)."
-        ) from error

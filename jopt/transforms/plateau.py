@@ -92,7 +92,8 @@ def reduce_on_plateau(
 
     def observe(state: ReduceOnPlateauState, value: Any) -> ReduceOnPlateauState:
         now, best = sign * _as(state.best_value, value), sign * state.best_value
-        margin = jnp.where(jnp.isinf(best), 0.0, _as(best, rtol) * jnp.abs(best) + _as(best, atol))
+        seen = jnp.where(jnp.isinf(best), 0.0, jnp.abs(best))  # where nothing is, 0 · inf would be NaN
+        margin = jnp.where(jnp.isinf(best), 0.0, _as(best, rtol) * seen + _as(best, atol))
         better = now < best - margin
         cooling = state.cooldown_count > 0
         bad = jnp.where(better | cooling, 0, state.plateau_count + 1)
