@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt._numbers import settings_of
 from jopt._trees import flatten
 from jopt.engine import blocks, pool
 from jopt.engine.analysis import Analysis, analyse
@@ -103,7 +104,7 @@ class Job:
         """The optimizers of some settings: swept numbers stacked, or single for a single setting."""
         leaves, treedef = flatten(self.space.optimizer)
         chosen = settings if len(settings) > 1 else settings[0]
-        swept = {i: np.asarray(values[chosen], jnp.result_type(float)) for i, values in self.varying.items()}
+        swept = {i: np.asarray(settings_of(values)[chosen]) for i, values in self.varying.items()}
         return treedef.unflatten([swept[i] if i in swept else _array(x) for i, x in enumerate(leaves)])
 
     def shape(self, block: Block) -> Shape:
