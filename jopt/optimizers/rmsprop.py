@@ -201,8 +201,8 @@ def rmsprop(
 
 
 def _filled(params: Any, value: Any) -> Any:
-    zeros = zeros_like(params, real=True)
-    return leafwise(lambda z, value: (jnp.broadcast_to(value, z.shape),), {"params": zeros}, value=value)[0]
+    # A sum, since it lies where the zeros lie, as they do where their parameters lie.
+    return leafwise(lambda z, value: (z + value,), {"params": zeros_like(params, real=True)}, value=value)[0]
 
 
 def _denominator(v: jax.Array, eps: Any, eps_in_sqrt: bool) -> jax.Array:
