@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jopt._numbers import is_number
 from jopt._trees import flatten, is_none
 
+_CHOICE = "For a sweep over several values, write jopt.choice(*values) in its place."
+
 
 def leafwise(
     rule: Callable[..., Any],
@@ -37,7 +39,7 @@ def leafwise(
       The replaced trees.
 
     Raises:
-      ValueError: For trees or leaves that do not fit, and for a list or an array of several numbers where one is meant.
+      ValueError: For trees or leaves that do not fit, and for an array in place of a number, outside a tree.
     """
     names = list(trees)
     leaves, treedef = flatten(trees[names[0]], is_leaf=is_none)
@@ -185,8 +187,13 @@ def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
     return len(shape) <= len(whole) and all(a in (1, b) for a, b in ends)
 
 
+def one_number(key: str, x: Any) -> Any:
+    """``x``, or the error of ``leafwise`` where it is several numbers and the rule takes one for the whole tree."""
+    if not is_number(x) or jnp.ndim(x):
+        found = f"an array of shape {jnp.shape(x)}" if is_number(x) else f"a {type(x).__name__}"
+        raise ValueError(f"{key} must be one number, but is {found}. {_CHOICE}")
+    return x
+
+
 def _several(key: str, found: str) -> str:
-    return (
-        f"{key} must be a number or a prefix of the parameter tree with one number per branch; {found}. For a sweep over "
-        f"several values, write jopt.choice(*values) in its place."
-    )
+    return f"{key} must be a number or a prefix of the parameter tree with one number per branch; {found}. {_CHOICE}"

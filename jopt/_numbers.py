@@ -43,7 +43,8 @@ def as_float(x: Any) -> Any:
     Whole numbers that float32 might round, and int32 holds, stay whole: the step of a boundary, say.
     """
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
-        return int(x) if _LARGEST_COUNT < abs(x) < 2**31 else float(x)
+        count = int(x)
+        return count if _LARGEST_COUNT < abs(count) < 2**31 else float(count)
     return float(x) if isinstance(x, np.floating) else x
 
 

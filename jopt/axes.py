@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import decimal
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -48,11 +47,9 @@ class Drawn(Axis):
     def at(self, u: np.ndarray) -> tuple[float, ...]:
         """The values for points of the unit interval."""
         low, high = self.values
-        if self.log:
-            drawn = np.exp(np.log(low) + u * (np.log(high) - np.log(low)))
-        else:
-            drawn = low * (1.0 - u) + high * u  # high - low may be more than a float holds
-        return tuple(np.clip(drawn, low, high).tolist())
+        ends = (np.log(low), np.log(high)) if self.log else (low, high)
+        drawn = ends[0] * (1.0 - u) + ends[1] * u  # high - low and high / low may be more than a float holds
+        return tuple(np.clip(np.exp(drawn) if self.log else drawn, low, high).tolist())
 
     def __repr__(self) -> str:
         return f"{'loguniform' if self.log else 'uniform'}({self.values[0]:.3g}, {self.values[1]:.3g})"
@@ -276,11 +273,13 @@ def _count(name: str, num: int) -> int:
 def _between(start: float, stop: float, spaced: np.ndarray) -> list[float]:
     """The ends as they were given, and what lies between them without the last digits' noise, so that 1e-3 reads 0.001.
 
-    A value is rounded to twelve digits of its distance from the one before, so that narrow spacing stays as it is.
+    A value is rounded to twelve digits of its distance from the nearest, so that narrow spacing stays as it is.
     """
-    inner = [_rounded(float(x), float(x) - float(before)) for before, x in itertools.pairwise(spaced[:-1])]
+    gaps = np.abs(np.diff(spaced))
+    nearest = np.minimum(gaps[:-1], gaps[1:])
+    inner = [_rounded(x, gap) for x, gap in zip(spaced[1:-1].tolist(), nearest.tolist(), strict=True)]
     return [float(start), *inner, float(stop)][: len(spaced)]
 
 
 def _rounded(x: float, gap: float) -> float:
-    return x if gap == 0 else round(x, 12 - math.floor(math.log10(abs(gap))))
+    return x if gap == 0 else round(x, 12 - math.floor(math.log10(gap)))

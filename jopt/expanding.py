@@ -70,7 +70,7 @@ class Space:
         return treedef.unflatten(stacks), treedef.unflatten([0 if i in varying else None for i in range(len(leaves))])
 
 
-def _alone(values: np.ndarray, setting: int) -> float | int:
+def _alone(values: np.ndarray, setting: int) -> Any:
     counts = np.issubdtype(settings_of(values).dtype, np.integer)
     return as_float(int(values[setting]) if counts else float(values[setting]))
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jopt._leafwise import leafwise, wide_dtype
+from jopt._leafwise import leafwise, one_number, wide_dtype
 from jopt._moments import nonzero, root
 from jopt._numbers import Numeric
 from jopt.transformation import transformation
@@ -71,7 +71,7 @@ def clip_by_global_norm(max_norm: Numeric) -> Any:
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         unit, norm = _scaled_norm(updates)
-        bound = jnp.asarray(max_norm).astype(norm.dtype)
+        bound = jnp.asarray(one_number("max_norm", max_norm)).astype(norm.dtype)
         within = norm <= bound * unit  # False where the norm is NaN: then all updates are
         unit, factor = jnp.where(within, 1.0, unit), jnp.where(within, 1.0, bound / nonzero(norm))
         # Not by unit · factor: that may be too small for a float where the gradients are huge.

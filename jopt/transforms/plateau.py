@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jopt._leafwise import leafwise
+from jopt._leafwise import leafwise, one_number
 from jopt._numbers import Numeric, difference, steps_since
 from jopt.transformation import transformation
 
@@ -84,6 +84,7 @@ def reduce_on_plateau(
     if mode not in ("min", "max"):
         raise ValueError(f"reduce_on_plateau: mode must be 'min' or 'max', but got {mode!r}.")
     sign = 1.0 if mode == "min" else -1.0
+    numbers = {"factor": factor, "patience": patience, "rtol": rtol, "atol": atol, "cooldown": cooldown, "min_lr": min_lr}
 
     def init(params: Any) -> ReduceOnPlateauState:
         best = jnp.full([], sign * jnp.inf, dtype=jnp.result_type(float))
@@ -119,6 +120,8 @@ def reduce_on_plateau(
         learning_rate: Any = 1.0,
         **extra_args: Any,
     ) -> Any:
+        for name, x in numbers.items():
+            one_number(name, x)
         observed = observe(state, _monitored(monitor, value, metrics))
         if monitor is not None:
             observed = jax.tree.map(lambda new, old: jnp.where(evaluated, new, old), observed, state)
