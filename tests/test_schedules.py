@@ -176,22 +176,28 @@ def test_a_boundary_between_two_steps_counts_from_the_second():
 def test_swept_boundaries_are_exact():
     swept = jopt.sgd(jopt.piecewise_constant_schedule(1.0, {jopt.choice(LARGE, LARGE + 1, LARGE + 2): 0.5}))
     stacked, in_axes = jopt.lanes(swept)
+    found = jax.vmap(lambda opt: [rate_at(opt, LARGE + k) for k in range(3)], in_axes=(in_axes,))(stacked)
+    assert np.transpose(found).tolist() == [[0.5, 0.5, 0.5], [1.0, 0.5, 0.5], [1.0, 1.0, 0.5]]
 
-    def rate_at(opt, step):
-        state = jax.tree.map(lambda _: step, opt.init(0.0))
-        return -opt.update(1.0, state, 0.0)[0]
 
-    found = jax.vmap(rate_at, in_axes=(in_axes, None))(stacked, jnp.int32(LARGE + 1))
-    assert found.tolist() == [0.5, 0.5, 1.0]
+def rate_at(opt, step):
+    """The learning rate of ``sgd`` after so many updates."""
+    state = jax.tree.map(lambda _: jnp.int32(step), opt.init(0.0))
+    return -opt.update(1.0, state, 0.0)[0]
 
 
 def test_a_sweep_takes_boundaries_that_are_whole_numbers_above_float32():
     axis = jopt.choice(2, LARGE + 1, name="boundary")
     swept = jopt.sgd(jopt.piecewise_constant_schedule(1.0, {axis: 0.5}))
-    result = jopt.sweep(lambda w, _: w, jnp.float32(0.0), swept, steps=4, progress=False)
-    assert result.dataset.loss.values.squeeze().tolist() == [[0.0, -1.0, -2.0, -2.5], [0.0, -1.0, -2.0, -3.0]]
-    boundary = result.best().hyperparams["learning_rate"]["boundaries"]
-    assert boundary == [LARGE + 1]
+
+    def step(opt, carry, batch, key):
+        return carry, {"before": rate_at(opt, LARGE), "at": rate_at(opt, LARGE + 1), "loss": jnp.float32(0.0) + carry}
+
+    result = jopt.sweep_steps(lambda opt, key: jnp.float32(1.0), step, swept, steps=1, progress=False)
+    assert result.dataset["before"].values.ravel().tolist() == [0.5, 1.0]
+    assert result.dataset["at"].values.ravel().tolist() == [0.5, 0.5]
+    assert result.dataset.boundary.values.tolist() == [2, LARGE + 1]
+    assert result.best("before", "max").hyperparams["learning_rate"]["boundaries"] == [LARGE + 1]
 
 
 def test_another_boundary_compiles_nothing():
