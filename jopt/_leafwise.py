@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jopt._numbers import is_number
 from jopt._trees import flatten, is_none
 
+_CHOICE = "For a sweep over several values, write jopt.choice(*values) in its place."
+
 
 def leafwise(
     rule: Callable[..., Any],
@@ -31,15 +33,18 @@ def leafwise(
       trees: The trees by name (the names serve the errors); the first one gives the structure.
       once: A function from the cast hyperparameters to what the rule is given in their place: what follows from the numbers
         alone, such as a bias correction, is then computed once and not for each leaf.
-      **hyperparams: Numbers, or prefix trees of numbers.
+      **hyperparams: Numbers, or prefix trees of numbers. In a tree an array may stand for the numbers of one leaf's elements.
 
     Returns:
       The replaced trees.
+
+    Raises:
+      ValueError: For trees or leaves that do not fit, and for an array in place of a number, outside a tree.
     """
     names = list(trees)
     leaves, treedef = flatten(trees[names[0]], is_leaf=is_none)
     rows = [leaves, *(_flatten_like(trees, names[0], name, treedef) for name in names[1:])]
-    numbers = {key: _per_leaf(key, value, trees[names[0]], len(leaves)) for key, value in hyperparams.items()}
+    numbers = {key: _per_leaf(key, value, leaves, treedef) for key, value in hyperparams.items()}
     cast = _Numbers(once)
     columns: list[tuple[Any, ...]] = []
     for i, row in enumerate(zip(*rows, strict=True)):
@@ -155,15 +160,40 @@ def _path(treedef: Any, index: int) -> str:
     return leaf_paths(treedef.unflatten(range(treedef.num_leaves)))[index]
 
 
-def _per_leaf(key: str, value: Any, tree: Any, count: int) -> list[Any]:
+def _per_leaf(key: str, value: Any, leaves: list[Any], treedef: Any) -> list[Any]:
     if is_number(value):
-        return [value] * count
+        if jnp.ndim(value):  # it might broadcast against the leaves, and each column, say, have a rate of its own
+            raise ValueError(_several(key, f"it is an array of shape {jnp.shape(value)}"))
+        return [value] * len(leaves)
+    tree = treedef.unflatten(leaves)
     try:
         spread = jax.tree.broadcast(value, tree, is_leaf=is_none)
     except ValueError as error:
-        raise ValueError(
-            f"{key} must be a number or a prefix of the parameter tree with one number per branch; "
-            f"its leaves are {leaf_paths(value)}, those of the tree {leaf_paths(tree)}. For a sweep over several values, "
-            f"write jopt.choice(...) in its place."
-        ) from error
-    return jax.tree.leaves(spread, is_leaf=is_none)
+        found = f"its leaves are {leaf_paths(value)}, those of the tree {leaf_paths(tree)}"
+        raise ValueError(_several(key, found)) from error
+    numbers: list[Any] = jax.tree.leaves(spread, is_leaf=is_none)
+    for i, (x, leaf) in enumerate(zip(numbers, leaves, strict=True)):
+        if leaf is not None and not _fits(jnp.shape(x), jnp.shape(leaf)):
+            raise ValueError(
+                f"{key}: the array of shape {jnp.shape(x)} for the leaf at {_path(treedef, i)} does not broadcast to its shape "
+                f"{jnp.shape(leaf)}; give one number for the leaf, or an array of its shape."
+            )
+    return numbers
+
+
+def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether an array of one shape broadcasts to the other without widening it."""
+    ends = zip(reversed(shape), reversed(whole), strict=False)
+    return len(shape) <= len(whole) and all(a in (1, b) for a, b in ends)
+
+
+def one_number(key: str, x: Any) -> Any:
+    """``x``, or the error of ``leafwise`` where it is several numbers and the rule takes one for the whole tree."""
+    if not is_number(x) or jnp.ndim(x):
+        found = f"an array of shape {jnp.shape(x)}" if is_number(x) else f"a {type(x).__name__}"
+        raise ValueError(f"{key} must be one number, but is {found}. {_CHOICE}")
+    return x
+
+
+def _several(key: str, found: str) -> str:
+    return f"{key} must be a number or a prefix of the parameter tree with one number per branch; {found}. {_CHOICE}"

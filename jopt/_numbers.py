@@ -1,4 +1,4 @@
-"""What counts as a number: the leaves of a value, the ranges they must keep, and what may stand in for one."""
+"""What counts as a number: the leaves of a value, the ranges they must keep, and the exact differences of steps."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ Numeric: TypeAlias = "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable
 ScalarOrSchedule: TypeAlias = "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]"
 
 
+_LARGEST_COUNT = 2**24  # up to here float32 holds every whole number
+
+
 def is_number(x: object) -> bool:
     """Whether ``x`` is a numeric leaf of a value: a number, a numeric array, a tracer, or an axis."""
     if isinstance(x, Axis):
@@ -35,10 +38,47 @@ def is_number(x: object) -> bool:
 
 
 def as_float(x: Any) -> Any:
-    """Python and NumPy scalars as Python floats, so that equal hyperparameters compile to one program."""
-    if isinstance(x, (int, np.number)) and not isinstance(x, bool):
-        return float(x)
-    return x
+    """Python and NumPy scalars as Python floats, so that equal hyperparameters compile to one program.
+
+    Whole numbers that float32 might round, and int32 holds, stay whole: the step of a boundary, say.
+    """
+    if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
+        count = int(x)
+        return count if _LARGEST_COUNT < abs(count) < 2**31 else float(count)
+    return float(x) if isinstance(x, np.floating) else x
+
+
+def settings_of(values: Any) -> np.ndarray:
+    """The numbers of an axis as an array of the type in which each would stand alone, int32 where ``as_float`` keeps ints."""
+    array = np.asarray(values, np.float64)
+    counts = np.all(array == np.floor(array)) and _LARGEST_COUNT < np.max(np.abs(array)) < 2**31
+    return array.astype(jnp.result_type(int if counts else float))
+
+
+def steps_since(step: Any, begin: Any) -> jax.Array:
+    """``step − begin`` as a floating scalar; 0 and its sign are exact for all steps that int32 holds.
+
+    Either may be whole or fractional. The whole parts are subtracted as integers: in float32, 2**24 + 1 is 2**24.
+    """
+    whole, rest = difference(step, begin)
+    return whole.astype(float) + rest
+
+
+def difference(a: Any, b: Any) -> tuple[jax.Array, jax.Array]:
+    """``a − b`` as an integer and a floating rest between -1 and 1, through which derivatives go."""
+    (whole_a, rest_a), (whole_b, rest_b) = _parts(a), _parts(b)
+    return whole_a - whole_b, rest_a - rest_b
+
+
+def _parts(x: Any) -> tuple[jax.Array, jax.Array]:
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        return x.astype(int), jnp.zeros(x.shape, float)
+    x = x.astype(float)
+    bits = jnp.iinfo(jnp.result_type(int)).bits
+    most = np.nextafter(x.dtype.type(2.0 ** (bits - 1)), x.dtype.type(0))  # the next float would overflow as an integer
+    whole = jnp.clip(jnp.floor(x), 0.0, most)
+    return whole.astype(int), x - whole
 
 
 def whole(name: str, x: Any, at_least: int = 1) -> int:
@@ -51,6 +91,7 @@ def whole(name: str, x: Any, at_least: int = 1) -> int:
 def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> None:
     """Raises ``ValueError`` where a concrete number is NaN or outside ``interval``, for example ``"[0, 1)"``.
 
+    So does one that is outside as soon as it is rounded to the type of computation: 1 − 2⁻²⁵ is 1 in float32.
     ``TypeError`` for what is no real number where there is an interval, and for a decay rate in a narrow type.
     """
     if interval is not None:
@@ -61,8 +102,17 @@ def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> Non
     given = f"the value {x!r}" if values.ndim == 0 else f"{values.tolist()!r}"
     if np.isnan(values).any():
         raise ValueError(f"{owner}: {argument} must be a number, but {given} holds NaN.")
-    if interval is not None and not _inside(values, interval):
+    if interval is None:
+        return
+    if not _inside(values, interval):
         raise ValueError(f"{owner}: {argument} must lie in {interval}, but got {given}.")
+    with np.errstate(over="ignore"):
+        rounded = values.astype(jnp.result_type(float))
+    if not _inside(rounded, interval):
+        raise ValueError(
+            f"{owner}: {argument} must lie in {interval} as {rounded.dtype} too, in which jopt computes, but {given} "
+            f"becomes {rounded.tolist()!r}. Choose a number that {rounded.dtype} tells from the end of the interval."
+        )
 
 
 def _check_kind(owner: str, argument: str, x: Any, interval: str) -> None:

@@ -31,7 +31,7 @@ class Schedule:
       0.5
     """
 
-    __slots__ = ("bound",)
+    __slots__ = ("__weakref__", "bound")
 
     def __init__(self, bound: Bound) -> None:
         self.bound = bound

@@ -70,7 +70,7 @@ class Spec:
 class Bound:
     """A factory and its arguments: the part that a transformation and a schedule share."""
 
-    __slots__ = ("leaves", "spec")
+    __slots__ = ("__weakref__", "leaves", "spec")
 
     def __init__(self, spec: Spec, leaves: tuple[Any, ...]) -> None:
         self.spec = spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -46,8 +47,9 @@ class Drawn(Axis):
     def at(self, u: np.ndarray) -> tuple[float, ...]:
         """The values for points of the unit interval."""
         low, high = self.values
-        drawn = np.exp(np.log(low) + u * np.log(high / low)) if self.log else low + u * (high - low)
-        return tuple(np.clip(drawn, low, high).tolist())
+        ends = (np.log(low), np.log(high)) if self.log else (low, high)
+        drawn = ends[0] * (1.0 - u) + ends[1] * u  # high - low and high / low may be more than a float holds
+        return tuple(np.clip(np.exp(drawn) if self.log else drawn, low, high).tolist())
 
     def __repr__(self) -> str:
         return f"{'loguniform' if self.log else 'uniform'}({self.values[0]:.3g}, {self.values[1]:.3g})"
@@ -73,7 +75,7 @@ def geomspace(start: float, stop: float, num: int, *, name: str | None = None) -
       (0.0001, 0.001, 0.01)
     """
     _positive("geomspace", start=start, stop=stop)
-    return Grid(_clean(np.geomspace(start, stop, _count("geomspace: num", num))), name)
+    return Grid(_between(start, stop, np.geomspace(start, stop, _count("geomspace: num", num))), name)
 
 
 def linspace(start: float, stop: float, num: int, *, name: str | None = None) -> Grid:
@@ -95,7 +97,9 @@ def linspace(start: float, stop: float, num: int, *, name: str | None = None) ->
       >>> jopt.linspace(0.0, 1.0, 3).values
       (0.0, 0.5, 1.0)
     """
-    return Grid(_clean(np.linspace(_number(start), _number(stop), _count("linspace: num", num))), name)
+    start, stop = _number(start), _number(stop)
+    u = np.linspace(0.0, 1.0, _count("linspace: num", num))
+    return Grid(_between(start, stop, start * (1.0 - u) + stop * u), name)  # stop - start may be more than a float holds
 
 
 def decades(start: float, stop: float, *, name: str | None = None) -> Grid:
@@ -117,12 +121,15 @@ def decades(start: float, stop: float, *, name: str | None = None) -> Grid:
       (1e-05, 0.0001, 0.001, 0.01)
     """
     _positive("decades", start=start, stop=stop)
-    powers = math.log10(stop / start)
+    powers = math.log10(stop) - math.log10(start)
     if abs(powers - round(powers)) > 1e-9:
         raise ValueError(
             f"decades steps by powers of ten, but {stop} is not a whole number of them away from {start}; use geomspace."
         )
-    return Grid(_clean(np.geomspace(start, stop, abs(round(powers)) + 1)), name)
+    down = 1 if powers >= 0 else -1
+    first = decimal.Decimal(repr(float(start)))
+    inner = [float(first.scaleb(down * k)) for k in range(1, abs(round(powers)))]
+    return Grid([start, *inner, stop] if round(powers) else [start], name)
 
 
 def choice(*values: float, name: str | None = None) -> Grid:
@@ -263,6 +270,16 @@ def _count(name: str, num: int) -> int:
     return int(num)
 
 
-def _clean(values: np.ndarray) -> list[float]:
-    """Values without the last digits' noise of a power, so that 1e-3 reads 0.001."""
-    return [float(f"{x:.12g}") for x in values]
+def _between(start: float, stop: float, spaced: np.ndarray) -> list[float]:
+    """The ends as they were given, and what lies between them without the last digits' noise, so that 1e-3 reads 0.001.
+
+    A value is rounded to twelve digits of its distance from the nearest, so that narrow spacing stays as it is.
+    """
+    gaps = np.abs(np.diff(spaced))
+    nearest = np.minimum(gaps[:-1], gaps[1:])
+    inner = [_rounded(x, gap) for x, gap in zip(spaced[1:-1].tolist(), nearest.tolist(), strict=True)]
+    return [float(start), *inner, float(stop)][: len(spaced)]
+
+
+def _rounded(x: float, gap: float) -> float:
+    return x if gap == 0 else round(x, 12 - math.floor(math.log10(gap)))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jopt._numbers import Axis, whole
+from jopt._numbers import Axis, as_float, settings_of, whole
 from jopt._trees import flatten
 from jopt._values import is_value
 from jopt.axes import Drawn
@@ -57,8 +57,8 @@ class Space:
         }
 
     def at(self, setting: int) -> Any:
-        """The optimizer of one setting, with Python numbers for its axes."""
-        chosen = {leaf: float(values[setting]) for leaf, values in self.leaf_values().items()}
+        """The optimizer of one setting, with Python numbers for its axes, as if it had been built with them."""
+        chosen = {leaf: _alone(values, setting) for leaf, values in self.leaf_values().items()}
         leaves, treedef = flatten(self.optimizer)
         return treedef.unflatten([chosen.get(i, x) for i, x in enumerate(leaves)])
 
@@ -70,9 +70,16 @@ class Space:
         return treedef.unflatten(stacks), treedef.unflatten([0 if i in varying else None for i in range(len(leaves))])
 
 
+def _alone(values: np.ndarray, setting: int) -> Any:
+    counts = np.issubdtype(settings_of(values).dtype, np.integer)
+    return as_float(int(values[setting]) if counts else float(values[setting]))
+
+
 def _stack(values: np.ndarray, settings: Sequence[int]) -> jax.Array:
-    # Weakly typed, as a Python number is, so that a lane computes in the types of its solo run.
-    return jnp.stack([jnp.asarray(float(values[k])) for k in settings])
+    # Weakly typed, as a Python number is, so that a lane computes in the types of its solo run. An array made of one
+    # Python number is weakly typed, and stays so when its elements are replaced.
+    chosen = settings_of(values)[np.asarray(settings)]
+    return jnp.full(chosen.shape, chosen.dtype.type(0).item()).at[:].set(chosen)
 
 
 def expand(optimizer: Any, samples: int | None = None, seed: int = 0) -> Space:

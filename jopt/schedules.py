@@ -2,7 +2,8 @@
 
 A schedule stands wherever a hyperparameter stands. ``t`` is the number of updates made before this one, so the first
 update uses the value at ``t = 0``, as in Optax. Step counts are numbers like any other: they may be swept, traced and
-fractional.
+fractional. Whole ones are compared and subtracted as integers, exactly up to int32. (A whole number above 2**24 stays an
+integer leaf, of which JAX takes no derivative; give it as a float for that.)
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jopt._numbers import Numeric
+from jopt._numbers import Numeric, difference, steps_since
 from jopt._schedule import Schedule, schedule
 
 __all__ = [
@@ -54,8 +55,16 @@ def as_time(step: Any) -> jax.Array:
 def _progress(step: Any, begin: Any, length: Any) -> jax.Array:
     """How much of the stretch of ``length`` steps after ``begin`` is done, from 0 to 1; 0 for an empty stretch."""
     length = jnp.maximum(as_time(length), 0.0)
-    done = jnp.clip(as_time(step) - as_time(begin), 0.0, length)
+    done = jnp.clip(steps_since(step, begin), 0.0, length)
     return done / jnp.where(length > 0, length, 1.0)
+
+
+def _periods(step: Any, begin: Any, length: Any) -> jax.Array:
+    """``⌊(step − begin) / length⌋``, by integers where the length is whole: a rounded quotient may be a period off."""
+    whole, rest = difference(step, begin)
+    period, fraction = difference(length, 0)
+    counted = (whole + jnp.floor(rest).astype(int)) // jnp.maximum(period, 1)
+    return jnp.where(fraction == 0, counted.astype(float), jnp.floor(steps_since(step, begin) / as_time(length)))
 
 
 def _power(base: jax.Array, exponent: Any) -> jax.Array:
@@ -141,9 +150,11 @@ def exponential_decay(
     """
 
     def value(step: Any) -> jax.Array:
-        elapsed = (as_time(step) - as_time(transition_begin)) / as_time(transition_steps)
-        periods = jnp.maximum(jnp.floor(elapsed) if staircase else elapsed, 0.0)
-        decayed = as_time(init_value) * as_time(decay_rate) ** periods
+        if staircase:
+            periods = _periods(step, transition_begin, transition_steps)
+        else:
+            periods = steps_since(step, transition_begin) / as_time(transition_steps)
+        decayed = as_time(init_value) * as_time(decay_rate) ** jnp.maximum(periods, 0.0)
         if end_value is None:
             return decayed
         bounds = jnp.maximum(decayed, as_time(end_value)), jnp.minimum(decayed, as_time(end_value))
@@ -290,11 +301,11 @@ def warmup_cosine_decay_schedule(
 
     def value(step: Any) -> jax.Array:
         rising = as_time(init_value) + (as_time(peak_value) - as_time(init_value)) * _progress(step, 0, warmup_steps)
-        decay = as_time(decay_steps) - as_time(warmup_steps)
+        decay = steps_since(decay_steps, warmup_steps)
         cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * _progress(step, warmup_steps, decay)))
         drop = as_time(peak_value) - as_time(end_value)
         falling = as_time(end_value) + drop * _power(cosine, exponent)
-        return jnp.where(as_time(step) < as_time(warmup_steps), rising, falling)
+        return jnp.where(steps_since(step, warmup_steps) < 0, rising, falling)
 
     return value
 
@@ -328,7 +339,7 @@ def _piecewise_constant(init_value: Numeric, boundaries: tuple[Any, ...], scales
     def value(step: Any) -> jax.Array:
         level = as_time(init_value)
         for boundary, scale in zip(boundaries, scales, strict=True):
-            level = level * jnp.where(as_time(step) >= as_time(boundary), as_time(scale), 1.0)
+            level = level * jnp.where(steps_since(step, boundary) >= 0, as_time(scale), 1.0)
         return level
 
     return value
@@ -337,7 +348,8 @@ def _piecewise_constant(init_value: Numeric, boundaries: tuple[Any, ...], scales
 def join_schedules(schedules: Sequence[Callable[[Any], Any]], boundaries: Sequence[Numeric]) -> Schedule:
     """Schedules one after the other, each starting from its own step 0.
 
-    ``a(t) = schedules[i](t − boundaries[i − 1])``, with i the number of boundaries that are ≤ t.
+    ``a(t) = schedules[i](t − boundaries[i − 1])``, with i the number of boundaries that are ≤ t. An integer step stays one
+    (``⌊t − boundary⌋``), so what is joined may look it up in a table.
 
     Args:
       schedules: Two or more schedules, jopt's or any function of the step.
@@ -367,9 +379,17 @@ def _join(schedules: tuple[Any, ...], boundaries: tuple[Any, ...]) -> Callable[[
     def value(step: Any) -> jax.Array:
         joined = as_time(schedules[0](step))
         for boundary, following in zip(boundaries, schedules[1:], strict=True):
-            since = as_time(step) - as_time(boundary)
+            since = _own_step(step, boundary)
             # Before its turn a schedule stays at its own step 0: at a negative one it might overflow.
-            joined = jnp.where(since < 0, joined, as_time(following(jnp.maximum(since, 0.0))))
+            joined = jnp.where(since < 0, joined, as_time(following(jnp.maximum(since, 0))))
         return joined
 
     return value
+
+
+def _own_step(step: Any, boundary: Any) -> jax.Array:
+    """``step − boundary``, of the kind of ``step``: rounded down to an integer for an integer."""
+    if jnp.issubdtype(jnp.result_type(step), jnp.integer):
+        whole, rest = difference(step, boundary)
+        return whole + jnp.floor(rest).astype(int)
+    return steps_since(step, boundary)

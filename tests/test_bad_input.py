@@ -113,6 +113,30 @@ ARGUMENTS = {
         ValueError,
         ["learning_rate must be a number or a prefix of the parameter tree", "[\"['z']\"]"],
     ),
+    **{
+        f"several_numbers_for_{name}_{i}": (
+            lambda rule=rule: rule.update(GRADS, rule.init(PARAMS), PARAMS, value=1.0),
+            ValueError,
+            [f"{name} must be", f"shape {shape}", "jopt.choice(*values)"],
+        )
+        for i, (name, rule, shape) in enumerate(
+            [
+                ("learning_rate", jopt.adam(np.geomspace(1e-3, 1e-1, 3)), "(3,)"),
+                ("learning_rate", jopt.sgd(jopt.constant_schedule(np.array([0.1]))), "(1,)"),
+                ("b1", jopt.adam(0.1, b1=jnp.array([0.8, 0.9])), "(2,)"),
+                ("decay", jopt.lanes(jopt.trace(jopt.choice(0.8, 0.9, 0.95)))[0], "(3,)"),
+                ("weight_decay", jopt.adamw(0.1, weight_decay=np.ones((2, 3))), "(2, 3)"),
+                ("max_delta", jopt.clip(np.ones(3)), "(3,)"),
+                ("max_norm", jopt.clip_by_global_norm(np.ones(3)), "(3,)"),
+                ("patience", jopt.reduce_on_plateau(patience=np.arange(3)), "(3,)"),
+            ]
+        )
+    },
+    "an_array_that_widens_its_leaf": (
+        lambda: jopt.sgd({"w": 0.1, "b": np.ones((2, 3))}).update(GRADS, jopt.sgd(0.1).init(PARAMS), PARAMS),
+        ValueError,
+        ["learning_rate: the array of shape (2, 3) for the leaf at ['b'] does not broadcast to its shape (3,)"],
+    ),
     "updates_of_another_tree": (lambda: jopt.apply_updates(PARAMS, FEWER), ValueError, ["missing in updates: [\"['b']\"]"]),
     "updates_of_another_shape": (lambda: jopt.apply_updates(PARAMS, WRONG), ValueError, ["['b'] has shape (4,)"]),
     "integer_params_of_apply_updates": (
@@ -139,6 +163,24 @@ NUMBERS = {
     "none": (lambda: jopt.sgd(None), TypeError, ["sgd: learning_rate must be a real number", "but got None"]),
     "true": (lambda: jopt.sgd(True), TypeError, ["learning_rate must be a real number", "but got True"]),
     "complex": (lambda: jopt.sgd(0.1j), TypeError, ["learning_rate must be a real number", "but got 0.1j"]),
+    "complex_of_numpy": (lambda: jopt.scale(np.complex64(0.1j)), TypeError, ["step_size must be a real number"]),
+    **{
+        f"{name}_that_rounds_out_of_its_interval_{i}": (call, ValueError, [f"{name} must lie in", "as float32", becomes])
+        for i, (name, call, becomes) in enumerate(
+            [
+                ("b2", lambda: jopt.adam(0.1, b2=1 - 2**-25), "becomes 1.0"),
+                ("b1", lambda: jopt.adamw(0.1, b1=jopt.choice(0.9, 1 - 1e-9)), "becomes [0.8999999761581421, 1.0]"),
+                ("decay", lambda: jopt.rmsprop(0.1, decay=np.float64(1 - 1e-12)), "becomes 1.0"),
+                ("factor", lambda: jopt.reduce_on_plateau(factor=1 - 1e-10), "becomes 1.0"),
+                ("max_norm", lambda: jopt.clip_by_global_norm(1e-60), "becomes 0.0"),
+                ("learning_rate", lambda: jopt.sgd(1e200), "becomes inf"),
+                ("learning_rate", lambda: jopt.sgd(0.1).replace(learning_rate=1e39), "becomes inf"),
+                ("learning_rate", lambda: jopt.sgd(jopt.loguniform(1e-200, 1e200)), "becomes [0.0, inf]"),
+                ("step_size", lambda: jopt.scale(jopt.uniform(-1e308, 1e308)), "becomes [-inf, inf]"),
+                ("transition_steps", lambda: jopt.exponential_decay(0.1, 1e-50, 0.5), "becomes 0.0"),
+            ]
+        )
+    },
     "a_function_where_only_numbers_go": (lambda: jopt.adam(0.1, b1=lambda t: 0.9), TypeError, ["b1", "@jopt.schedule"]),
     "a_narrow_decay_rate": (
         lambda: jopt.adam(0.1, b2=jnp.bfloat16(0.99)),

@@ -91,7 +91,9 @@ def test_trees_of_any_structure_agree_with_the_float64_loop(shapes, case, seed, 
 @hypothesis.given(shapes=trees, case=st.sampled_from(CASES), seed=st.integers(0, 1000))
 @hypothesis.settings(max_examples=10)
 def test_trees_of_any_structure_agree_with_the_float64_loop_in_float32(shapes, case, seed):
-    assert error(*both(case, shapes, seed, np.float32, rounded)) < 1e-5
+    found, expected = both(case, shapes, seed, np.float32, rounded)
+    # Of the whole run's size, not the step's: where the tree is one number, a velocity that turns passes 0.
+    assert np.max(np.abs(found - expected), initial=0.0) <= 1e-5 * np.max(np.abs(expected), initial=0.0)
 
 
 IN_OPTAX = [case for case in CASES if case.in_optax]

@@ -119,3 +119,108 @@ def test_the_derivatives_are_the_central_differences(case, x64):
         h = 1e-6 * max(abs(x), 1e-3)
         above, below = (_with_leaf(treedef, leaves, i, x + d)(at) for d in (h, -h))
         assert float(found[i]) == pytest.approx(float(above - below) / (2 * h), rel=1e-5, abs=1e-9)
+
+
+LARGE = 2**24  # from here on float32 does not tell every step from the next
+
+
+def _stairs(begin, steps=3):
+    return jopt.exponential_decay(1.0, steps, 0.5, transition_begin=begin, staircase=True)
+
+
+@pytest.mark.parametrize("boundary", [100, LARGE + 1, LARGE + 3, 2**30, 2**31 - 65])
+@pytest.mark.parametrize("run", [lambda s, t: s(t), jax.jit(lambda s, t: s(t))], ids=["plain", "jitted"])
+def test_what_begins_at_a_step_begins_there_and_not_a_step_before(boundary, run):
+    half = jopt.constant_schedule(0.5)
+    beginning = {
+        jopt.piecewise_constant_schedule(1.0, {boundary: 0.1}): (1.0, 0.1),
+        jopt.join_schedules([jopt.constant_schedule(1.0), half], [boundary]): (1.0, 0.5),
+        jopt.join_schedules([jopt.constant_schedule(1.0), jopt.linear_schedule(0.5, 1.0, 10)], [boundary]): (1.0, 0.5),
+        _stairs(boundary - 3): (1.0, 0.5),
+        jopt.linear_schedule(1.0, 0.0, 10, transition_begin=boundary - 1): (1.0, 0.9),
+        jopt.polynomial_schedule(1.0, 0.0, 1.0, 10, transition_begin=boundary - 1): (1.0, 0.9),
+        jopt.exponential_decay(1.0, 1, 0.25, transition_begin=boundary - 1): (1.0, 0.25),
+        jopt.warmup_cosine_decay_schedule(1.0, 1.0, boundary - 1, boundary + 1): (1.0, 0.5),
+    }
+    for schedule, expected in beginning.items():
+        found = [float(run(schedule, jnp.int32(t))) for t in (boundary - 1, boundary)]
+        assert found == pytest.approx(expected, rel=1e-6), schedule
+
+
+@pytest.mark.parametrize("steps", [1000, 123_457, LARGE + 1])
+def test_a_staircase_falls_at_whole_multiples(steps):
+    at = (2**31 - 1) // steps * steps  # float32(at) / steps may round to another whole number
+    one = jopt.exponential_decay(1.0, steps, 1.0 - 1e-5, staircase=True)
+    assert float(one(at - 1)) > float(one(at)) == float(one(at + min(steps - 1, 2**31 - 1 - at)))
+
+
+def test_a_joined_schedule_counts_its_own_steps_as_integers():
+    joined = jopt.join_schedules([jopt.constant_schedule(1.0), jopt.piecewise_constant_schedule(0.5, {LARGE + 1: 0.1})], [10])
+    assert values(joined, np.array([10 + LARGE, 11 + LARGE])).tolist() == pytest.approx([0.5, 0.05])
+
+
+def test_a_joined_function_may_look_its_step_up():
+    table = jnp.array([0.1, 0.2, 0.3])
+    joined = jopt.join_schedules([jopt.constant_schedule(1.0), lambda step: table[step]], [10])
+    assert values(joined, np.array([9, 10, 12])).tolist() == pytest.approx([1.0, 0.1, 0.3])
+
+
+def test_a_boundary_between_two_steps_counts_from_the_second():
+    joined = jopt.join_schedules([jopt.constant_schedule(1.0), lambda step: step * 0.5], [9.5])
+    assert values(joined, np.array([9, 10, 12])).tolist() == [1.0, 0.0, 1.0]
+    assert float(joined(12.5)) == 1.5  # a fractional step keeps its fraction
+    piecewise = jopt.piecewise_constant_schedule(1.0, {9.5: 0.5})
+    assert values(piecewise, np.array([9, 10])).tolist() == [1.0, 0.5]
+
+
+def test_swept_boundaries_are_exact():
+    swept = jopt.sgd(jopt.piecewise_constant_schedule(1.0, {jopt.choice(LARGE, LARGE + 1, LARGE + 2): 0.5}))
+    stacked, in_axes = jopt.lanes(swept)
+    found = jax.vmap(lambda opt: [rate_at(opt, LARGE + k) for k in range(3)], in_axes=(in_axes,))(stacked)
+    assert np.transpose(found).tolist() == [[0.5, 0.5, 0.5], [1.0, 0.5, 0.5], [1.0, 1.0, 0.5]]
+
+
+def rate_at(opt, step):
+    """The learning rate of ``sgd`` after so many updates."""
+    state = jax.tree.map(lambda _: jnp.int32(step), opt.init(0.0))
+    return -opt.update(1.0, state, 0.0)[0]
+
+
+def test_a_sweep_takes_boundaries_that_are_whole_numbers_above_float32():
+    axis = jopt.choice(2, LARGE + 1, name="boundary")
+    swept = jopt.sgd(jopt.piecewise_constant_schedule(1.0, {axis: 0.5}))
+
+    def step(opt, carry, batch, key):
+        return carry, {"before": rate_at(opt, LARGE), "at": rate_at(opt, LARGE + 1), "loss": jnp.float32(0.0) + carry}
+
+    result = jopt.sweep_steps(lambda opt, key: jnp.float32(1.0), step, swept, steps=1, progress=False)
+    assert result.dataset["before"].values.ravel().tolist() == [0.5, 1.0]
+    assert result.dataset["at"].values.ravel().tolist() == [0.5, 0.5]
+    assert result.dataset.boundary.values.tolist() == [2, LARGE + 1]
+    assert result.best("before", "max").hyperparams["learning_rate"]["boundaries"] == [LARGE + 1]
+
+
+def test_another_boundary_compiles_nothing():
+    count = []
+
+    @jax.jit
+    def at(schedule, step):
+        count.append(1)
+        return schedule(step)
+
+    for boundaries in [(3, 100, 7), (LARGE + 1, LARGE + 2, 2**30)]:
+        count.clear()
+        for boundary in boundaries:
+            assert float(at(jopt.piecewise_constant_schedule(1.0, {boundary: 0.5}), jnp.int32(boundary))) == 0.5
+        assert len(count) == 1
+
+
+@pytest.mark.parametrize("step", [jnp.uint8(200), jnp.int16(200), np.int64(200), 200, 200.0, jnp.bfloat16(200)])
+def test_a_step_may_be_of_any_type(step):
+    joined = jopt.join_schedules([jopt.constant_schedule(1.0), jopt.linear_schedule(0.0, 1.0, 200)], [100])
+    assert float(joined(step)) == 0.5
+
+
+@pytest.mark.parametrize("case", SCHEDULES, ids=name_of)
+def test_schedules_work_where_mixing_types_is_an_error(case, strict_promotion):
+    assert np.isfinite(float(case.make()(jnp.int32(7))))

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt._numbers import settings_of
 from jopt._trees import structure
 from jopt.engine import blocks, pool
 from jopt.engine.analysis import Analysis, analyse
@@ -112,7 +113,7 @@ class Job:
     def optimizer(self, settings: Sequence[int] | np.ndarray) -> list[Any]:
         """The leaves of the optimizers of some settings: swept numbers stacked, or single for a single setting."""
         chosen = settings if len(settings) > 1 else settings[0]
-        swept = {i: np.asarray(values[chosen], jnp.result_type(float)) for i, values in self.varying.items()}
+        swept = {i: np.asarray(settings_of(values)[chosen]) for i, values in self.varying.items()}
         return [swept[i] if i in swept else _array(x) for i, x in enumerate(jax.tree.leaves(self.space.optimizer))]
 
     def shape(self, block: Block) -> Shape:

@@ -35,7 +35,8 @@ def scale_by_adam(
     Args:
       b1: β₁ in [0, 1).
       b2: β₂ in [0, 1).
-      eps: ε, at least 0. With both ε at 0, an element whose gradients were all 0 is left alone.
+      eps: ε, at least 0. With both ε at 0, an element whose gradients were all 0 is left alone. Not every machine holds
+        (1 − β₂) g² under 1.2e-38 in float32; where it does not, gradients under 1.1e-19 / √(1 − β₂) give u = m̂.
       eps_root: ε_root, at least 0. Not needed for derivatives with respect to the hyperparameters: the root's derivative
         at 0 is 0 here.
       mu_dtype: The type of m; by default the parameter's own, at least float32.
@@ -53,8 +54,8 @@ def scale_by_adam(
 
     Example:
       >>> rule = jopt.scale_by_adam(eps=0.0)
-      >>> rule.update(jax.numpy.float32(-3.0), rule.init(jax.numpy.float32(0.0)))[0]
-      Array(-1., dtype=float32)
+      >>> round(float(rule.update(jax.numpy.float32(-3.0), rule.init(jax.numpy.float32(0.0)))[0]), 6)
+      -1.0
     """
 
     def init(params: Any) -> optax.ScaleByAdamState:
@@ -102,7 +103,7 @@ def adam(
       learning_rate: α, at least 0: a number, a schedule, or a prefix of the parameter tree with one of these per branch.
       b1: β₁ in [0, 1).
       b2: β₂ in [0, 1).
-      eps: ε, at least 0.
+      eps: ε, at least 0; what becomes of tiny gradients without it stands at ``scale_by_adam``.
       eps_root: ε_root, at least 0.
       mu_dtype: The type of m; by default the parameter's own, at least float32.
       nesterov: Whether to look one step ahead.
@@ -154,7 +155,7 @@ def adamw(
       learning_rate: α, at least 0: a number, a schedule, or a prefix of the parameter tree with one of these per branch.
       b1: β₁ in [0, 1).
       b2: β₂ in [0, 1).
-      eps: ε, at least 0.
+      eps: ε, at least 0; what becomes of tiny gradients without it stands at ``scale_by_adam``.
       eps_root: ε_root, at least 0.
       mu_dtype: The type of m; by default the parameter's own, at least float32.
       weight_decay: λ, at least 0. Any number may be a schedule: with ``decoupled``, give it one to let the decay fall with

@@ -47,7 +47,8 @@ def scale_by_rms(
 
     Args:
       decay: β in [0, 1).
-      eps: ε, at least 0. With 0, an element whose gradients were all 0 is left alone.
+      eps: ε, at least 0. With 0, an element whose gradients were all 0 is left alone. Not every machine holds (1 − β) g²
+        under 1.2e-38 in float32; where it does not, gradients under 1.1e-19 / √(1 − β) give u = g.
       initial_scale: The initial s, at least 0.
       eps_in_sqrt: Whether ε stands inside the root.
       bias_correction: Whether to divide s' by 1 − βᵗ.
@@ -101,7 +102,7 @@ def scale_by_stddev(
 
     Args:
       decay: β in [0, 1).
-      eps: ε, at least 0.
+      eps: ε, at least 0. With 0, an element whose deviation is 0, or too small for float32, gets u = g.
       initial_scale: The initial s, at least 0.
       eps_in_sqrt: Whether ε stands inside the root.
       bias_correction: Whether to divide m' and s' by 1 − βᵗ.
@@ -166,7 +167,7 @@ def rmsprop(
     Args:
       learning_rate: α, at least 0: a number, a schedule, or a prefix of the parameter tree with one of these per branch.
       decay: β in [0, 1).
-      eps: ε, at least 0.
+      eps: ε, at least 0; what becomes of tiny gradients without it stands at ``scale_by_rms``.
       initial_scale: The initial s, at least 0 (TensorFlow's Inception used 1).
       eps_in_sqrt: Whether ε stands inside the root, as in the lecture and in Keras.
       centered: Whether to subtract the square of the mean gradient.
@@ -201,8 +202,8 @@ def rmsprop(
 
 
 def _filled(params: Any, value: Any) -> Any:
-    zeros = zeros_like(params, real=True)
-    return leafwise(lambda z, value: (jnp.broadcast_to(value, z.shape),), {"params": zeros}, value=value)[0]
+    # A sum, since it lies where the zeros lie, as they do where their parameters lie.
+    return leafwise(lambda z, value: (z + value,), {"params": zeros_like(params, real=True)}, value=value)[0]
 
 
 def _denominator(v: jax.Array, eps: Any, eps_in_sqrt: bool) -> jax.Array:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jopt._leafwise import leafwise, wide_dtype
-from jopt._moments import root
+from jopt._leafwise import leafwise, one_number, wide_dtype
+from jopt._moments import nonzero, root
 from jopt._numbers import Numeric
 from jopt.transformation import transformation
 
@@ -49,14 +50,15 @@ def clip_by_global_norm(max_norm: Numeric) -> Any:
     ``u = g · min(1, max_norm / ‖g‖₂)``
 
     Args:
-      max_norm: The largest norm, above 0.
+      max_norm: The largest norm, above 0. A schedule may bring it down to 0: then the updates are 0.
 
     Returns:
       The transformation; its state is empty.
 
     Differs from:
-      Optax sums the squares in the type of the gradients, which overflows in float16 at a norm of 256; here the norm is
-      taken in float32 or wider. The factor is one scalar, multiplied into the update, where Optax selects and divides.
+      Optax sums the squares as they are, in the type of the gradients, which overflows in float16 at a norm of 256 and in
+      float32 at 1.8e19; here the elements are first scaled by a power of two near the largest, in float32 or wider. The
+      update is a product with scalars, where Optax selects and divides.
 
     Reference:
       Pascanu et al., 2013, arXiv:1211.5063.
@@ -68,22 +70,33 @@ def clip_by_global_norm(max_norm: Numeric) -> Any:
     """
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        norm = _global_norm(updates)
-        bound = jnp.asarray(max_norm).astype(norm.dtype)
-        factor = bound / jnp.maximum(norm, bound)  # min(1, bound / norm); NaN where the norm is NaN
-        (clipped,) = leafwise(lambda g, f: (g * f,), {"updates": updates}, f=factor)
+        unit, norm = _scaled_norm(updates)
+        bound = jnp.asarray(one_number("max_norm", max_norm)).astype(norm.dtype)
+        within = norm <= bound * unit  # False where the norm is NaN: then all updates are
+        unit, factor = jnp.where(within, 1.0, unit), jnp.where(within, 1.0, bound / nonzero(norm))
+        # Not by unit · factor: that may be too small for a float where the gradients are huge.
+        (clipped,) = leafwise(lambda g, unit, factor: (g * unit * factor,), {"updates": updates}, unit=unit, factor=factor)
         return clipped, state
 
     return lambda params: optax.EmptyState(), update
 
 
-def _global_norm(tree: Any) -> jax.Array:
+def _scaled_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
+    """A power of two that brings the largest element of a tree near 1, and the norm of the tree times it."""
     leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
     wide = wide_dtype(*leaves)
+    parts = [part.astype(wide) for x in leaves for part in ((jnp.real(x), jnp.imag(x)) if jnp.iscomplexobj(x) else (x,))]
     zero = jnp.zeros([], wide)
-    return root(sum((jnp.sum(_square(x, wide)) for x in leaves), zero))
+    largest = functools.reduce(jnp.maximum, (jnp.max(jnp.abs(part), initial=0.0) for part in parts), zero)
+    unit = _inverse_power_of_two(jax.lax.stop_gradient(largest))
+    return unit, root(sum((jnp.sum((part * unit) ** 2) for part in parts), zero))
 
 
-def _square(x: jax.Array, wide: Any) -> jax.Array:
-    parts = [jnp.real(x), jnp.imag(x)] if jnp.iscomplexobj(x) else [x]
-    return sum((part.astype(wide) ** 2 for part in parts[1:]), parts[0].astype(wide) ** 2)
+def _inverse_power_of_two(x: jax.Array) -> jax.Array:
+    """``2⁻ᵉ`` for ``x`` in [2ᵉ, 2ᵉ⁺¹), by its exponent's bits: exact, unlike ``exp2``, and never infinite or 0."""
+    kind = jnp.finfo(x.dtype)
+    bits = jax.lax.bitcast_convert_type(x, f"uint{kind.bits}")
+    exponent = (bits >> kind.nmant).astype(jnp.int32)
+    top = 2 ** (kind.bits - 1 - kind.nmant) - 2  # the exponent of the largest numbers, as it is stored
+    inverse = jnp.clip(top - exponent, 1, top - 1).astype(bits.dtype)
+    return jax.lax.bitcast_convert_type(inverse << kind.nmant, x.dtype)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jopt._pairs import as_pair
 from jopt._trees import flatten as take_apart
@@ -32,7 +33,8 @@ def flatten(inner: optax.GradientTransformation) -> Any:
 
     Returns:
       The transformation; its state is ``inner``'s for one vector of the leaves' widest type. Each update has the type of its
-      own gradient. ``grad`` and ``value_fn`` among the extra arguments are joined and split too.
+      own gradient. ``grad`` and ``value_fn`` among the extra arguments are joined and split too. Under a mesh of explicit
+      axes, the vectors lie whole on every device, and each update is sharded as its gradient.
 
     Differs from:
       Optax hands all updates back in the widest type, and passes ``grad`` and ``value_fn`` on as they are.
@@ -81,7 +83,15 @@ def _join(tree: Any) -> Any:
 def _concatenate(leaves: Sequence[Any]) -> jax.Array:
     with jax.numpy_dtype_promotion("standard"):  # leaves of several types are meant to have one here
         dtype = jnp.result_type(*leaves) if leaves else jnp.float32
-    return jnp.concatenate([jnp.zeros(0, dtype), *(jnp.ravel(x).astype(dtype) for x in map(jnp.asarray, leaves))])
+    whole = [_placed(x, PartitionSpec()) for x in map(jnp.asarray, leaves)]
+    return jnp.concatenate([jnp.zeros(0, dtype), *(jnp.ravel(x).astype(dtype) for x in whole)])
+
+
+def _placed(x: jax.Array, spec: PartitionSpec) -> jax.Array:
+    """``x`` with a sharding, where the mesh makes that a part of its type; elsewhere XLA sees to it."""
+    mesh = jax.typeof(x).sharding.mesh
+    explicit = jax.sharding.AxisType.Explicit in mesh.axis_types
+    return jax.sharding.reshard(x, NamedSharding(mesh, spec)) if explicit else x
 
 
 def _split(flat: Any, tree: Any) -> Any:
@@ -94,4 +104,5 @@ def _split(flat: Any, tree: Any) -> Any:
 
 def _like(part: Any, leaf: Any) -> Any:
     real = part if jnp.iscomplexobj(leaf) else jnp.real(part)
-    return real.reshape(jnp.shape(leaf)).astype(jnp.result_type(leaf))
+    shaped = real.reshape(jnp.shape(leaf)).astype(jnp.result_type(leaf))
+    return _placed(shaped, jax.typeof(leaf).sharding.spec)

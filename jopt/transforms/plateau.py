@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jopt._leafwise import leafwise
-from jopt._numbers import Numeric
+from jopt._leafwise import leafwise, one_number
+from jopt._numbers import Numeric, difference, steps_since
 from jopt.transformation import transformation
 
 
@@ -84,11 +84,12 @@ def reduce_on_plateau(
     if mode not in ("min", "max"):
         raise ValueError(f"reduce_on_plateau: mode must be 'min' or 'max', but got {mode!r}.")
     sign = 1.0 if mode == "min" else -1.0
+    numbers = {"factor": factor, "patience": patience, "rtol": rtol, "atol": atol, "cooldown": cooldown, "min_lr": min_lr}
 
     def init(params: Any) -> ReduceOnPlateauState:
-        zero = jnp.zeros([], jnp.int32)
         best = jnp.full([], sign * jnp.inf, dtype=jnp.result_type(float))
-        return ReduceOnPlateauState(jnp.ones([], best.dtype), best, zero, zero)
+        # Two zeros: a buffer that stands in a state twice can not be donated.
+        return ReduceOnPlateauState(jnp.ones([], best.dtype), best, jnp.zeros([], jnp.int32), jnp.zeros([], jnp.int32))
 
     def observe(state: ReduceOnPlateauState, value: Any) -> ReduceOnPlateauState:
         now, best = sign * _as(state.best_value, value), sign * state.best_value
@@ -97,14 +98,14 @@ def reduce_on_plateau(
         better = now < best - margin
         cooling = state.cooldown_count > 0
         bad = jnp.where(better | cooling, 0, state.plateau_count + 1)
-        reduce = bad.astype(best.dtype) > _as(best, patience)
+        reduce = steps_since(bad, patience) > 0
         return ReduceOnPlateauState(
             scale=jnp.where(reduce, state.scale * _as(best, factor), state.scale),
             best_value=sign * jnp.where(better, now, best),
             plateau_count=jnp.where(reduce, 0, bad),
             cooldown_count=jnp.where(
                 reduce,
-                jnp.asarray(cooldown).astype(jnp.int32),
+                difference(cooldown, 0)[0].astype(jnp.int32),
                 state.cooldown_count - cooling.astype(jnp.int32),
             ),
         )
@@ -120,6 +121,8 @@ def reduce_on_plateau(
         learning_rate: Any = 1.0,
         **extra_args: Any,
     ) -> Any:
+        for name, x in numbers.items():
+            one_number(name, x)
         observed = observe(state, _monitored(monitor, value, metrics))
         if monitor is not None:
             observed = jax.tree.map(lambda new, old: jnp.where(evaluated, new, old), observed, state)
