@@ -187,13 +187,17 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
         """
         return report.table(self, metric, mode, at)
 
-    def save(self, path: "str | os.PathLike[str]") -> None:
+    def save(self, path: "str | bytes | os.PathLike[str] | os.PathLike[bytes]") -> None:
         """Writes all groups to one file; see `SweepResult.save`.
 
         Args:
           path: the name of the file, used exactly.
         """
         storage.save(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle holds: the groups."""
+        return {"_groups": self._groups}
 
     def __repr__(self) -> str:
         """A table of the best of each group, and the time."""
