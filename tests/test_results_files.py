@@ -275,7 +275,7 @@ def test_a_link_stays_a_link_to_what_is_saved(tmp_path):
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such directory.*gone'"):
+    with pytest.raises(FileNotFoundError, match=r"no such directory.*gone'"):
         result(record([1.0])).save(tmp_path / "gone" / "a")
 
 
