@@ -317,7 +317,7 @@ class _OfTree:
             return self.function(*args)
         except (AttributeError, TypeError) as error:
             error.add_note(
-                "jopt.sweep_steps hands a plain dict of optimizers to init and step as it is, as a tree that they use together. "
+                "jopt.sweep_steps hands a plain dict of optimizers to init and step as it is: a tree that they use together. "
                 "To compare the optimizers with each other, give jopt.groups({name: optimizer})."
             )
             raise

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import report, storage
+from . import report, storage, text
 from .plots import GroupPlots
 from .record import SweepRecord, Timings
 from .result import At, Mode, SweepResult
@@ -185,7 +185,7 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
         Returns:
           The lines, a row per group.
         """
-        return report.table(self, metric, mode, at)
+        return text.printable(report.table(self, metric, mode, at))
 
     def save(self, path: "str | bytes | os.PathLike[str] | os.PathLike[bytes]") -> None:
         """Writes all groups to one file; see `SweepResult.save`.
@@ -201,4 +201,4 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
 
     def __repr__(self) -> str:
         """A table of the best of each group, and the time."""
-        return report.describe_groups(self)
+        return text.printable(report.describe_groups(self))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from . import report, scores, storage, tables
+from . import report, scores, storage, tables, text
 from .pickles import Pickled, PickledTree
 from .plots import Plots
 from .record import SweepRecord, Timings
@@ -198,7 +198,7 @@ class SweepResult:
         Returns:
           The lines: a header, a rule and a row.
         """
-        return report.table({"": self}, metric, mode, at)
+        return text.printable(report.table({"": self}, metric, mode, at))
 
     def save(self, path: "str | bytes | os.PathLike[str] | os.PathLike[bytes]") -> None:
         """Writes the result to one file, which `jopt.load_result` reads back.
@@ -244,7 +244,7 @@ class SweepResult:
 
     def __repr__(self) -> str:
         """What was swept, what ran, the best setting, what diverged, the plan and the time."""
-        return report.describe(self)
+        return text.printable(report.describe(self))
 
     def _repr_html_(self) -> str:
         # xarray's own table folds; the lines above it are what one wants first.

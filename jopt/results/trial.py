@@ -76,4 +76,4 @@ class Trial:
         seeds = len(self.scores)
         over = f" over {seeds} seeds" if seeds > 1 else ""
         score = text.spread(self.score, self.spread, seeds)
-        return f"Trial({group}{text.setting(self.setting)} -> {self.metric} {score}{over})"
+        return text.printable(f"Trial({group}{text.setting(self.setting)} -> {self.metric} {score}{over})")
