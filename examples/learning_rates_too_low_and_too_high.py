@@ -62,7 +62,7 @@ def main(steps=400, seeds=3, out="."):
     for rate in result.dataset.learning_rate.values:
         verdict = "right" if rate == best else "too low" if rate < best else "too high"
         each = final.sel(learning_rate=rate)
-        shown = f"{float(each.mean()):.3g} ± {float(each.std(ddof=1)):.1g}"
+        shown = f"{float(each.mean()):.3g} +/- {float(each.std(ddof=1)):.1g}"
         print(f"{rate:<16g}{shown:<20}{verdict}")
     ax = result.plot.curves("val_loss")
     ax.set_title("Validation loss for learning rates from too low to too high")

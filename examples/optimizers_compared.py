@@ -66,8 +66,8 @@ def main(steps=500, seeds=3, out="."):
     for name, group in result.items():
         best = group.best("val_loss")
         common = group.dataset.val_loss.sel(learning_rate=COMMON).isel(eval_step=-1)
-        at_common = f"{float(common.mean()):.3f} ± {float(common.std(ddof=1)):.3f}"
-        print(f"{name:<19}{at_common:<19}{best.score:.3f} ± {best.spread:.3f} at {best.setting['learning_rate']:g}")
+        at_common = f"{float(common.mean()):.3f} +/- {float(common.std(ddof=1)):.3f}"
+        print(f"{name:<19}{at_common:<19}{best.score:.3f} +/- {best.spread:.3f} at {best.setting['learning_rate']:g}")
     path = Path(out) / "optimizers_compared.png"
     draw(result).savefig(path, dpi=110)
     print(f"\nThe curves at the best rates, and the loss against the rate: {path}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from jopt._leafwise import leafwise, zeros_like
 from jopt._schedule import Schedule, schedule
 from jopt.axes import choice, decades, geomspace, linspace, loguniform, uniform, zipped
-from jopt.expanding import lanes
+from jopt.expanding import groups, lanes
 from jopt.lifting import lift
 from jopt.optimizers import (
     adam,
@@ -100,6 +100,7 @@ __all__ = [
     "exponential_decay",
     "flatten",
     "geomspace",
+    "groups",
     "identity",
     "join_schedules",
     "lanes",

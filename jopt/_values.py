@@ -182,7 +182,7 @@ def _rebuild(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], po
         statics.append(tuple(kept))
         for (path, x), static in zip(leaves, kept, strict=True):
             if static is None:
-                paths.append(".".join([slot, *map(_key_name, path)]))
+                paths.append(".".join([slot, *map(key_name, path)]))
                 numbers.append(x)
             elif isinstance(x, Axis):
                 raise ValueError(
@@ -213,7 +213,8 @@ def _part_names(parts: Sequence[Any]) -> list[str]:
     return names
 
 
-def _key_name(key: Any) -> str:
+def key_name(key: Any) -> str:
+    """One step of a path as a word: a field, a key of a dict, a place in a list."""
     for field in ("name", "key", "idx"):
         if hasattr(key, field):
             return str(getattr(key, field))

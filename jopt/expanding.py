@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt._numbers import Axis, as_float, settings_of, whole
+from jopt._pairs import is_transformation
 from jopt._trees import flatten
-from jopt._values import is_value
+from jopt._values import is_value, key_name
 from jopt.axes import Drawn
 from jopt.transformation import GradientTransformation
 
@@ -116,7 +117,7 @@ def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
     for i, (_, leaf) in enumerate(flat):
         if isinstance(leaf, Axis):
             where.setdefault(id(leaf), (leaf, []))[1].append(i)
-    paths = [jax.tree_util.keystr(path).lstrip(".") for path, _ in flat]
+    paths = [".".join(map(key_name, path)) for path, _ in flat]
     owner = optimizer.bound.spec.factory.name if is_value(optimizer) else "optimizer"
     names = _shortest({leaves[0]: paths[leaves[0]] for axis, leaves in where.values() if axis.name is None}, owner)
     named = [(axis, axis.name or names[leaves[0]], tuple(leaves)) for axis, leaves in where.values()]
@@ -148,6 +149,65 @@ def _sobol(dimensions: int, samples: int, seed: int) -> np.ndarray:
 
     sampler = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
     return np.asarray(sampler.random_base2(max(0, math.ceil(math.log2(whole("samples", samples)))))[:samples])
+
+
+class Groups:
+    """Different optimizers that a sweep compares, by name: what ``jopt.groups`` returns."""
+
+    def __init__(self, optimizers: Mapping[str, Any]) -> None:
+        self.optimizers = dict(optimizers)
+
+    def __repr__(self) -> str:
+        return f"groups({self.optimizers!r})"
+
+
+def groups(optimizers: Mapping[str, Any]) -> Groups:
+    """Different optimizers to compare, by name, in one call of ``jopt.sweep`` or ``jopt.sweep_steps``.
+
+    They may differ in structure, so they are groups of a result rather than values along one of its dimensions. ``jopt.sweep``,
+    which trains with one optimizer, takes a plain dict for the same; to the step of ``jopt.sweep_steps`` a plain dict is a tree
+    of optimizers that it uses together.
+
+    Args:
+      optimizers: Name -> an optimizer with or without axes; for ``jopt.sweep_steps`` also a pytree of them.
+
+    Returns:
+      The groups, to be given in the place of an optimizer. The result is a ``jopt.GroupedResult``.
+
+    Raises:
+      ValueError: For no optimizers, or a name that is no string or empty.
+      TypeError: For something that is no dict of optimizers, or for groups inside it.
+
+    Example:
+      >>> compared = jopt.groups({"sgd": jopt.sgd(jopt.choice(0.1, 0.5)), "momentum": jopt.momentum(0.1)})
+      >>> list(jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), compared, steps=3))
+      ['sgd', 'momentum']
+    """
+    if not isinstance(optimizers, Mapping):
+        raise TypeError(f"groups takes a dict, {{name: optimizer}}, but got {type(optimizers).__name__}.")
+    if not optimizers:
+        raise ValueError("groups takes a dict of optimizers by name, at least one, but it is empty.")
+    for name, tree in optimizers.items():
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"groups: the name {name!r} must be a non-empty string.")
+        check_tree(f"groups: the optimizer {name!r}", tree)
+    return Groups(optimizers)
+
+
+def check_tree(which: str, tree: Any) -> None:
+    """Raises unless ``tree`` is a transformation or a pytree of them; an error calls it ``which``."""
+    parts = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_transformation)[0]
+    for path, part in parts:
+        at = f"{jax.tree_util.keystr(path)} is" if path else "got"
+        if isinstance(part, Groups):
+            raise TypeError(
+                f"{which} must not hold groups, but {at} {part!r}; name all optimizers in one jopt.groups({{...}})."
+            )
+        if not is_transformation(part):
+            hint = "; call the factory: jopt.adam(...)" if callable(part) else ""
+            raise TypeError(f"{which} must be a transformation, or a pytree of them, but {at} {type(part).__name__}{hint}.")
+    if not parts:
+        raise TypeError(f"{which} must be a transformation, or a pytree of them, but {tree!r} holds none.")
 
 
 def lanes(optimizer: Any) -> tuple[GradientTransformation, Any]:

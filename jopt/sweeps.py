@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from jopt.engine.program import Program
 from jopt.engine.records import Records
 from jopt.engine.runner import Job
 from jopt.engine.sources import Feed
-from jopt.expanding import expand
+from jopt.expanding import Groups, check_tree, expand, groups
 from jopt.transformation import GradientTransformation
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def sweep(
         dict of named scalars. It is traced anew at each call, so that it is seen with all that it reads as it is now; the same
         code with other arrays, or defined again, compiles nothing. A Python number in it is part of the code.
       params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own.
-      optimizer: A jopt value, with axes where numbers stand (none: a sweep of one setting); or a dict of them by name, which
-        are swept one after the other in the same call.
+      optimizer: A jopt value, with axes where numbers stand (none: a sweep of one setting); or a dict of them by name, or
+        ``jopt.groups`` of it, which are swept one after the other in the same call.
       data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
         step; or ``batch(key, step)``, traced into the step; or an iterable of batches, read ahead by a thread, each copied
         before the next is asked for, and passed over again when it ends; or ``None``: the batch is ``None``. A list is an
@@ -101,8 +102,9 @@ def sweep(
     """
     if not callable(loss):
         raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
-    for name, value in optimizer.items() if isinstance(optimizer, dict) else [("", optimizer)]:
-        _check_optimizer(name, value, [value])
+    optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
+    for name, value in _groups(optimizer).items():
+        _check_optimizer(name, value)
     made_by_init = _is_function(params)
     if not made_by_init:
         _checks.params("sweep", params)
@@ -149,8 +151,8 @@ def sweep_steps(
       init: ``init(optimizer, key) -> carry``, a pytree of arrays; the key is the seed's own.
       step: ``step(optimizer, carry, batch, key) -> (carry, {name: scalar})``. Name the training loss "loss": divergence is
         watched on it (on the first metric, where there is none), and without ``evaluate`` it ranks the settings.
-      optimizer: A jopt value with axes where numbers stand, or a dict of them by name. It may be any pytree of such values,
-        where the step uses several.
+      optimizer: A jopt value with axes where numbers stand; or any pytree of such values (a tuple, a dict, a dataclass), for a
+        step that uses several together; or ``jopt.groups({name: optimizer})``, which are compared as in ``jopt.sweep``.
       data: As in ``jopt.sweep``.
       steps: Steps of each lane, at least 1.
       batch_size: As in ``jopt.sweep``.
@@ -185,6 +187,10 @@ def sweep_steps(
     for name, function in (("init", init), ("step", step)):
         if not callable(function):
             raise TypeError(f"sweep_steps: {name} must be a function, but is a {type(function).__name__}.")
+    for name, value in _groups(optimizer).items():
+        check_tree(f"sweep_steps: the optimizer {name!r}" if name else "sweep_steps: the optimizer", value)
+    if isinstance(optimizer, dict):
+        init, step = _OfTree(init), _OfTree(step)
 
     def program(feed: Feed, value: Any) -> Program:
         return Program(
@@ -227,16 +233,16 @@ def _sweep(
     seed_list, seed = _seeds(seeds), _seed(seed)
     evaluations = _evaluation_steps(steps, eval_every, evaluate)
     asked = _plan(plan, workers)
-    _checks.no_tracers("sweep", given, optimizer, data)
-    groups = _groups(optimizer)
-    drawn = {name: any(isinstance(x, Drawn) for x in jax.tree.leaves(value)) for name, value in groups.items()}
+    _checks.no_tracers("sweep", given, _groups(optimizer), data)
+    compared = _values(optimizer)
+    drawn = {name: any(isinstance(x, Drawn) for x in jax.tree.leaves(value)) for name, value in compared.items()}
     given = jax.tree.map(_own, given)
     jobs = {}
     with contextlib.ExitStack() as stack:
         # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
         stack.enter_context(jax.transfer_guard("allow"))
         feed = stack.enter_context(contextlib.closing(feed_of(data, batch_size, seed, steps)))
-        for name, value in groups.items():
+        for name, value in compared.items():
             space = expand(value, samples if drawn[name] or not any(drawn.values()) else None, seed)
             job_program = program(feed, value)
             records = Records(space.size, len(seed_list), steps, record_every, evaluations)
@@ -245,7 +251,7 @@ def _sweep(
         outcomes = _carry_out(jobs, asked, progress)
     maximize = evaluate.maximize if isinstance(evaluate, Metrics) else ()
     results = {name: _result(jobs[name], outcome, maximize) for name, outcome in outcomes.items()}
-    if not isinstance(optimizer, dict):
+    if not isinstance(optimizer, Groups):
         return results[""]
     from jopt.results import GroupedResult
 
@@ -315,21 +321,42 @@ def _is_function(x: Any) -> bool:
 
 
 def _groups(optimizer: Any) -> dict[str, Any]:
+    """The optimizers to be compared, by name; one that is compared with no other has none."""
+    return optimizer.optimizers if isinstance(optimizer, Groups) else {"": optimizer}
+
+
+def _check_optimizer(name: str, value: Any) -> None:
+    if not is_transformation(value):
+        which = f"the optimizer {name!r}" if name else "the optimizer"
+        hint = "several are compared as a dict by name, and used together by jopt.sweep_steps"
+        if callable(value):
+            hint = "call the factory: jopt.adam(...)"
+        raise TypeError(f"sweep: {which} must be a transformation, but got {type(value).__name__}; {hint}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfTree:
+    """A user's function that is given a dict of optimizers; where it seems to expect one of them, the error says so."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *args: Any) -> Any:
+        try:
+            return self.function(*args)
+        except (AttributeError, TypeError) as error:
+            error.add_note(
+                "jopt.sweep_steps hands a plain dict of optimizers to init and step as it is: a tree that they use together. "
+                "To compare the optimizers with each other, give jopt.groups({name: optimizer})."
+            )
+            raise
+
+
+def _values(optimizer: Any) -> dict[str, Any]:
     from jopt.results import check_group_names
 
-    groups = optimizer if isinstance(optimizer, dict) else {"": optimizer}
-    if isinstance(optimizer, dict):
-        check_group_names(groups)
-    for name, value in groups.items():
-        _check_optimizer(name, value, jax.tree.leaves(value, is_leaf=is_transformation))
-    return {name: jax.tree.map(_as_value, value, is_leaf=is_transformation) for name, value in groups.items()}
-
-
-def _check_optimizer(name: Any, value: Any, parts: Sequence[Any]) -> None:
-    if not parts or not all(map(is_transformation, parts)):
-        which = f"the optimizer {name!r}" if name else "the optimizer"
-        hint = "; call the factory: jopt.adam(...)" if callable(value) else "; several are given as a dict by name"
-        raise TypeError(f"sweep: {which} must be a transformation, but got {type(value).__name__}{hint}.")
+    if isinstance(optimizer, Groups):
+        check_group_names(optimizer.optimizers)
+    return {name: jax.tree.map(_as_value, value, is_leaf=is_transformation) for name, value in _groups(optimizer).items()}
 
 
 def _as_value(pair: Any) -> GradientTransformation:

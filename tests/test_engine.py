@@ -197,14 +197,15 @@ def test_one_executable_serves_all_workers_and_blocks(monkeypatch):
     assert names.count("start") == 1
 
 
-def test_convolutions_run_lane_by_lane_from_the_host_on_a_cpu():
+def test_convolutions_run_lane_by_lane_from_the_host_on_a_cpu_and_in_one_block_first_elsewhere():
     def conv_loss(kernel, batch):
         return jnp.mean(jax.lax.conv(jnp.ones((1, 1, 4, 4)), kernel, (1, 1), "SAME") ** 2)
 
     kernel = jnp.ones((1, 1, 3, 3))
-    result = jopt.sweep(conv_loss, kernel, jopt.sgd(jopt.choice(0.1, 0.2, 0.3)), steps=4, progress=False)
-    if jax.default_backend() == "cpu":
-        assert (result.plan.width, result.plan.loop) == (1, "host")
+    rates = jopt.choice(0.1, 0.2, 0.3)
+    result = jopt.sweep(conv_loss, kernel, jopt.sgd(rates), steps=4, workers=1, progress=False)
+    on_cpu, elsewhere = [(1, "host")], [(3, "host"), (3, "scan"), (1, "host")]
+    assert (result.plan.width, result.plan.loop) in (on_cpu if jax.default_backend() == "cpu" else elsewhere)
 
 
 @pytest.mark.parametrize("bad", [{"width": 0}, {"chunk": -1}, {"workers": 1.5}, {"loop": "while"}])
@@ -287,12 +288,11 @@ def test_rows_that_could_not_be_made_are_made_anew_for_narrower_blocks(monkeypat
     assert failed
 
 
-def test_many_small_arrays_run_in_one_block_first():
+def test_many_small_arrays_run_in_one_block_on_a_cpu_and_in_one_for_each_worker_elsewhere():
     tree = [jnp.ones(3) for _ in range(60)]
     optimizer = jopt.adam(jopt.geomspace(1e-4, 1e-1, 6))
     result = jopt.sweep(lambda p, batch: sum(jnp.sum(x**2) for x in p), tree, optimizer, steps=3, workers=2, progress=False)
-    if jax.default_backend() == "cpu":
-        assert result.plan.width == 6
+    assert result.plan.width in ([6] if jax.default_backend() == "cpu" else [3, 1])
 
 
 def test_a_plan_that_was_found_before_does_not_overrule_what_is_asked_for():
@@ -310,6 +310,18 @@ def test_each_call_traces_the_loss_once_whatever_the_widths_and_loops():
     for plan in (Plan(width=1, loop="host"), Plan(width=3, loop="scan"), Plan(width=11, loop="scan")):
         jopt.sweep(counted, jnp.zeros(3), jopt.adam(RATES), (X, Y), steps=6, batch_size=2, plan=plan, progress=False)
     assert len(traces) == 3
+
+
+@pytest.mark.parametrize(
+    ("convolutions", "expected"),
+    [
+        (0, [(6, "scan"), (1, "scan")]),
+        (2, [(6, "host"), (6, "scan"), (1, "host")]),
+    ],
+)
+def test_an_accelerator_is_offered_all_its_lanes_in_one_block_first(convolutions, expected):
+    costs = types.SimpleNamespace(convolutions=convolutions)
+    assert [(width, loop) for width, loop, _ in planner._on_accelerator(costs, 6, 2, 100, 2)] == expected
 
 
 def rule(flops, carry_bytes, steps, settings=1024, arrays=3):

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +55,21 @@ def test_the_main_job_reports_the_best_rate_of_each_optimizer(tmp_path, capsys):
         assert [line for line in lines if line.startswith(f"{name:<18}{rate} ")], name
 
 
+def test_the_table_in_the_readme_is_what_the_main_job_prints(tmp_path, capsys):
+    _run("learning_rate_sweep", tmp_path)
+    printed = capsys.readouterr().out
+    table = re.search(
+        r"and prints\n\n```text\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert printed.startswith(table[1])
+
+
 def test_each_optimizer_is_compared_at_its_own_best_rate(tmp_path, capsys):
     result = _run("optimizers_compared", tmp_path, steps=20, seeds=2)
     printed = capsys.readouterr().out
     for name, group in result.items():
         best = group.best("val_loss")
-        assert f"{best.score:.3f} ± {best.spread:.3f} at {best.setting['learning_rate']:g}" in printed, name
+        assert f"{best.score:.3f} +/- {best.spread:.3f} at {best.setting['learning_rate']:g}" in printed, name
 
 
 def test_the_rate_is_divided_where_the_accuracy_settles(tmp_path):

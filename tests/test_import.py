@@ -1,6 +1,8 @@
 """What `import jopt` costs and what it offers."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -71,6 +73,26 @@ def test_importing_a_module_hides_no_public_name():
     assert _run(modules + kinds, MPLBACKEND="Agg") == _run(kinds)
 
 
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def _imported(path: Path) -> set[str]:
+    """The libraries that a file imports anywhere, by their top names."""
+    tree = ast.parse(path.read_text("utf-8"))
+    plain = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    by_name = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level and node.module]
+    return {name.split(".")[0] for name in (*plain, *by_name)} - {*sys.stdlib_module_names, "jopt"}
+
+
+def test_every_library_that_is_imported_is_declared_with_its_lowest_version():
+    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["plot"]]
+    names = {re.match(r"[\w-]+", entry)[0] for entry in declared}
+    imported = set().union(*map(_imported, (ROOT / "jopt").rglob("*.py")))
+    assert {"scipy", "pandas", "matplotlib"} <= imported  # inside functions too
+    assert imported - names == set()
+    assert [entry for entry in declared if ">=" not in entry] == []
+
+
 def test_the_version_is_the_distributions():
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
-    assert jopt.__version__ == project["project"]["version"]
+    assert jopt.__version__ == PROJECT["version"]

@@ -51,7 +51,7 @@ def test_an_argument_of_the_optimizer_itself_takes_the_optimizers_name_before_it
 def test_an_argument_of_one_of_several_optimizers_takes_its_path():
     parts = {"inner": scaled(jopt.choice(0.1, 0.2)), "outer": jopt.sgd(jopt.choice(0.1, 0.2))}
     names = [d.name for d in expand(parts).dimensions]
-    assert names == ["['inner'].step", "learning_rate"]
+    assert names == ["inner.step", "learning_rate"]
 
 
 @pytest.mark.parametrize("name", RESERVED)

@@ -260,8 +260,8 @@ def test_the_repr_tells_the_whole_story():
     shown = repr(result(record([4.0, 1.0, 2.0, 3.0], diverged=[(3, 0)])))
     for words in (
         "learning_rate 0.001 to 1 (4 values)",
-        "4 settings × 2 seeds = 8 lanes, 15 steps each",
-        "learning_rate=0.01: loss 1 ± 0",
+        "4 settings x 2 seeds = 8 lanes, 15 steps each",
+        "learning_rate=0.01: loss 1 +/- 0",
         "1 of 8 lanes",
         "one block",
         "500 lane-steps per second",
@@ -278,7 +278,7 @@ def test_the_html_shows_the_repr_and_the_dataset():
 
 def test_a_trial_reads_on_one_line():
     best = result(record([4.0, 1.0], noise=0.5)).best("loss")
-    assert repr(best) == "Trial(learning_rate=0.01 -> loss 1.25 ± 0.35 over 2 seeds)"
+    assert repr(best) == "Trial(learning_rate=0.01 -> loss 1.25 +/- 0.35 over 2 seeds)"
 
 
 def test_groups_read_like_a_dictionary():
@@ -342,7 +342,7 @@ def test_the_text_table_is_aligned_and_counts_what_diverged():
     assert header.split() == ["group", "best", "loss", "diverged"]
     assert set(rule) == {"-", " "}
     assert first.split("  ")[0] == "descent"
-    assert "learning_rate=0.01  2.25 ± 0.35  0 of 4" in first
+    assert "learning_rate=0.01  2.25 +/- 0.35  0 of 4" in first
     assert second.split() == ["adam", "none", "-", "2", "of", "4"]
     assert first.index("learning_rate") == second.index("none") == header.index("best")
     assert made["descent"].table("accuracy", "max", "best").startswith("best ")

@@ -260,6 +260,25 @@ def test_a_plateau_is_fed_the_loss_of_each_step():
         assert_same_run(lane(result, k, 0), run_alone(loss, of(2.0), make(factor), [None] * 15))
 
 
+PLANS = [jopt.Plan(width=w, loop=loop, chunk=chunk) for w in (1, 2) for loop in ("scan", "host") for chunk in (None, 2)]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_a_plateau_is_told_of_each_evaluation_once_inside_a_compiled_loop_too(plan):
+    # With a slope of 1 each step is the rate: it falls at the third evaluation of the same value, then at every second one.
+    rates, seen = (0.5, 0.25), np.arange(30) // 4  # how many evaluations each step knows of
+    watch = jopt.reduce_on_plateau(factor=0.5, patience=1, monitor="error")
+    optimizer = jopt.chain(jopt.sgd(jopt.choice(*rates)), watch)
+    options = {"steps": 30, "evaluate": lambda w: {"error": of(1.0)}, "eval_every": 4, "plan": plan}
+    result = jopt.sweep(lambda w, _: w, of(2.0), optimizer, **options)
+    halvings = np.maximum(0, (seen - 1) // 2)
+    for k, rate in enumerate(rates):
+        steps = rate * 0.5**halvings
+        expected = 2.0 - np.cumsum(steps)
+        np.testing.assert_allclose(result.record.losses["loss"][k, 0, 1:], expected[:-1], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(result.params[k, 0], expected[-1], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("plan", ["auto", jopt.Plan(width=1, loop="host"), jopt.Plan(width=2, chunk=2)])
 def test_a_plateau_may_watch_an_evaluation(plan):
     def evaluate(w):

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jaxlib.version
 
+from jopt.engine.files import replacing
 from jopt.engine.plan import Plan
 from jopt.engine.runner import Job
 
@@ -28,7 +29,7 @@ _lock = threading.Lock()
 class Known:
     """What is known of one computation on one machine."""
 
-    width: int | None
+    width: int
     loop: Any
     throughput: float  # lane-steps per second
     compile_s: float  # of one candidate
@@ -54,27 +55,36 @@ def key(job: Job, asked: Plan, devices: Sequence[Any]) -> str:
 
 
 def recall(name: str) -> Known | None:
-    """What is known under a name; entries that can't be read count as unknown."""
+    """What is known under a name; whatever can't be read counts as unknown."""
     with _lock:
         if name in _plans:
             return _plans[name]
-    try:
-        known = Known(**json.loads((directory() / f"{name}.json").read_text()))
-        good = known.loop in ("scan", "host") and known.width is not None and known.width >= 1 and known.throughput > 0
-    except (OSError, ValueError, TypeError):
-        return None
-    return known if good else None
+    # A plan that is not found is only measured again, so nothing that a file or a directory can raise is worth a sweep.
+    with contextlib.suppress(Exception):
+        known = Known(**json.loads((directory() / f"{name}.json").read_bytes()))
+        if _makes_sense(known):
+            return known
+    return None
+
+
+def _makes_sense(known: Known) -> bool:
+    counts, seconds = (known.width, known.lane_steps), (known.throughput, known.compile_s)
+    return (
+        all(type(x) is int and 1 <= x < 2**53 for x in counts)
+        and all(type(x) in (int, float) and 0 < x < 1e300 for x in seconds)
+        and known.loop in ("scan", "host")
+        and type(known.explored) is bool
+    )
 
 
 def remember(name: str, known: Known) -> None:
     """Keeps a plan; a cache directory that can't be written is no error."""
     with _lock:
         _plans[name] = known
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(Exception):
         directory().mkdir(parents=True, exist_ok=True)
-        partial = directory() / f"{name}.{os.getpid()}.tmp"
-        partial.write_text(json.dumps(dataclasses.asdict(known)))
-        partial.replace(directory() / f"{name}.json")
+        with replacing(directory() / f"{name}.json") as file:
+            file.write(json.dumps(dataclasses.asdict(known)).encode())
 
 
 def forget() -> None:
@@ -84,9 +94,11 @@ def forget() -> None:
 
 
 def directory() -> pathlib.Path:
-    """``$JOPT_CACHE_DIR``, or ``jopt/plans`` in the user's cache directory."""
+    """``$JOPT_CACHE_DIR``, or ``jopt/plans`` in the user's cache directory.
+
+    Raises:
+      RuntimeError: If it is to be in the user's home directory, and there is none.
+    """
     given = os.environ.get("JOPT_CACHE_DIR")
-    if given:
-        return pathlib.Path(given) / "plans"
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "jopt" / "plans"
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(given or f"{base}/jopt").expanduser() / "plans"

@@ -48,11 +48,20 @@ def explore(job: Job, asked: Plan, devices: Sequence[Any], store: Store) -> Plan
     key = memory.key(job, base, devices)
     known = memory.recall(key)
     if known is not None:
-        found = dataclasses.replace(base, width=known.width, loop=known.loop, reason="measured before")
+        found = _again(job, base, known, devices)
         if known.explored or job.lanes * job.steps <= LONGER * known.lane_steps:
             return found  # the same sweep once more measures nothing
         candidates = [found, *(c for c in candidates if (c.width, c.loop) != (found.width, found.loop))]
     return _measure(job, candidates, devices, store, key)
+
+
+def _again(job: Job, base: Plan, known: memory.Known, devices: Sequence[Any]) -> Plan:
+    """A plan that was measured before, within what was asked for and the memory that is free now."""
+    loop = base.loop or known.loop
+    width = min(known.width, base.width or job.lanes)
+    if base.width is None:
+        width = limits.widest(job, width, loop, devices)
+    return dataclasses.replace(base, width=width, loop=loop, reason="measured before")
 
 
 def _measure(job: Job, candidates: Sequence[Plan], devices: Sequence[Any], store: Store, key: str) -> Plan:
@@ -74,7 +83,7 @@ def _measure(job: Job, candidates: Sequence[Plan], devices: Sequence[Any], store
         explored = not waiting
         fastest = tried[0][1]
         lane_steps = job.lanes * job.steps
-        memory.remember(key, memory.Known(fastest.width, fastest.loop, tried[0][0], compile_s, explored, lane_steps))
+        memory.remember(key, memory.Known(fastest.width or 1, fastest.loop, tried[0][0], compile_s, explored, lane_steps))
         if not _worth(job, tried[0][0], compile_s):
             break
     best = tried[0][1]

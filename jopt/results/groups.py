@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import report, scores, storage
+from . import report, scores, storage, text
 from .plots import GroupPlots
 from .record import SweepRecord, Timings, in_tree
 from .result import SweepResult
@@ -187,9 +187,9 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
         Raises:
           ValueError: as `best`, but for the case that every setting diverged.
         """
-        return report.table(self, scores.ranking(self.record.values(), metric, mode, at))
+        return text.printable(report.table(self, scores.ranking(self.record.values(), metric, mode, at)))
 
-    def save(self, path: "str | os.PathLike[str]") -> None:
+    def save(self, path: "str | bytes | os.PathLike[str] | os.PathLike[bytes]") -> None:
         """Writes all groups to one file; see `SweepResult.save`.
 
         Args:
@@ -197,9 +197,13 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
         """
         storage.save(self, path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle holds: the groups."""
+        return {"_groups": self._groups}
+
     def __repr__(self) -> str:
         """A table of the best of each group, and the time."""
-        return report.describe_groups(self)
+        return text.printable(report.describe_groups(self))
 
 
 def _for_tree(dataset: "xr.Dataset") -> "xr.Dataset":

@@ -1,5 +1,6 @@
 """A progress bar on a terminal, and nothing anywhere else."""
 
+import contextlib
 import math
 import sys
 import threading
@@ -56,10 +57,8 @@ class Progress:
     ) -> None:
         """Shows the last state and ends the display."""
         with self._lock:
-            if self._bar is not None:
-                self._safely(self._show)
-            if self._bar is not None:
-                self._safely(self._bar.stop)
+            self._safely(self._show)
+            self._end()
 
     def advance(self, lane_steps: int, best: float | None = None) -> None:
         """Counts finished work.
@@ -72,7 +71,7 @@ class Progress:
             self._done += lane_steps
             if best is not None and best < self._best:
                 self._best = float(best)
-            if self._bar is not None and time.monotonic() - self._shown >= REFRESH_S:
+            if time.monotonic() - self._shown >= REFRESH_S:
                 self._safely(self._show)
 
     def _start(self) -> None:
@@ -81,8 +80,9 @@ class Progress:
         self._bar.start()
 
     def _show(self) -> None:
-        self._shown = time.monotonic()
-        self._bar.update(self._task, completed=self._done, facts=self._facts())
+        if self._bar is not None:
+            self._shown = time.monotonic()
+            self._bar.update(self._task, completed=self._done, facts=self._facts(), refresh=True)
 
     def _facts(self) -> str:
         speed = self._done / max(time.monotonic() - self._started, 1e-9)
@@ -93,11 +93,20 @@ class Progress:
         try:
             show()
         except Exception:  # a closed or odd terminal must not end a sweep
-            self._bar = None
+            self._end()
+
+    def _end(self) -> None:
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with contextlib.suppress(Exception):
+                bar.stop()  # gives the cursor and the standard streams back
 
 
 def _on_terminal() -> bool:
-    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+    try:
+        return bool(sys.stderr.isatty())
+    except Exception:  # none, closed, or replaced by something that only takes text
+        return False
 
 
 def _rich_bar() -> Any:
@@ -113,5 +122,5 @@ def _rich_bar() -> Any:
         TimeRemainingColumn(),
         TextColumn("left"),
         console=Console(stderr=True),
-        refresh_per_second=1 / REFRESH_S,
+        auto_refresh=False,  # no thread of rich's own, whose errors would reach nobody
     )

@@ -145,7 +145,7 @@ def _axis(record: SweepRecord, dim: str) -> str:
 def _ran(record: SweepRecord) -> str:
     settings, seeds = record.diverged[..., 0].size, len(record.seeds)
     steps = int(record.steps_done.max(initial=0))
-    grid = f"{text.count(settings, 'setting')} × {text.count(seeds, 'seed')}"
+    grid = f"{text.count(settings, 'setting')} x {text.count(seeds, 'seed')}"
     return f"{grid} = {text.count(settings * seeds, 'lane')}, {text.count(steps, 'step')} each"
 
 

@@ -1,14 +1,17 @@
 """The result of a sweep: labelled, plotted, saved."""
 
+import copy
 import functools
 import html
 from collections.abc import Callable
 from functools import cached_property
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from . import report, scores, storage, tables
-from .deferred import Deferred
+import numpy as np
+
+from . import report, scores, storage, tables, text
+from .pickles import Pickled, PickledTree
 from .plots import Plots
 from .record import SweepRecord, Timings
 from .scores import At, Mode
@@ -25,6 +28,8 @@ class SweepResult:
     """What `jopt.sweep` returns: every lane's curves, outcome and trained parameters, labelled.
 
     A sweep of several optimizers returns a `GroupedResult`, which is a SweepResult of each by name.
+    Results can be pickled and copied. A pickle holds what a saved file does: where an optimizer has
+    no pickle (a function defined inside another), all else comes back.
 
     Args:
       record: the arrays and their names.
@@ -49,7 +54,7 @@ class SweepResult:
         record: SweepRecord,
         *,
         optimizer: Any,
-        optimizer_at: Callable[[tuple[int, ...]], Any],
+        optimizer_at: Callable[[tuple[int, ...]], Any] | Pickled,
         params: Any,
         plan: Any,
         timings: Timings,
@@ -86,7 +91,7 @@ class SweepResult:
     @property
     def optimizer(self) -> Any:
         """The optimizer value that was swept, with its axes."""
-        return self._optimizer.get() if isinstance(self._optimizer, Deferred) else self._optimizer
+        return self._optimizer.value if isinstance(self._optimizer, Pickled) else self._optimizer
 
     @property
     def description(self) -> str:
@@ -102,12 +107,12 @@ class SweepResult:
         Returns:
           The optimizer value.
         """
-        return self._optimizer_at(index)
+        return self._optimizer_at.value[index] if isinstance(self._optimizer_at, Pickled) else self._optimizer_at(index)
 
     @property
     def params(self) -> Any:
         """Trained parameters of all lanes: leaves [*dims, seed, ...]."""
-        return self._params.get() if isinstance(self._params, Deferred) else self._params
+        return self._params.value if isinstance(self._params, PickledTree) else self._params
 
     @cached_property
     def dataset(self) -> "xr.Dataset":
@@ -191,23 +196,53 @@ class SweepResult:
         Raises:
           ValueError: as `best`, but for the case that every setting diverged.
         """
-        return report.table({"": self}, scores.ranking([self.record], metric, mode, at))
+        return text.printable(report.table({"": self}, scores.ranking([self.record], metric, mode, at)))
 
-    def save(self, path: "str | os.PathLike[str]") -> None:
+    def save(self, path: "str | bytes | os.PathLike[str] | os.PathLike[bytes]") -> None:
         """Writes the result to one file, which `jopt.load_result` reads back.
 
         Arrays are stored as NumPy stores them; the optimizer and the structure of the parameters
         are pickled. Where pickling fails (a function defined inside another), all else is saved and
-        the loaded result says so when the optimizer is asked for.
+        the loaded result says so when the optimizer is asked for. The file appears whole or not at
+        all: until then it has a name of its own, in the same directory.
 
         Args:
           path: the name of the file, used exactly.
         """
         storage.save({"": self}, path)
 
+    def _pickles(self) -> tuple[Pickled, Pickled, PickledTree]:
+        """The user's own objects as pickles: the optimizer, that of each setting by index, the parameters."""
+        optimizer, settings, params = self._optimizer, self._optimizer_at, self._params
+        if not isinstance(optimizer, Pickled):
+            optimizer = Pickled.of(lambda: self._optimizer, "optimizer", self.description)
+        if not isinstance(settings, Pickled):
+            indices = list(np.ndindex(self.record.shape))
+            settings = Pickled.of(lambda: {index: self.optimizer_at(index) for index in indices}, "optimizer")
+        return optimizer, settings, params if isinstance(params, PickledTree) else PickledTree.of(params, "parameters")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle holds; the dataset is made again when it is asked for."""
+        names = ("_optimizer", "_optimizer_at", "_params")
+        kept = {name: part for name, part in vars(self).items() if name != "dataset"}
+        return {**kept, **dict(zip(names, self._pickles(), strict=True))}
+
+    def __copy__(self) -> Self:
+        """A result of the same objects."""
+        made = object.__new__(type(self))
+        vars(made).update({name: part for name, part in vars(self).items() if name != "dataset"})
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A result of copied objects; a pickle would not do, since not every optimizer has one."""
+        made = copy.copy(self)
+        memo[id(self)] = made
+        vars(made).update(copy.deepcopy(vars(made), memo))
+        return made
+
     def __repr__(self) -> str:
         """What was swept, what ran, the best setting, what diverged, the plan and the time."""
-        return report.describe(self)
+        return text.printable(report.describe(self))
 
     def _repr_html_(self) -> str:
         # xarray's own table folds; the lines above it are what one wants first.

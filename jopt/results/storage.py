@@ -2,37 +2,29 @@
 
 import json
 import os
-import pickle
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from .deferred import Deferred
+from jopt.engine.files import replacing
+
+from .pickles import Pickled, PickledTree
 from .record import SweepRecord, Timings
 
 if TYPE_CHECKING:
     from .report import Groups
     from .result import SweepResult
 
+Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+Kind = TypeVar("Kind")
+
 FORMAT = "jopt sweep result"
 VERSION = 1
-# What reading a foreign, cut or altered file raises, from NumPy, zipfile, json and the look-ups.
-DAMAGE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 class _Writer:
@@ -50,12 +42,8 @@ class _Writer:
     def add_all(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, str]]:
         return {name: self.add(array) for name, array in arrays.items()}
 
-    def pickle(self, make: Callable[[], Any], what: str) -> dict[str, Any]:
-        try:
-            stored = pickle.dumps(make())
-        except Exception as error:  # pickling runs code of every class inside the value
-            return {"missing": f"the {what} could not be saved: {type(error).__name__}: {error}"}
-        return self.add(np.frombuffer(stored, np.uint8))
+    def pickle(self, value: Pickled) -> dict[str, str]:
+        return {"missing": value.missing} if value.missing else self.add(np.frombuffer(value.stored, np.uint8))
 
 
 class _Reader:
@@ -72,41 +60,30 @@ class _Reader:
     def get_all(self, entries: Mapping[str, Mapping[str, str]]) -> dict[str, NDArray[Any]]:
         return {name: self.get(entry) for name, entry in entries.items()}
 
-    def unpickle(self, entry: Mapping[str, Any]) -> Any:
-        if "missing" in entry:
-            raise ValueError(f"{entry['missing']}. Define its functions at the top of a module")
-        try:
-            return pickle.loads(self.get(entry).tobytes())
-        except Exception as error:  # unpickling runs code of every class inside the value
-            raise ValueError(
-                f"a stored value could not be read back: {type(error).__name__}: {error}. "
-                "Import the modules that defined it, in the versions that saved it"
-            ) from error
+    def pickle(self, entry: Mapping[str, str], shown: str = "<stored>") -> Pickled:
+        missing = _typed(entry.get("missing", ""), str)
+        return Pickled(b"" if missing else self.get(entry).tobytes(), missing, shown)
 
 
-def save(groups: "Groups", path: "str | os.PathLike[str]") -> None:
+def save(groups: "Groups", path: Path) -> None:
     """Writes results by name (one named "" for a plain result) to exactly `path`."""
     writer = _Writer()
     contents = {name: _write(result, writer) for name, result in groups.items()}
     manifest = json.dumps({"format": FORMAT, "version": VERSION, "groups": contents})
     entries = {"manifest": np.frombuffer(manifest.encode(), np.uint8), **writer.arrays}
-    partial = f"{os.fspath(path)}.part"
-    # The name appears only when the file is whole; an open file keeps NumPy from adding ".npz".
-    with open(partial, "wb") as file:
+    with replacing(path) as file:  # an open file keeps NumPy from adding ".npz" to its name
         np.savez(file, allow_pickle=False, **entries)
-    os.replace(partial, path)
 
 
 def _write(result: "SweepResult", writer: _Writer) -> dict[str, Any]:
-    leaves, structure = jax.tree.flatten(result.params)
-    indices = list(np.ndindex(result.record.shape))
+    optimizer, settings, params = result._pickles()
     return {
         "record": _write_record(result.record, writer),
-        "optimizer": writer.pickle(lambda: result.optimizer, "optimizer"),
-        "settings": writer.pickle(lambda: {i: result.optimizer_at(i) for i in indices}, "optimizer"),
+        "optimizer": writer.pickle(optimizer),
+        "settings": writer.pickle(settings),
         "description": result.description,
-        "params": [writer.add(leaf) for leaf in leaves],
-        "structure": writer.pickle(lambda: jax.tree.unflatten(structure, range(len(leaves))), "structure of the parameters"),
+        "params": [writer.add(leaf) for leaf in params.leaves],
+        "structure": writer.pickle(params.structure),
         "plan": str(result.plan),
         "timings": asdict(result.timings),
         "version": result.version,
@@ -126,7 +103,7 @@ def _write_record(record: SweepRecord, writer: _Writer) -> dict[str, Any]:
     }
 
 
-def load_result(path: "str | os.PathLike[str]") -> "SweepResult":
+def load_result(path: Path) -> "SweepResult":
     """Reads a result that `SweepResult.save` wrote.
 
     Load only files that you trust: the optimizer and the structure of the parameters are pickles,
@@ -140,7 +117,7 @@ def load_result(path: "str | os.PathLike[str]") -> "SweepResult":
       that the plan read as.
 
     Raises:
-      FileNotFoundError: if there is no such file.
+      OSError: if the file can't be opened: FileNotFoundError if there is none.
       ValueError: if the file holds no result or is damaged.
 
     Example:
@@ -150,52 +127,76 @@ def load_result(path: "str | os.PathLike[str]") -> "SweepResult":
       >>> jopt.load_result("sgd.sweep").best().index
       (1,)
     """
+    name = os.fspath(path)
+    with open(name, "rb") as file:
+        try:
+            return _read_all(file)
+        # A foreign or damaged file can raise whatever NumPy, zipfile, json and the look-ups below can:
+        # RecursionError, OverflowError, MemoryError and struct.error among them.
+        except Exception as error:
+            raise ValueError(
+                f"{name!r} is damaged or not a result that this jopt can read ({type(error).__name__}: {error}): "
+                "give the name of a file written by result.save(path)"
+            ) from error
+
+
+def _read_all(file: IO[bytes]) -> "SweepResult":
     from .groups import GroupedResult
 
-    groups = dict(_read_groups(path))
+    with zipfile.ZipFile(file) as archive:
+        arrays = {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
+    if "manifest" not in arrays:
+        raise ValueError("it has no list of contents")
+    manifest = json.loads(arrays["manifest"].tobytes())
+    if manifest["format"] != FORMAT or manifest["version"] > VERSION:
+        raise ValueError(f"its format is {manifest['format']} {manifest['version']}")
+    reader = _Reader(arrays)
+    groups = {name: _read(content, reader) for name, content in manifest["groups"].items()}
     return groups[""] if list(groups) == [""] else GroupedResult(groups)
 
 
-def _read_groups(path: "str | os.PathLike[str]") -> Iterator[tuple[str, "SweepResult"]]:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)
-        manifest = json.loads(arrays["manifest"].tobytes())
-        if manifest["format"] != FORMAT or manifest["version"] > VERSION:
-            raise ValueError(f"its format is {manifest['format']} {manifest['version']}")
-        reader = _Reader(arrays)
-        for name, content in manifest["groups"].items():
-            yield name, _read(content, reader)
-    except DAMAGE as error:
-        raise ValueError(
-            f"{os.fspath(path)!r} is damaged or not a result that this jopt can read ({error}): "
-            "give the name of a file written by result.save(path)"
-        ) from error
+def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    with archive.open(name) as member:
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+        # A checksum is compared at the end of what it covers, which a header that says too little does not reach.
+        if member.read(1):
+            raise ValueError(f"the array {name!r} is longer than its header says")
+    return array
 
 
 def _read(content: dict[str, Any], reader: _Reader) -> "SweepResult":
     from .result import SweepResult
 
-    settings = Deferred(lambda: reader.unpickle(content["settings"]))
-    leaves = [reader.get(entry) for entry in content["params"]]
+    leaves = [reader.get(entry) for entry in _typed(content["params"], list)]
     return SweepResult(
         _read_record(content["record"], reader),
-        optimizer=Deferred(lambda: reader.unpickle(content["optimizer"]), content["description"]),
-        optimizer_at=lambda index: settings.get()[index],
-        params=Deferred(lambda: jax.tree.map(leaves.__getitem__, reader.unpickle(content["structure"]))),
-        plan=content["plan"],
-        timings=Timings(**content["timings"]),
-        version=content["version"],
+        optimizer=reader.pickle(content["optimizer"], _typed(content["description"], str)),
+        optimizer_at=reader.pickle(content["settings"]),
+        params=PickledTree(leaves, reader.pickle(content["structure"])),
+        plan=_typed(content["plan"], str),
+        timings=_read_timings(content["timings"]),
+        version=_typed(content["version"], str),
     )
+
+
+def _read_timings(content: dict[str, Any]) -> Timings:
+    seconds = {name: float(content[name]) for name in ("compile_s", "run_s", "total_s")}
+    return Timings(**seconds, lane_steps=_typed(content["lane_steps"], int))
 
 
 def _read_record(content: dict[str, Any], reader: _Reader) -> SweepRecord:
     values = reader.get_all(content["coords"])
     return SweepRecord(
-        dims=tuple(content["dims"]),
+        dims=tuple(_typed(dim, str) for dim in _typed(content["dims"], list)),
         coords={name: (dim, values[name]) for name, dim in content["along"].items()},
         losses=reader.get_all(content["losses"]),
         metrics=reader.get_all(content["metrics"]),
         **reader.get_all(content["plain"]),
         maximize=tuple(content["maximize"]),
     )
+
+
+def _typed(value: Any, kind: type[Kind]) -> Kind:
+    if not isinstance(value, kind):
+        raise TypeError(f"{kind.__name__} expected, but found {value!r:.40}")
+    return value

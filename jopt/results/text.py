@@ -1,7 +1,11 @@
-"""Numbers, settings and tables as people read them."""
+"""Numbers, settings and tables as people read them.
+
+The words of results are ASCII, which every stream and file takes; names are the user's own.
+"""
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,8 +31,8 @@ def setting(values: Mapping[str, Any]) -> str:
 
 
 def spread(mean: float, deviation: float, seeds: int) -> str:
-    """A mean, with "± deviation" when there is more than one seed."""
-    return f"{mean:.4g} ± {deviation:.2g}" if seeds > 1 else f"{mean:.4g}"
+    """A mean, with "+/- deviation" when there is more than one seed."""
+    return f"{mean:.4g} +/- {deviation:.2g}" if seeds > 1 else f"{mean:.4g}"
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -36,3 +40,12 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def printable(shown: str) -> str:
+    """A text that can be printed: characters of names that standard output lacks are written as escapes."""
+    try:
+        encoding = sys.stdout.encoding or "utf-8"  # none: kept as text
+        return shown.encode(encoding, "backslashreplace").decode(encoding)
+    except Exception:  # no standard output, or one that has been replaced by something else
+        return shown.encode("ascii", "backslashreplace").decode("ascii")

@@ -76,7 +76,7 @@ class Trial:
         seeds = len(self.scores)
         over = f" over {seeds} seeds" if seeds > 1 else ""
         score = text.spread(self.score, self.spread, seeds)
-        return f"Trial({group}{text.setting(self.setting)} -> {self.metric} {score}{over})"
+        return text.printable(f"Trial({group}{text.setting(self.setting)} -> {self.metric} {score}{over})")
 
 
 def best_trial(result: "SweepResult", ranked: scores.Ranking) -> Trial | None:

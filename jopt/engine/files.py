@@ -1,0 +1,32 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from typing import IO
+
+
+@contextlib.contextmanager
+def replacing(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes the place of ``path`` at the end: readers never see a part of it.
+
+    Its name until then is its own, so that several threads and processes can write the same ``path`` at once (the last one
+    wins), and short, because ``path`` may be as long as a name can be. Whatever ends the writing early, it is removed.
+    """
+    target = os.path.realpath(os.fsdecode(path))  # through a link to the file that it names
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "There is no such directory to write a file in", folder)
+    partial = os.path.join(folder, f".jopt-{uuid.uuid4().hex}.part")
+    try:
+        with open(partial, "xb") as file:
+            yield file
+        os.replace(partial, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
