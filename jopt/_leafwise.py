@@ -73,7 +73,12 @@ def _apply(rule: Callable[..., Any], row: tuple[Any, ...], cast: _Numbers, numbe
     inputs = [x.astype(jnp.promote_types(wide, jnp.complex64) if jnp.iscomplexobj(x) else wide) for x in arrays]
     outputs = rule(*inputs, **cast(numbers, wide))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return tuple(new.astype(old.dtype) for new, old in zip(outputs, arrays, strict=False))
+    return tuple(new.astype(_kept_dtype(old)) for new, old in zip(outputs, arrays, strict=False))
+
+
+def _kept_dtype(x: jax.Array) -> Any:
+    """The type of what replaces an array: its own, but for integers, which a number makes floats of, as in Optax."""
+    return x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else wide_dtype(x)
 
 
 def _width(rule: Callable[..., Any], arguments: int, once: Any, hyperparams: Mapping[str, Any]) -> int:
@@ -82,8 +87,9 @@ def _width(rule: Callable[..., Any], arguments: int, once: Any, hyperparams: Map
 
 
 def wide_dtype(*arrays: Any) -> Any:
-    """float32, or float64 where one of the arrays has 64 bits per real number."""
-    return jnp.float64 if any(jnp.finfo(x.dtype).bits == 64 for x in arrays) else jnp.float32
+    """float32, or float64 where one of the arrays has 64 bits per real number; an integer counts as a Python float."""
+    kinds = [x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.result_type(float) for x in arrays]
+    return jnp.float64 if any(jnp.finfo(kind).bits == 64 for kind in kinds) else jnp.float32
 
 
 def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
@@ -104,7 +110,8 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
 
     def zeros(x: Any) -> jax.Array:
         own = jnp.result_type(x)
-        kept = dtype if dtype is not None else own if jnp.finfo(own).bits >= 32 else jnp.float32
+        narrow = not jnp.issubdtype(own, jnp.inexact) or jnp.finfo(own).bits < 32
+        kept = dtype if dtype is not None else jnp.float32 if narrow else own
         kept = jnp.finfo(kept).dtype if real else kept
         return jnp.zeros_like(x, dtype=kept)
 

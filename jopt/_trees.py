@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,15 @@ def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[li
 def structure(tree: Any) -> Any:
     """The structure of a tree."""
     return jax.tree.structure(tree)
+
+
+def is_function(x: Any) -> bool:
+    """Whether ``x`` is a function and not a tree.
+
+    A tree may be callable too: a model, and so a tree of bools or rates in its form. What can be called is a function where
+    it is no tree, and where its only leaves are functions (one that a library has wrapped).
+    """
+    return callable(x) and (isinstance(x, functools.partial) or all(map(callable, jax.tree.leaves(x))))
 
 
 def is_none(x: object) -> bool:

@@ -351,5 +351,5 @@ def _monitors(value: Any, evaluate: Any) -> bool:
 def _monitored(part: Any) -> list[str]:
     arguments = part.bound.arguments()
     inner = [v for a in arguments.values() for v in jax.tree.leaves(a, is_leaf=is_value) if is_value(v)]
-    own = [arguments["monitor"]] if isinstance(arguments.get("monitor"), str) else []
-    return own + [m for v in inner for m in _monitored(v)]
+    own = arguments.get(part.bound.spec.factory.monitor)
+    return ([own] if isinstance(own, str) else []) + [m for v in inner for m in _monitored(v)]
