@@ -46,7 +46,7 @@ def params(name: str, tree: Any, hint: str = "") -> None:
                 f"alone: eqx.filter(model, eqx.is_inexact_array), or arrays, rest = eqx.partition(model, "
                 f"eqx.is_inexact_array) and eqx.combine(arrays, rest) inside the loss.{hint}"
             )
-        dtype = getattr(x, "dtype", None) if not isinstance(x, (bool, int, float, complex)) else jnp.result_type(x)
+        dtype = _dtype(x)
         if dtype is None:
             raise TypeError(f"{name}: {where} is a {type(x).__name__}, but parameters and gradients must be arrays.{hint}")
         if not jnp.issubdtype(dtype, jnp.inexact):
@@ -54,6 +54,11 @@ def params(name: str, tree: Any, hint: str = "") -> None:
                 f"{name}: {where} has type {dtype}, but only floating or complex leaves can be optimized. "
                 f"Leave it out of the parameters, or put None in its place (eqx.partition and optax.masked do so).{hint}"
             )
+
+
+def _dtype(x: Any) -> Any:
+    """The type of an array or a Python number; ``None`` for anything else."""
+    return jnp.result_type(x) if isinstance(x, (bool, int, float, complex)) else getattr(x, "dtype", None)
 
 
 def update(
@@ -140,8 +145,10 @@ def _structures(spec: Any, treedef: Any, shapes: tuple[Any, ...]) -> list[Any]:
 
 
 def _expected(bound: Bound, init: Callable[[Any], Any], own: Callable[[Bound], bool], updates: Any) -> Any:
-    """The structure of the state for these updates; ``None`` where somebody else's rule is in it."""
+    """The structure of the state for these updates; ``None`` where it is not ours to say."""
     leaves, treedef = flatten(updates)
+    if any(_dtype(x) is None for x in leaves):  # a building block passes on what it does not look at
+        return None
     shapes = tuple(jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)) for x in leaves)
     kept = _structures(bound.spec, treedef, shapes)
     if not kept:  # the init that is at hand may close over tracers, so it is used and not kept

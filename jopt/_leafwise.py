@@ -173,4 +173,9 @@ def _per_leaf(key: str, value: Any, tree: Any, count: int) -> list[Any]:
             f"its leaves are {leaf_paths(value)}, those of the tree {leaf_paths(tree)}. For a sweep over several values, "
             f"write jopt.choice(...) in its place."
         ) from error
-    return jax.tree.leaves(spread, is_leaf=is_none)
+    numbers, leaves = jax.tree.leaves(spread, is_leaf=is_none), jax.tree.leaves(tree, is_leaf=is_none)
+    for i, (number, x) in enumerate(zip(numbers, leaves, strict=True)):
+        if number is None and x is not None:
+            where = leaf_paths(jax.tree.map(lambda _: 0, tree, is_leaf=is_none))[i]
+            raise ValueError(f"{key} has None at {where}, where the tree has an array; give it a number there, such as 0.")
+    return numbers

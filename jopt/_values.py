@@ -112,7 +112,7 @@ class Bound:
         for name, value in self.arguments().items():
             if value is None and factory.default(name) is None:
                 continue
-            for leaf in jax.tree.leaves(value, is_leaf=_is_whole):
+            for leaf in [None] if value is None else jax.tree.leaves(value, is_leaf=_is_whole):
                 if is_value(leaf):
                     leaf.bound.check()
                 else:
@@ -220,7 +220,7 @@ def hyperparams(tree: Any) -> dict[str, Any]:
 
 def _is_whole(x: Any) -> bool:
     """Whether an argument, or a part of one, is checked as it is and not taken apart."""
-    return x is None or is_value(x) or isinstance(x, optax.GradientTransformation)
+    return is_value(x) or isinstance(x, optax.GradientTransformation)
 
 
 def _check_leaf(factory: Factory, argument: str, x: Any) -> None:

@@ -113,13 +113,12 @@ def _named_chain(**parts: optax.GradientTransformation) -> Any:
 def _check_parts(name: str, parts: Sequence[Any]) -> None:
     for i, part in enumerate(parts):
         if not is_transformation(part):
-            hint = f"; did you forget to call {_called(part)}(...)?" if is_function(part) else "."
+            hint = f"; did you forget to call {_called(part)}?" if is_function(part) else "."
             raise TypeError(f"{name}: part {i} is a {type(part).__name__}, not a transformation{hint}")
 
 
 def _called(factory: Any) -> str:
-    """The name of a factory, of a partial's function too: ``optax.nadam`` is one."""
-    return str(getattr(getattr(factory, "func", factory), "__name__", "it"))
+    return f"{factory.__name__}(...)" if hasattr(factory, "__name__") else "it"  # optax.nadam is a partial and has no name
 
 
 def _no_states(name: str, expected: str, state: Any) -> ValueError:

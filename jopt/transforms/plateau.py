@@ -20,7 +20,7 @@ class ReduceOnPlateauState(NamedTuple):
     best_value: jax.Array  # the best value seen
     plateau_count: jax.Array  # int32, observations since the best one
     cooldown_count: jax.Array  # int32, observations of the cooldown that are left
-    count: jax.Array  # int32, values of the next observation so far
+    count: Any  # int32, values of the next observation so far
     avg_value: jax.Array  # their mean
 
 
@@ -54,7 +54,8 @@ def reduce_on_plateau(
 
     ``u = s · g``, with ``s' = factor · s`` after more than ``patience`` observations in a row that are not better than
     ``best − rtol · |best| − atol`` (``best + rtol · |best| + atol`` for ``mode="max"``). After a reduction, ``cooldown``
-    observations are not counted. NaN is never better. An observation is the mean of ``accumulation_size`` values. For a chain: ``jopt.chain(jopt.sgd(0.1), jopt.reduce_on_plateau())``.
+    observations are not counted. NaN is never better. An observation is the mean of ``accumulation_size`` values. For a
+    chain: ``jopt.chain(jopt.sgd(0.1), jopt.reduce_on_plateau())``.
 
     Args:
       factor: What the rate is multiplied by, in (0, 1).
@@ -107,7 +108,7 @@ def reduce_on_plateau(
             avg_value=jnp.zeros([], kind),
         )
 
-    def gather(state: ReduceOnPlateauState, value: Any) -> ReduceOnPlateauState:
+    def gather(state: ReduceOnPlateauState, value: Any) -> Any:
         count = state.count + 1
         # The running mean, as Optax takes it; of one value it is that value exactly.
         total = state.count.astype(state.avg_value.dtype) * state.avg_value + _as(state.avg_value, value)
