@@ -24,9 +24,13 @@ def is_function(x: Any) -> bool:
     """Whether ``x`` is a function and not a tree.
 
     A tree may be callable too: a model, and so a tree of bools or rates in its form. What can be called is a function where
-    it is no tree, and where its only leaves are functions (one that a library has wrapped).
+    it is no tree of numbers, bools or arrays; a library's wrapper of a function may be a tree of something else.
     """
-    return callable(x) and (isinstance(x, functools.partial) or all(map(callable, jax.tree.leaves(x))))
+    return callable(x) and (isinstance(x, functools.partial) or not any(map(_is_data, jax.tree.leaves(x))))
+
+
+def _is_data(x: Any) -> bool:
+    return isinstance(x, (bool, int, float, complex)) or (hasattr(x, "dtype") and hasattr(x, "shape"))
 
 
 def is_none(x: object) -> bool:
