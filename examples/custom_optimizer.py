@@ -52,7 +52,7 @@ def main(steps=200):
     found = {
         "alone": train(optimizer, steps),
         "with a schedule": train(sign_momentum(jopt.cosine_decay_schedule(0.05, steps)), steps),
-        "with a function": train(sign_momentum(lambda step: 0.05 / (1 + 0.1 * step)), steps),
+        "with a function": train(sign_momentum(lambda step: 0.05 * 0.98**step), steps),
         "in an Optax chain": train(optax.chain(optax.clip(1.0), optimizer), steps),
         "at four rates": jax.jit(jax.vmap(lambda rate: train(optimizer.replace(learning_rate=rate), steps)))(rates),
     }
