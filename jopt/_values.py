@@ -112,7 +112,8 @@ class Bound:
         for name, value in self.arguments().items():
             if value is None and factory.default(name) is None:
                 continue
-            for leaf in [None] if value is None else jax.tree.leaves(value, is_leaf=_is_whole):
+            leaves: list[Any] = [None] if value is None else jax.tree.leaves(value, is_leaf=_is_whole)
+            for leaf in leaves:
                 if is_value(leaf):
                     leaf.bound.check()
                 else:
