@@ -7,7 +7,7 @@ import optax
 import jopt
 
 
-@jopt.transformation(domain={"decay": "[0, 1)", "learning_rate": "[0, inf)"})
+@jopt.transformation(domain={"decay": "[0, 1)", "learning_rate": "[0, inf)"}, schedules=("learning_rate",))
 def sign_momentum(learning_rate, decay=0.9):
     """Steps of one size against the sign of the mean gradient."""
 
@@ -52,6 +52,7 @@ def main(steps=200):
     found = {
         "alone": train(optimizer, steps),
         "with a schedule": train(sign_momentum(jopt.cosine_decay_schedule(0.05, steps)), steps),
+        "with a function": train(sign_momentum(lambda step: 0.05 * 0.98**step), steps),
         "in an Optax chain": train(optax.chain(optax.clip(1.0), optimizer), steps),
         "at four rates": jax.jit(jax.vmap(lambda rate: train(optimizer.replace(learning_rate=rate), steps)))(rates),
     }

@@ -12,8 +12,8 @@ import numpy as np
 
 from jopt._leafwise import leaf_paths, structure_error
 from jopt._numbers import Axis
-from jopt._trees import flatten, is_none
-from jopt._values import Bound, is_value
+from jopt._trees import flatten, is_function, is_none
+from jopt._values import Bound
 
 __all__ = [
     "fits",
@@ -41,7 +41,9 @@ def no_axes(bound: Bound) -> None:
         if isinstance(x, Axis):
             raise TypeError(
                 f"{path} of {bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and not "
-                f"one optimizer; pass it to jopt.sweep, or make its lanes with jopt.lanes."
+                f"one optimizer; pass it to jopt.sweep, or make its lanes with jopt.lanes. Inside a transformation of Optax's "
+                f"an axis can't be found: write jopt.chain for optax.chain, jopt.lift(optax.partition)(...) for "
+                f"optax.partition(...), and so on."
             )
 
 
@@ -50,7 +52,13 @@ def params(name: str, tree: Any, hint: str = "") -> None:
     for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
         where = f"the leaf at {jax.tree_util.keystr(path) or '(root)'}"
         not_masked(f"{name}: {where}", x)
-        dtype = getattr(x, "dtype", None) if not isinstance(x, (bool, int, float, complex)) else jnp.result_type(x)
+        if is_function(x):
+            raise TypeError(
+                f"{name}: {where} is a function, but parameters and gradients must be arrays. Train the arrays of a module "
+                f"alone: eqx.filter(model, eqx.is_inexact_array), or arrays, rest = eqx.partition(model, "
+                f"eqx.is_inexact_array) and eqx.combine(arrays, rest) inside the loss.{hint}"
+            )
+        dtype = _dtype(x)
         if dtype is None:
             raise TypeError(f"{name}: {where} is a {type(x).__name__}, but parameters and gradients must be arrays.{hint}")
         if not jnp.issubdtype(dtype, jnp.inexact):
@@ -58,6 +66,11 @@ def params(name: str, tree: Any, hint: str = "") -> None:
                 f"{name}: {where} has type {dtype}, but only floating or complex leaves can be optimized. "
                 f"Leave it out of the parameters, or put None in its place (eqx.partition and optax.masked do so).{hint}"
             )
+
+
+def _dtype(x: Any) -> Any:
+    """The type of an array or a Python number; ``None`` for anything else."""
+    return jnp.result_type(x) if isinstance(x, (bool, int, float, complex)) else getattr(x, "dtype", None)
 
 
 def not_masked(name: str, x: Any) -> None:
@@ -98,18 +111,27 @@ def no_tracers(name: str, *trees: Any) -> None:
         )
 
 
-def update(bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any, parameters: Any) -> None:
-    """Checks the arguments of ``update`` against each other and against the state that ``init`` makes."""
-    name = bound.spec.factory.name
-    params(f"{name}: updates", updates, " The order is update(updates, state, params).")
+def update(
+    bound: Bound, init: Callable[[Any], Any], own: Callable[[Bound], bool], updates: Any, state: Any, parameters: Any
+) -> None:
+    """Checks the arguments of ``update`` against each other and against the state that ``init`` makes.
+
+    A rule of somebody else's, or one that has such a part, may change its state as it likes and take other trees than the
+    parameters'; ``own`` says whether it is none of these.
+    """
+    name, checked = bound.spec.factory.name, bound.spec.factory.checked
+    if checked:
+        params(f"{name}: updates", updates, " The order is update(updates, state, params).")
+    expected = _expected(bound, init, own, updates)
+    if expected is None:
+        return
     if parameters is not None:
-        _same_leaves(bound, updates, parameters)
-    if not bound.spec.factory.lifted:
-        _own_state(name, bound, init, updates, state)
+        _same_leaves(name, updates, parameters)
+    if checked or expected.num_leaves:  # a building block without a state takes any, as Optax's do
+        _own_state(name, expected, state)
 
 
-def _same_leaves(bound: Bound, updates: Any, parameters: Any) -> None:
-    name = bound.spec.factory.name
+def _same_leaves(name: str, updates: Any, parameters: Any) -> None:
     leaves, treedef = flatten(updates, is_leaf=is_none)
     try:
         others = treedef.flatten_up_to(parameters)
@@ -118,8 +140,6 @@ def _same_leaves(bound: Bound, updates: Any, parameters: Any) -> None:
     for i, (g, p) in enumerate(zip(leaves, others, strict=True)):
         if g is None or (p is not None and jnp.shape(g) == jnp.shape(p)):
             continue
-        if p is not None and not _is_own(bound):
-            return  # somebody else's rule may take one gradient per example
         path = leaf_paths(treedef.unflatten(range(len(leaves))))[i]
         found = "is None" if p is None else f"has shape {jnp.shape(p)}"
         raise ValueError(
@@ -128,16 +148,7 @@ def _same_leaves(bound: Bound, updates: Any, parameters: Any) -> None:
         )
 
 
-def _is_own(bound: Bound) -> bool:
-    """Whether the rule, and each part of a chain, is one of jopt's kind and not lifted or Optax's."""
-    parts = [x for x in bound.arguments().values() if hasattr(x, "init")]
-    return not bound.spec.factory.lifted and all(is_value(part) and _is_own(part.bound) for part in parts)
-
-
-def _own_state(name: str, bound: Bound, init: Callable[[Any], Any], updates: Any, state: Any) -> None:
-    leaves, treedef = flatten(updates)
-    shapes = tuple(jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)) for x in leaves)
-    expected = _state_structure(bound.spec, init, treedef, shapes)
+def _own_state(name: str, expected: Any, state: Any) -> None:
     if expected == jax.tree.structure(state):
         return
     tree = expected.unflatten([_Leaf()] * expected.num_leaves)
@@ -183,8 +194,13 @@ def _structures(spec: Any, treedef: Any, shapes: tuple[Any, ...]) -> list[Any]:
     return []
 
 
-def _state_structure(spec: Any, init: Callable[[Any], Any], treedef: Any, shapes: Any) -> Any:
-    kept = _structures(spec, treedef, shapes)
+def _expected(bound: Bound, init: Callable[[Any], Any], own: Callable[[Bound], bool], updates: Any) -> Any:
+    """The structure of the state for these updates; ``None`` where it is not ours to say."""
+    leaves, treedef = flatten(updates)
+    if any(_dtype(x) is None for x in leaves):  # a building block passes on what it does not look at
+        return None
+    shapes = tuple(jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)) for x in leaves)
+    kept = _structures(bound.spec, treedef, shapes)
     if not kept:  # the init that is at hand may close over tracers, so it is used and not kept
-        kept.append(jax.tree.structure(jax.eval_shape(init, treedef.unflatten(shapes))))
+        kept.append(jax.tree.structure(jax.eval_shape(init, treedef.unflatten(shapes))) if own(bound) else None)
     return kept[0]

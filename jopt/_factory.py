@@ -7,7 +7,9 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
+
+from jopt._numbers import is_number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,14 +19,24 @@ class Factory:
     ``domain`` maps an argument to the interval that its concrete values must lie in; ``static`` names the
     numbers that are structure (a memory size, an unrolled count); ``lifted`` marks somebody else's factory,
     whose numbers are kept as they were given; ``wide`` marks a rule whose updates keep the type that comes in while
-    its accumulators have types of their own, so that a chain may run it on float32 copies of narrower gradients.
+    its accumulators have types of their own, so that a chain may run it on float32 copies of narrower gradients
+    ("parts": one that keeps it where each of its parts does); ``checked`` marks one that is held to jopt's strictness
+    about leaves and states.
+
+    A schedule among the arguments is evaluated before the function sees it, but for the arguments that ``evaluates`` names
+    (``None``: all of them), which the function evaluates itself. In those and in the ones of ``schedules`` a plain function
+    is a schedule too. ``monitor`` is the argument that names an evaluation metric which ``update`` must be given.
     """
 
     function: Callable[..., Any]
     name: str
     domain: Mapping[str, str] = dataclasses.field(default_factory=dict)
     static: frozenset[str] = frozenset()
-    wide: bool = False
+    wide: bool | Literal["parts"] = False
+    checked: bool = True
+    schedules: frozenset[str] = frozenset()
+    evaluates: frozenset[str] | None = frozenset()
+    monitor: str | None = None
     lifted_by: Callable[..., Factory] | None = None  # how a lifted factory is found again when it is unpickled
 
     @property
@@ -46,17 +58,26 @@ class Factory:
         parameters = self.signature.parameters.values()
         return self.static | {p.name for p in parameters if p.annotation in (bool, "bool")}
 
-    @functools.cached_property
-    def takes_schedules(self) -> frozenset[str]:
-        """The arguments that take a schedule themselves, as their annotation says, or as lifted factories are used to."""
-        parameters = self.signature.parameters.values()
-        unannotated = {"learning_rate"} & set(self.signature.parameters) if self.lifted else set()
-        spelled = {p.name for p in parameters if "Schedule" in str(p.annotation) or "Callable" in str(p.annotation)}
-        return frozenset(spelled | unannotated)
+    def hands_on(self, argument: str) -> bool:
+        """Whether the function is given a schedule in this argument as it is."""
+        return self.evaluates is None or argument in self.evaluates or argument in self.static
+
+    def expects_number(self, argument: str) -> bool:
+        """Whether an argument stands for a number, as far as its range and its default say: one without them may."""
+        default = self.default(argument)
+        known = argument in self.signature.parameters  # the parts of a chain are not
+        return argument in self.domain or (known and (default is inspect.Parameter.empty or is_number(default)))
+
+    def check_names(self) -> None:
+        """Checks that what is declared about arguments names some."""
+        declared = {*self.schedules, *(self.evaluates or ()), *([self.monitor] if self.monitor else [])}
+        unknown = sorted(declared - set(self.signature.parameters))
+        if unknown:
+            raise ValueError(f"{self.name} has no argument {unknown[0]!r}; its arguments are {[*self.signature.parameters]}.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.lifted_by is not None:
-            return self.lifted_by, (self.function, self.static)
+            return self.lifted_by, (self.function, self.static, self.evaluates)
         return _own_factory, (self.function.__module__, self.function.__qualname__)
 
     def __deepcopy__(self, memo: Any) -> Factory:

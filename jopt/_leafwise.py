@@ -78,7 +78,12 @@ def _apply(rule: Callable[..., Any], row: tuple[Any, ...], cast: _Numbers, numbe
     inputs = [x.astype(jnp.promote_types(wide, jnp.complex64) if jnp.iscomplexobj(x) else wide) for x in arrays]
     outputs = rule(*inputs, **cast(numbers, wide))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return tuple(new.astype(old.dtype) for new, old in zip(outputs, arrays, strict=False))
+    return tuple(new.astype(_kept_dtype(old)) for new, old in zip(outputs, arrays, strict=False))
+
+
+def _kept_dtype(x: jax.Array) -> Any:
+    """The type of what replaces an array: its own, but for integers, which a number makes floats of, as in Optax."""
+    return x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else wide_dtype(x)
 
 
 def _width(rule: Callable[..., Any], arguments: int, once: Any, hyperparams: Mapping[str, Any]) -> int:
@@ -87,8 +92,9 @@ def _width(rule: Callable[..., Any], arguments: int, once: Any, hyperparams: Map
 
 
 def wide_dtype(*arrays: Any) -> Any:
-    """float32, or float64 where one of the arrays has 64 bits per real number."""
-    return jnp.float64 if any(jnp.finfo(x.dtype).bits == 64 for x in arrays) else jnp.float32
+    """float32, or float64 where one of the arrays has 64 bits per real number; an integer counts as a Python float."""
+    kinds = [x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.result_type(float) for x in arrays]
+    return jnp.float64 if any(jnp.finfo(kind).bits == 64 for kind in kinds) else jnp.float32
 
 
 def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
@@ -109,7 +115,8 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
 
     def zeros(x: Any) -> jax.Array:
         own = jnp.result_type(x)
-        kept = dtype if dtype is not None else own if jnp.finfo(own).bits >= 32 else jnp.float32
+        narrow = not jnp.issubdtype(own, jnp.inexact) or jnp.finfo(own).bits < 32
+        kept = dtype if dtype is not None else jnp.float32 if narrow else own
         kept = jnp.finfo(kept).dtype if real else kept
         return jnp.zeros_like(x, dtype=kept)
 
@@ -173,6 +180,10 @@ def _per_leaf(key: str, value: Any, leaves: list[Any], treedef: Any) -> list[Any
         raise ValueError(_several(key, found)) from error
     numbers: list[Any] = jax.tree.leaves(spread, is_leaf=is_none)
     for i, (x, leaf) in enumerate(zip(numbers, leaves, strict=True)):
+        if x is None and leaf is not None:
+            raise ValueError(
+                f"{key} has None at {_path(treedef, i)}, where the tree has an array; give it a number there, such as 0."
+            )
         if leaf is not None and not _fits(jnp.shape(x), jnp.shape(leaf)):
             raise ValueError(
                 f"{key}: the array of shape {jnp.shape(x)} for the leaf at {_path(treedef, i)} does not broadcast to its shape "

@@ -12,9 +12,28 @@ import numpy as np
 
 
 class Axis:
-    """The values that one hyperparameter takes in a sweep; it stands where the number stands."""
+    """The values that one hyperparameter takes in a sweep; it stands where the number stands.
+
+    It is no number itself: whoever computes with it (a factory of Optax's, a user's own formula) is told what to write.
+    """
 
     values: tuple[float, ...]
+
+    def _no_number(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            f"{self!r} is an axis of a sweep and stands for several values, so nothing can be computed with it here. Give it "
+            f"to jopt's own function (jopt.adam for optax.adam, jopt.warmup_cosine_decay_schedule for Optax's, jopt.chain), or "
+            f"lift the factory: jopt.lift(optax.lion)(axis), jopt.lift(optax.partition)(...)."
+        )
+
+    __float__ = __int__ = __index__ = __complex__ = __bool__ = _no_number
+    __array__ = __array_ufunc__ = __array_function__ = _no_number
+    __jax_array__ = property(_no_number)  # JAX refuses in its own words what has such a method
+    __neg__ = __pos__ = __abs__ = __round__ = __trunc__ = __floor__ = __ceil__ = _no_number
+    __lt__ = __le__ = __gt__ = __ge__ = _no_number  # == stays identity: an axis is a key, and a static part of trees
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = _no_number
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _no_number
+    __divmod__ = __rdivmod__ = __pow__ = __rpow__ = _no_number
 
 
 Numeric: TypeAlias = "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]"

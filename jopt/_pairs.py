@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jopt._schedule import Schedule
-from jopt._values import Bound
+from jopt._trees import is_function
+from jopt._values import Bound, is_value, without_axes
 
 
 class ScheduledState(NamedTuple):
@@ -40,17 +42,47 @@ def pair_of(bound: Bound) -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _varying(bound: Bound, values: list[Any]) -> list[bool]:
-    """For each argument, whether it holds a schedule where the factory expects a number."""
-    own = bound.spec.factory.takes_schedules
-    slots = zip(bound.spec.slots, values, strict=True)
-    return [name not in own and not is_transformation(v) and _schedules_in(v) for name, v in slots]
+def made_by(bound: Bound) -> Any:
+    """What the factory makes of its first values: those of its axes, and of its schedules before the first update."""
+    return bound.call(at_count(bound, without_axes(bound), np.int32(0)))
 
 
 def at_count(bound: Bound, values: list[Any], count: Any) -> list[Any]:
-    """The arguments with every such schedule's value after ``count`` updates."""
+    """The arguments with the value after ``count`` updates of every schedule that the factory does not evaluate itself."""
     varying = _varying(bound, values)
-    return [_evaluate(v, count) if varies else v for v, varies in zip(values, varying, strict=True)]
+    named = zip(bound.spec.slots, values, varying, strict=True)
+    factory = bound.spec.factory
+    return [evaluate(v, count, plain=name in factory.schedules) if varies else v for name, v, varies in named]
+
+
+def _varying(bound: Bound, values: list[Any]) -> list[bool]:
+    """For each argument, whether it holds a schedule where the factory expects a number."""
+    factory = bound.spec.factory
+    named = zip(bound.spec.slots, values, strict=True)
+    return [not factory.hands_on(name) and holds_schedule(v, plain=name in factory.schedules) for name, v in named]
+
+
+def holds_schedule(value: Any, *, plain: bool = True) -> bool:
+    """Whether a number, or one of a tree of them, is a schedule: one of jopt's or, with ``plain``, any function."""
+    is_schedule = _is_schedule if plain else _is_own_schedule
+    leaves = jax.tree.leaves(value, is_leaf=lambda x: is_schedule(x) or is_transformation(x))
+    return any(map(is_schedule, leaves))
+
+
+def evaluate(value: Any, count: Any, *, plain: bool = True) -> Any:
+    """A number, or a tree of them, with the value of each schedule at ``count``."""
+    is_schedule = _is_schedule if plain else _is_own_schedule
+    return jax.tree.map(
+        lambda x: x(count) if is_schedule(x) else x, value, is_leaf=lambda x: is_schedule(x) or is_transformation(x)
+    )
+
+
+def _is_own_schedule(x: Any) -> bool:
+    return isinstance(x, Schedule)
+
+
+def _is_schedule(x: Any) -> bool:
+    return isinstance(x, Schedule) or is_function(x)
 
 
 def is_transformation(x: Any) -> bool:
@@ -58,21 +90,14 @@ def is_transformation(x: Any) -> bool:
     return isinstance(x, optax.GradientTransformation)
 
 
-def _is_schedule(x: Any) -> bool:
-    return isinstance(x, Schedule)
-
-
-def _schedules_in(value: Any) -> bool:
-    return any(
-        map(
-            _is_schedule,
-            jax.tree.leaves(value, is_leaf=lambda x: _is_schedule(x) or is_transformation(x)),
-        )
-    )
-
-
-def _evaluate(value: Any, count: Any) -> Any:
-    return jax.tree.map(lambda x: x(count) if _is_schedule(x) else x, value, is_leaf=_is_schedule)
+def is_own(bound: Bound) -> bool:
+    """Whether a rule is jopt's kind all through: no factory of Optax's made it, a part of it, or what it hands back."""
+    if bound.spec.factory.lifted:
+        return False
+    made = made_by(bound)
+    parts = [x for x in jax.tree.leaves(bound.arguments(), is_leaf=is_transformation) if is_transformation(x)]
+    parts += [made] if is_transformation(made) else []
+    return all(is_value(part) and is_own(part.bound) for part in parts)
 
 
 def as_pair(made: Any) -> optax.GradientTransformationExtraArgs:

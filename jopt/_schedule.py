@@ -42,7 +42,8 @@ class Schedule:
             if isinstance(x, Axis):
                 raise TypeError(
                     f"{path} of {self.bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and "
-                    f"not one schedule; put it in an optimizer and pass that to jopt.sweep."
+                    f"not one schedule; put it in an optimizer of jopt's (jopt.adam, jopt.lift(optax.lion)) and pass that to "
+                    f"jopt.sweep."
                 )
         return jnp.asarray(self.bound.call()(step))
 
@@ -126,7 +127,7 @@ def schedule(
     """
     if factory is None:
         return functools.partial(schedule, domain=domain, static=static, name=name)
-    spec = Factory(factory, name or factory.__name__, domain or {}, frozenset(static))
+    spec = Factory(factory, name or factory.__name__, domain or {}, frozenset(static), evaluates=None)
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> Schedule:

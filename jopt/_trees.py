@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,19 @@ def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[li
 def structure(tree: Any) -> Any:
     """The structure of a tree."""
     return jax.tree.structure(tree)
+
+
+def is_function(x: Any) -> bool:
+    """Whether ``x`` is a function and not a tree.
+
+    A tree may be callable too: a model, and so a tree of bools or rates in its form. What can be called is a function where
+    it is no tree of numbers, bools or arrays; a library's wrapper of a function may be a tree of something else.
+    """
+    return callable(x) and (isinstance(x, functools.partial) or not any(map(_is_data, jax.tree.leaves(x))))
+
+
+def _is_data(x: Any) -> bool:
+    return isinstance(x, (bool, int, float, complex)) or (hasattr(x, "dtype") and hasattr(x, "shape"))
 
 
 def is_none(x: object) -> bool:

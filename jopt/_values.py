@@ -9,10 +9,12 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from jax.tree_util import GetAttrKey, PyTreeDef
 
 from jopt._factory import Factory
 from jopt._numbers import Axis, as_float, check_domain, is_number
+from jopt._trees import is_function
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +112,12 @@ class Bound:
         for name, value in self.arguments().items():
             if value is None and factory.default(name) is None:
                 continue
-            for leaf in jax.tree.leaves(value, is_leaf=lambda x: x is None or is_value(x)):
+            leaves: list[Any] = [None] if value is None else jax.tree.leaves(value, is_leaf=_is_whole)
+            for leaf in leaves:
                 if is_value(leaf):
                     leaf.bound.check()
-                elif not (callable(leaf) and name in factory.takes_schedules):
-                    check_domain(factory.name, name, leaf, factory.domain.get(name))
+                else:
+                    _check_leaf(factory, name, leaf)
 
     def _key(self) -> tuple[Any, ...]:
         return tuple((type(x), x) if isinstance(x, (int, float, complex, np.number)) else (None, id(x)) for x in self.leaves)
@@ -201,6 +204,38 @@ def is_value(x: object) -> bool:
 def without_axes(bound: Bound) -> list[Any]:
     """The bound arguments with the first value of each axis in its place."""
     return bound.spec.fill(x.values[0] if isinstance(x, Axis) else x for x in bound.leaves)
+
+
+def hyperparams(tree: Any) -> dict[str, Any]:
+    """The numbers of a value, or of a tree of values, by name: keys of dicts, fields, and in sequences the names of rules."""
+    if is_value(tree):
+        own: dict[str, Any] = tree.bound.hyperparams()
+        return own
+    if isinstance(tree, Mapping):
+        return {key: hyperparams(child) for key, child in tree.items()}
+    if type(tree) in (tuple, list):
+        return {name: hyperparams(child) for name, child in zip(_part_names(tree), tree, strict=True)}
+    children = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: x is not tree)[0]
+    return {key_name(path[0]): hyperparams(child) for path, child in children if path}
+
+
+def _is_whole(x: Any) -> bool:
+    """Whether an argument, or a part of one, is checked as it is and not taken apart."""
+    return is_value(x) or isinstance(x, optax.GradientTransformation)
+
+
+def _check_leaf(factory: Factory, argument: str, x: Any) -> None:
+    """Checks a number against its range, and that a function does not stand for a number without a word about it."""
+    if not is_function(x) or (factory.evaluates is None and not factory.lifted):
+        return check_domain(factory.name, argument, x, factory.domain.get(argument))
+    declared = factory.lifted or argument in factory.schedules or factory.hands_on(argument)
+    if declared or isinstance(x, type) or not factory.expects_number(argument):
+        return None
+    raise TypeError(
+        f"{factory.name}: {argument} is a plain function. If it is a schedule, make it one with @jopt.schedule, or declare the "
+        f"argument where the rule is written, @jopt.transformation(schedules=({argument!r},)); if it is structure, declare "
+        f"static=({argument!r},) there."
+    )
 
 
 def _part_names(parts: Sequence[Any]) -> list[str]:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec
 
 from jopt._factory import Factory
-from jopt._pairs import at_count
-from jopt._probe import structural_arguments
+from jopt._pairs import made_by
+from jopt._probe import probe
 from jopt._schedule import Schedule
-from jopt._values import bind, without_axes
+from jopt._values import bind
 from jopt.transformation import from_bound
 
 P = ParamSpec("P")
@@ -21,7 +21,9 @@ def lift(factory: Callable[P, Any], *, static: Iterable[str] = ()) -> Callable[P
 
     ``jopt.lift(optax.lion)(1e-4)`` computes what ``optax.lion(1e-4)`` computes, and its numbers are leaves. A factory of
     schedules gives a ``jopt.Schedule``. A number that the factory needs in Python (a memory size, a count on which it
-    branches) is found by a trial trace and kept as structure.
+    branches) is found by a trial trace and kept as structure. A jopt schedule is handed to the factory where a trial shows
+    that this works, as for a learning rate; in any other argument it is evaluated at the number of updates so far. Plain
+    functions are always the factory's own business.
 
     Args:
       factory: A function from hyperparameters to an Optax transformation or a schedule, such as ``optax.lion``,
@@ -59,27 +61,29 @@ def _one_partial(factory: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @functools.cache
-def _lift(factory: Callable[..., Any], static: frozenset[str]) -> Callable[..., Any]:
-    name = getattr(factory, "__name__", type(factory).__name__)
-    dynamic = Factory(factory, name, static=static, lifted_by=_lifted_factory)
+def _lift(function: Callable[..., Any], static: frozenset[str]) -> Callable[..., Any]:
+    unknown = _factory(function, static, None)
 
-    @functools.wraps(factory, assigned=(*functools.WRAPPER_ASSIGNMENTS,), updated=())
+    @functools.wraps(function, assigned=(*functools.WRAPPER_ASSIGNMENTS,), updated=())
     def make(*args: Any, **kwargs: Any) -> Any:
-        found = structural_arguments(dynamic, args, kwargs)
-        if found - static:
-            return _lift(factory, static | found)(*args, **kwargs)
-        bound = bind(dynamic, args, kwargs)
-        made = bound.call(at_count(bound, without_axes(bound), 0))
+        factory = _factory(function, *probe(unknown, args, kwargs))
+        bound = bind(factory, args, kwargs)
+        made = made_by(bound)
         if hasattr(made, "init") and hasattr(made, "update"):
             return from_bound(bound)
         if callable(made):
             return Schedule(bound)
-        raise TypeError(f"lift: {name} returned {type(made).__name__}, which is neither a transformation nor a schedule.")
+        what = f"{factory.name} returned {type(made).__name__}"
+        raise TypeError(f"lift: {what}, which is neither a transformation nor a schedule.")
 
-    make.factory = dynamic  # type: ignore[attr-defined]
     return make
 
 
-def _lifted_factory(function: Callable[..., Any], static: frozenset[str]) -> Factory:
-    found: Factory = _lift(_one_partial(function), static).factory  # type: ignore[attr-defined]
-    return found
+@functools.cache
+def _factory(function: Callable[..., Any], static: frozenset[str], evaluates: frozenset[str] | None) -> Factory:
+    name = getattr(function, "__name__", type(function).__name__)
+    return Factory(function, name, static=static, checked=False, evaluates=evaluates, lifted_by=_lifted_factory)
+
+
+def _lifted_factory(function: Callable[..., Any], static: frozenset[str], evaluates: frozenset[str] | None) -> Factory:
+    return _factory(_one_partial(function), static, evaluates)

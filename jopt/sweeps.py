@@ -14,6 +14,7 @@ import numpy as np
 from jopt import _checks
 from jopt._numbers import whole
 from jopt._pairs import as_pair, is_transformation
+from jopt._trees import is_function
 from jopt._values import is_value
 from jopt.axes import Drawn
 from jopt.engine import eager
@@ -105,7 +106,7 @@ def sweep(
     optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
     for name, value in _groups(optimizer).items():
         _check_optimizer(name, value)
-    made_by_init = _is_function(params)
+    made_by_init = is_function(params)
     if not made_by_init:
         _checks.params("sweep", params)
         if not jax.tree.leaves(params):
@@ -316,10 +317,6 @@ def _own(x: Any) -> Any:
     return np.array(x, x.dtype.newbyteorder("=")) if isinstance(x, np.ndarray) else x
 
 
-def _is_function(x: Any) -> bool:
-    return callable(x) and len(jax.tree.leaves(x)) == 1 and jax.tree.leaves(x)[0] is x
-
-
 def _groups(optimizer: Any) -> dict[str, Any]:
     """The optimizers to be compared, by name; one that is compared with no other has none."""
     return optimizer.optimizers if isinstance(optimizer, Groups) else {"": optimizer}
@@ -416,5 +413,5 @@ def _monitors(value: Any, evaluate: Any) -> bool:
 def _monitored(part: Any) -> list[str]:
     arguments = part.bound.arguments()
     inner = [v for a in arguments.values() for v in jax.tree.leaves(a, is_leaf=is_value) if is_value(v)]
-    own = [arguments["monitor"]] if isinstance(arguments.get("monitor"), str) else []
-    return own + [m for v in inner for m in _monitored(v)]
+    own = arguments.get(part.bound.spec.factory.monitor)
+    return ([own] if isinstance(own, str) else []) + [m for v in inner for m in _monitored(v)]

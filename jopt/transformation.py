@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 import jax
 import optax
@@ -18,9 +18,9 @@ import optax
 from jopt import _checks
 from jopt._factory import Factory
 from jopt._leafwise import leafwise
-from jopt._pairs import at_count, pair_of
+from jopt._pairs import is_own, made_by, pair_of
 from jopt._trees import flatten, is_none
-from jopt._values import Bound, bind, without_axes
+from jopt._values import Bound, bind
 
 P = ParamSpec("P")
 Self = TypeVar("Self")
@@ -48,12 +48,13 @@ class Method:
         return self._update(*args, **kwargs)
 
     def _init(self, params: Any) -> Any:
-        _checks.params(self.bound.spec.factory.name, params)
+        if self.bound.spec.factory.checked:
+            _checks.params(self.bound.spec.factory.name, params)
         return pair_of(self.bound).init(params)
 
     def _update(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         pair = pair_of(self.bound)
-        _checks.update(self.bound, pair.init, updates, state, params)
+        _checks.update(self.bound, pair.init, is_own, updates, state, params)
         return pair.update(updates, state, params, **extra_args)
 
     def __eq__(self, other: object) -> bool:
@@ -162,37 +163,59 @@ def transformation(
     *,
     domain: Mapping[str, str] = ...,
     static: Iterable[str] = ...,
+    schedules: Iterable[str] = ...,
+    evaluates: Iterable[str] = ...,
+    monitor: str | None = ...,
     name: str | None = ...,
-    wide: bool = ...,
+    wide: bool | Literal["parts"] = ...,
+    checked: bool = ...,
 ) -> Callable[[Callable[P, Any]], Callable[P, GradientTransformation]]: ...
 def transformation(
     factory: Callable[P, Any] | None = None,
     *,
     domain: Mapping[str, str] | None = None,
     static: Iterable[str] = (),
+    schedules: Iterable[str] = (),
+    evaluates: Iterable[str] = (),
+    monitor: str | None = None,
     name: str | None = None,
-    wide: bool = False,
+    wide: bool | Literal["parts"] = False,
+    checked: bool = True,
 ) -> Any:
     """Turns a factory of ``(init, update)`` pairs into one whose results are values.
 
     The factory is written as everybody writes it, a closure over its hyperparameters; it may return two functions or
     another transformation. It must not decide in Python on the value of a number (on ``None``, a bool, a type or a shape
     it may), because the numbers are tracers under ``jit``. A number may be given as a Python or NumPy number, an array, a
-    dict that is a prefix of the parameter tree (if the rule spreads it, as ``jopt.leafwise`` does), or a jopt schedule,
-    which is evaluated at the number of updates so far.
+    dict that is a prefix of the parameter tree (if the rule spreads it, as ``jopt.leafwise`` does), or a jopt schedule.
+
+    A jopt schedule is evaluated wherever it stands, at the number of updates so far, and the factory sees its value. A plain
+    function is a schedule in the arguments that ``schedules`` names, and structure in those that ``static`` names or whose
+    default is no number (``mask=None``); elsewhere it is an error.
 
     Args:
       factory: The function to decorate.
       domain: For an argument name, the interval of its allowed values, such as ``"[0, 1)"``; concrete numbers are checked
         when the factory is called.
-      static: Names of numeric arguments that are structure, such as a memory size.
+      static: Names of arguments that are structure, such as a memory size or a function that is no schedule.
+      schedules: Names of the arguments in which a plain function of the step is a schedule too, such as ``("learning_rate",)``.
+      evaluates: Names of the arguments whose schedules, plain functions among them, the factory is given as they are: it
+        evaluates them itself, or hands them on to a rule that does (``jopt.scale_by_learning_rate``).
+      monitor: The argument whose value, a string or ``None``, names an evaluation metric for which ``update`` must be called
+        with ``metrics=`` and ``evaluated=``; ``jopt.sweep`` then does so.
       name: The name that ``repr`` shows; the function's own by default.
       wide: Promises that updates leave with the type that they came in with, and that no accumulator's type depends on
         theirs (``jopt.leafwise`` and ``jopt.zeros_like`` keep it): a chain of such rules computes in float32 throughout
-        and rounds narrow updates once.
+        and rounds narrow updates once. "parts": where every transformation among the arguments promises it.
+      checked: Whether ``init`` and ``update`` refuse leaves that are no floating arrays, and any state but their own. Without
+        it the rule is a building block, which takes what Optax's take: any leaves, and any state where its own holds no array.
 
     Returns:
       The factory, with the same signature, returning a ``jopt.GradientTransformation``.
+
+    Raises:
+      ValueError: From the decorator, for a name in ``schedules``, ``evaluates`` or ``monitor`` that is no argument.
+      TypeError: From the factory, for a plain function where a number is expected.
 
     Example:
       >>> import jax, jopt
@@ -209,13 +232,25 @@ def transformation(
       sign_descent(learning_rate=0.1)
     """
     if factory is None:
-        return functools.partial(transformation, domain=domain, static=static, name=name, wide=wide)
-    spec = Factory(factory, name or factory.__name__, domain or {}, frozenset(static), wide)
+        given = {"domain": domain, "static": static, "schedules": schedules, "evaluates": evaluates, "monitor": monitor}
+        return functools.partial(transformation, **given, name=name, wide=wide, checked=checked)
+    spec = Factory(
+        factory,
+        name or factory.__name__,
+        domain or {},
+        frozenset(static),
+        wide=wide,
+        checked=checked,
+        schedules=frozenset(schedules),
+        evaluates=frozenset(evaluates),
+        monitor=monitor,
+    )
+    spec.check_names()
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
         bound = bind(spec, args, kwargs)
-        _checks.is_pair(spec.name, bound.call(at_count(bound, without_axes(bound), 0)))
+        _checks.is_pair(spec.name, made_by(bound))
         return from_bound(bound)
 
     make.factory = spec  # type: ignore[attr-defined]

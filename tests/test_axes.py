@@ -1,10 +1,13 @@
 """Axes: their values, their names, and the settings that a value with axes stands for."""
 
+import copy
 import itertools
+import pickle
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jopt
@@ -319,3 +322,100 @@ def test_an_optimizer_with_axes_does_not_run_alone():
 def test_an_optimizer_with_axes_is_refused_inside_jit():
     with pytest.raises(TypeError):
         jax.jit(lambda opt, w: opt.init(w))(jopt.sgd(jopt.choice(0.1, 0.2)), jnp.zeros(3))
+
+
+# An axis where a number is expected
+
+
+COMPUTED = {
+    "plus": lambda x: x + 1.0,
+    "minus_it": lambda x: 1.0 - x,
+    "times_a_numpy_number": lambda x: np.float32(2.0) * x,
+    "times_a_numpy_array": lambda x: np.array([1.0, 2.0]) * x,
+    "times_a_jax_number": lambda x: jnp.float32(2.0) * x,
+    "over": lambda x: 1.0 / x,
+    "power": lambda x: 2.0**x,
+    "negative": lambda x: -x,
+    "smaller": lambda x: x > 0.0,
+    "largest": lambda x: max(x, 1.0),
+    "float": float,
+    "int": int,
+    "bool": bool,
+    "index": range,
+    "round": round,
+    "sum": lambda x: sum([x]),
+    "np_asarray": np.asarray,
+    "np_sin": np.sin,
+    "np_where": lambda x: np.where(True, x, 0.0),
+    "jnp_asarray": jnp.asarray,
+    "jnp_where": lambda x: jnp.where(True, x, 0.0),
+    "scan": lambda x: jax.lax.scan(lambda c, _: (c, None), x, None, length=2),
+}
+FOREIGN = {
+    "optax_adam": optax.adam,
+    "optax_sgd": optax.sgd,
+    "optax_warmup": lambda x: optax.warmup_cosine_decay_schedule(0.0, x, 10, 100),
+    "optax_linear": lambda x: optax.linear_schedule(x, 0.0, 10)(3),
+    "optax_decay": lambda x: optax.adamw(0.1, weight_decay=x).update(W, optax.adamw(0.1, weight_decay=x).init(W), W),
+    "a_users_formula": lambda x: jopt.sgd(0.1 * x),
+}
+W = jnp.float32(1.0)
+
+
+@pytest.mark.parametrize("use", {**COMPUTED, **FOREIGN}.values(), ids={**COMPUTED, **FOREIGN})
+@pytest.mark.parametrize("axis", [jopt.choice(0.1, 0.2), jopt.loguniform(0.1, 0.2)], ids=["grid", "drawn"])
+def test_computing_with_an_axis_says_what_to_write_instead(use, axis):
+    with pytest.raises(TypeError, match=r"is an axis of a sweep.*jopt\.adam.*jopt\.warmup_cosine.*jopt\.chain.*jopt\.lift\("):
+        use(axis)
+
+
+def test_an_axis_is_still_an_object_with_an_identity():
+    axis, other = jopt.choice(0.1, 0.2), jopt.choice(0.1, 0.2)
+    assert axis == axis
+    assert axis != other
+    assert len({axis, other}) == 2
+    assert other not in [axis]
+    assert len(axis) == 2
+    assert copy.deepcopy(axis).values == pickle.loads(pickle.dumps(axis)).values == axis.values
+    assert jax.tree.leaves(jopt.sgd(axis)) == [axis]
+    assert jopt.sgd(axis) == jopt.sgd(axis)
+    assert jopt.sgd(axis) != jopt.sgd(other)
+
+
+SQUARE = {
+    "chain": lambda axis: optax.chain(optax.clip(1.0), jopt.sgd(axis)),
+    "partition": lambda axis: optax.partition({"a": jopt.adam(axis)}, "a"),
+    "masked": lambda axis: optax.masked(jopt.sgd(axis), True),
+    "schedule_inside": lambda axis: optax.chain(jopt.sgd(jopt.linear_schedule(axis, 0.0, 10))),
+    "own_factory": lambda axis: jopt.chain(optax.chain(jopt.sgd(axis))),
+}
+
+
+@pytest.mark.parametrize("make", SQUARE.values(), ids=SQUARE)
+def test_an_axis_hidden_in_a_transformation_of_optax_is_never_trained_as_one_lane(make):
+    opt = make(jopt.choice(0.1, 0.2))
+    way_out = r"is an axis with 2 values.*jopt\.sweep.*jopt\.chain for optax\.chain.*jopt\.lift\(optax\.partition\)"
+    with pytest.raises(TypeError, match=way_out):
+        opt.init(W)
+    with pytest.raises(TypeError, match=way_out):
+        jopt.sweep(lambda w, _: w**2, W, opt, steps=2, progress=False)
+    with pytest.raises(TypeError, match=way_out):
+        jopt.train(lambda w, _: w**2, W, opt, jnp.arange(2))
+
+
+def test_an_axis_hidden_in_a_schedule_of_optax_is_never_trained_as_one_lane():
+    opt = jopt.sgd(optax.cosine_decay_schedule(jopt.choice(0.1, 0.2), 100))
+    with pytest.raises(TypeError, match=r"is an axis of a sweep.*jopt\.warmup_cosine_decay_schedule"):
+        jopt.sweep(lambda w, _: w**2, W, opt, steps=2, progress=False)
+
+
+def test_the_ways_that_the_errors_name_work():
+    for opt in (
+        jopt.chain(optax.clip(1.0), jopt.sgd(jopt.choice(0.1, 0.2))),
+        jopt.lift(optax.partition)({"a": jopt.adam(jopt.choice(0.1, 0.2))}, "a"),
+        jopt.lift(optax.lion)(jopt.choice(0.1, 0.2)),
+        jopt.adam(jopt.warmup_cosine_decay_schedule(0.0, jopt.choice(0.1, 0.2), 1, 10)),
+    ):
+        result = jopt.sweep(lambda w, _: w**2, W, opt, steps=4, progress=False)
+        ends = result.params.ravel()
+        assert len(set(ends.tolist())) == 2

@@ -19,6 +19,7 @@ def test_the_custom_optimizer_trains_everywhere(capsys):
     found = _main("custom_optimizer", steps=200)
     assert float(found["alone"]) < 0.01
     assert float(found["with a schedule"]) < 0.01
+    assert float(found["with a function"]) < 0.01
     assert float(found["in an Optax chain"]) < 0.01
     assert found["at four rates"].shape == (4,)
     assert float(found["at four rates"][1]) == float(found["alone"])

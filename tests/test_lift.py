@@ -258,3 +258,59 @@ def test_lifting_what_is_no_factory_says_so():
 def test_a_structural_number_cannot_be_an_axis():
     with pytest.raises(ValueError, match=r"memory_size is structure.*one optimizer per value"):
         jopt.lift(optax.scale_by_lbfgs)(jopt.choice(3, 5))
+
+
+# Axes in nested values
+
+RATES = (0.1, 0.2)
+WRAPPERS = {
+    "MultiSteps": lambda inner: jopt.lift(optax.MultiSteps)(inner, 2),
+    "MultiSteps_of_a_part_with_needs_of_its_own": lambda inner: jopt.lift(optax.MultiSteps)(
+        jopt.chain(inner, jopt.reduce_on_plateau(patience=0, monitor="val")), 2
+    ),
+    "mechanize": lambda inner: jopt.lift(optax.contrib.mechanize)(inner),
+    "schedule_free": lambda inner: jopt.lift(optax.contrib.schedule_free)(inner, 0.1),
+    "masked": lambda inner: jopt.lift(optax.masked)(inner, {"w": True, "b": False}),
+    "apply_if_finite": lambda inner: jopt.lift(optax.apply_if_finite)(inner, 3),
+    "flatten": lambda inner: jopt.lift(optax.flatten)(inner),
+    "chain": lambda inner: jopt.lift(optax.chain)(optax.clip(1.0), inner),
+    "partition": lambda inner: jopt.lift(optax.partition)({"a": inner, "b": jopt.adam(0.01)}, {"w": "a", "b": "b"}),
+    "multi_transform": lambda inner: jopt.lift(optax.multi_transform)({"a": inner, "b": inner}, {"w": "a", "b": "b"}),
+    "two_deep": lambda inner: jopt.lift(optax.MultiSteps)(jopt.lift(optax.apply_if_finite)(inner, 3), 2),
+}
+
+
+def _swept(opt):
+    return jopt.sweep(
+        lambda p, _: _value(p), PARAMS, opt, steps=6, evaluate=lambda p: {"val": _value(p)}, eval_every=1, progress=False
+    )
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_lifted_wrapper_is_swept_by_the_axes_of_what_it_wraps(name):
+    make = WRAPPERS[name]
+    result = _swept(make(jopt.sgd(jopt.choice(*RATES))))
+    assert result.record.losses["loss"].shape == (2, 1, 6)
+    ends = result.record.losses["loss"][:, 0, -1]
+    assert ends[0] != ends[1]
+    for k, rate in enumerate(RATES):
+        alone = _swept(make(jopt.sgd(rate))).record.losses["loss"]
+        np.testing.assert_allclose(result.record.losses["loss"][k], alone, rtol=1e-5)
+
+
+def test_lookahead_finds_its_structural_number_beside_an_axis():
+    opt = jopt.lift(optax.lookahead)(jopt.sgd(jopt.choice(*RATES)), 2, 0.5)
+    assert opt.bound.spec.factory.static == {"sync_period"}
+    synced = optax.LookaheadParams.init_synced(PARAMS)
+    stacked, axes = jopt.lanes(opt)
+    found = jax.vmap(lambda o: o.update(GRADS, o.init(synced), synced)[0].fast, in_axes=(axes,))(stacked)
+    for k, rate in enumerate(RATES):
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda u, k=k: u[k], found), jax.tree.map(lambda g, rate=rate: -rate * g, GRADS), rtol=1e-6
+        )
+
+
+def test_what_a_part_with_an_axis_leaves_open_is_as_structural_as_without():
+    for inner in (jopt.sgd(0.1), jopt.sgd(jopt.choice(*RATES)), optax.sgd(0.1)):
+        assert jopt.lift(optax.contrib.mechanize)(inner).bound.spec.factory.static == {"num_betas"}
+        assert jopt.lift(optax.MultiSteps)(inner, 2).bound.spec.factory.static == {"every_k_schedule"}

@@ -5,6 +5,8 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import optax.contrib
 import pytest
 
 import jopt
@@ -15,6 +17,15 @@ LENGTH = 60
 def multipliers(opt, metrics, **extra):
     """What the update is multiplied by after each metric."""
     return np.asarray(_multipliers(opt, np.asarray(metrics), extra))
+
+
+def optax_multipliers(metrics, **settings):
+    opt, found = optax.contrib.reduce_on_plateau(**settings), []
+    state = opt.init(jnp.ones([]))
+    for metric in metrics:
+        u, state = jax.jit(opt.update)(jnp.ones([]), state, value=metric)
+        found.append(float(u))
+    return found
 
 
 @jax.jit
@@ -113,10 +124,10 @@ def test_min_lr_bounds_the_rate_of_update_where_the_chain_has_none():
     np.testing.assert_allclose(multipliers(opt, np.ones(4)), [1, 0.1, 0.05, 0.05], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["factor", "patience", "rtol", "atol", "cooldown", "min_lr"])
+@pytest.mark.parametrize("name", ["factor", "patience", "rtol", "atol", "cooldown", "min_lr", "accumulation_size"])
 def test_every_number_may_be_traced(name):
     settings = {"factor": 0.5, "patience": 1, "rtol": 0.1, "atol": 0.1, "cooldown": 1}
-    settings["min_lr"] = 0.1
+    settings.update(min_lr=0.1, accumulation_size=1)
     values = jnp.array([3.0, 2.0, 1.9, 1.8, 1.7, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 
     def traced(x):
@@ -128,3 +139,69 @@ def test_every_number_may_be_traced(name):
     np.testing.assert_allclose(jax.jit(traced)(settings[name]), expected, rtol=1e-6)
     slope = jax.grad(lambda x: jnp.sum(traced(x)))(float(settings[name]))
     assert np.isfinite(slope)
+
+
+# Several values make one observation
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_an_observation_is_the_mean_of_accumulation_size_values_as_in_optax(size):
+    values = np.random.default_rng(size).uniform(0.5, 1.5, 20 * size).astype(np.float32)
+    opt = jopt.reduce_on_plateau(factor=0.5, patience=1, rtol=0.01, accumulation_size=size)
+    found = multipliers(opt, values)
+    assert found[-1] < 0.1
+    # Optax reduces one observation earlier for the same patience.
+    assert found.tolist() == optax_multipliers(values, factor=0.5, patience=2, rtol=0.01, accumulation_size=size)
+    means = values.astype(np.float64).reshape(-1, size).mean(1)
+    once = multipliers(jopt.reduce_on_plateau(factor=0.5, patience=1, rtol=0.01), means)
+    np.testing.assert_array_equal(found[size - 1 :: size], once)
+    assert all(len(set(found[i : i + size - 1])) <= 1 for i in range(size - 1, len(found), size))
+
+
+def test_the_state_is_built_as_that_of_optax():
+    opt = jopt.reduce_on_plateau(accumulation_size=3)
+    optaxs = optax.contrib.reduce_on_plateau(accumulation_size=3)
+    assert opt.init(jnp.ones([]))._fields == optaxs.init(jnp.ones([]))._fields
+    state = opt.init(jnp.ones([]))
+    for value in (1.0, 2.0):
+        _, state = opt.update(jnp.ones([]), state, value=value)
+    assert (int(state.count), float(state.avg_value), float(state.best_value)) == (2, 1.5, np.inf)
+    _, state = opt.update(jnp.ones([]), state, value=6.0)
+    assert (int(state.count), float(state.avg_value), float(state.best_value)) == (0, 0.0, 3.0)
+
+
+def test_nan_spoils_the_observation_that_it_is_part_of_and_no_other():
+    opt = jopt.reduce_on_plateau(factor=0.5, patience=0, accumulation_size=2)
+    values = [1.0, 1.0, np.nan, 0.0, 0.5, 0.5, 0.1, 0.1]
+    assert multipliers(opt, values).tolist() == [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_with_a_monitored_metric_evaluations_are_counted_and_not_steps():
+    opt = jopt.reduce_on_plateau(factor=0.5, patience=0, mode="max", monitor="accuracy", accumulation_size=2)
+    state, found = opt.init(jnp.ones([])), []
+    for accuracy, evaluated in [(0.5, True), (9.0, False), (0.7, True), (9.0, False), (0.6, True), (9.0, False), (0.6, True)]:
+        u, state = opt.update(jnp.ones([]), state, metrics={"accuracy": accuracy}, evaluated=evaluated)
+        found.append(float(u))
+    assert found == [1, 1, 1, 1, 1, 1, 0.5]
+    assert float(state.best_value) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("plan", [jopt.Plan(loop="scan"), jopt.Plan(loop="host")], ids=["scan", "host"])
+def test_accumulation_size_is_swept_with_a_monitored_metric(plan):
+    """Evaluated at every second step, the metric never improves: with patience 0 every complete mean but the first reduces."""
+    watch = jopt.reduce_on_plateau(factor=0.5, patience=0, monitor="flat", accumulation_size=jopt.choice(1, 2, 3, name="size"))
+    result = jopt.sweep(
+        lambda w, _: w,  # so that each step is the rate
+        jnp.float32(0.0),
+        jopt.chain(jopt.sgd(1.0), watch),
+        steps=24,
+        evaluate=lambda w: {"flat": 0.0 * w},
+        eval_every=2,
+        plan=plan,
+        progress=False,
+    )
+    steps = -np.diff(result.record.losses["loss"][:, 0], axis=1)
+    reductions = -np.log2(steps[:, -1])
+    seen = reductions[0] + 1  # observations until then, the first of which is the best
+    assert seen >= 10
+    assert reductions.tolist() == [seen - 1, seen // 2 - 1, seen // 3 - 1]

@@ -1,6 +1,7 @@
 """``jopt.sweep_steps``: training steps of one's own, for models with more than parameters."""
 
 import itertools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import optax
 import pytest
 
 import jopt
+from jopt._values import hyperparams
 from tests.solo import CLOSE
 
 X = np.random.default_rng(0).normal(3.0, 2.0, size=(16, 3)).astype(np.float32)
@@ -172,3 +174,37 @@ def start(opt, key):
 def test_a_wrong_init_or_step_is_refused_by_name(wrong, error, named):
     with pytest.raises(error, match=named):
         jopt.sweep_steps(*wrong, jopt.sgd(0.1), steps=3)
+
+
+class Pair(NamedTuple):
+    actor: Any
+    critic: Any
+
+
+HALF, TENTH = {"learning_rate": 0.5}, {"learning_rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        (lambda a, b: (a, b), {"sgd": HALF, "sgd_2": TENTH}),
+        (lambda a, b: [a, jopt.named_chain(("x", b))], {"sgd": HALF, "named_chain": {"x": TENTH}}),
+        (lambda a, b: (a, {"critic": b}), {"sgd": HALF, "part": {"critic": TENTH}}),
+        (Pair, {"actor": HALF, "critic": TENTH}),
+        (lambda a, b: (a, optax.adam(0.1)), {"sgd": HALF, "chain": {}}),
+    ],
+    ids=["tuple", "list", "nested", "named", "optax"],
+)
+def test_the_hyperparameters_of_a_tree_of_optimizers_are_a_tree_of_names(tree, expected):
+    def step(opt, carry, batch, key):
+        return (1.0 - opt[0].hyperparams["learning_rate"]) * carry, {"loss": carry}
+
+    both = tree(jopt.sgd(jopt.choice(0.1, 0.5)), jopt.sgd(0.1))
+    best = jopt.sweep_steps(lambda opt, key: jnp.float32(1.0), step, both, steps=4).best()
+    assert best.hyperparams == expected
+    assert best.optimizer[0] == jopt.sgd(0.5)
+
+
+def test_the_names_of_a_dict_of_optimizers_are_its_keys():
+    tree = {"actor": jopt.sgd(0.5), 2: (jopt.scale(3.0), jopt.identity())}
+    assert hyperparams(tree) == {"actor": {"learning_rate": 0.5}, 2: {"scale": {"step_size": 3.0}, "identity": {}}}

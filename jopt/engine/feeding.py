@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jopt._numbers import whole
+from jopt._trees import is_function
 from jopt.engine import arrays, limits
 from jopt.engine.sources import Feed, FunctionData, HostMinibatches, Minibatches, NoData, WholeData
 from jopt.engine.streams import Iterated
@@ -19,10 +20,10 @@ DATA_SHARE = 0.5  # of a device's memory that data may take; larger arrays stay 
 
 def feed_of(data: Any, batch_size: int | None, seed: int, steps: int) -> Feed:
     """The feed for the ``data=`` and ``batch_size=`` of a sweep."""
-    if data is None or callable(data) or _is_stream(data):
+    if data is None or is_function(data) or _is_stream(data):
         if batch_size is not None:
             raise ValueError(f"batch_size= is for data given as arrays, but {_made_elsewhere(data)}.")
-        return NoData() if data is None else FunctionData(data) if callable(data) else Iterated(data, steps)
+        return NoData() if data is None else FunctionData(data) if is_function(data) else Iterated(data, steps)
     data = arrays.map_named(_array, "data", data, arrays.is_sparse)
     examples = same_length("data", jax.tree.map(_outline, data, is_leaf=arrays.is_sparse), "examples")
     if examples == 0:

@@ -83,7 +83,7 @@ def scale_by_adam(
     return init, update
 
 
-@transformation(wide=True, domain=_ALIAS_DOMAIN)
+@transformation(wide=True, evaluates=("learning_rate",), domain=_ALIAS_DOMAIN)
 def adam(
     learning_rate: ScalarOrSchedule,
     b1: Numeric = 0.9,
@@ -132,7 +132,7 @@ def adam(
     )
 
 
-@transformation(wide=True, domain=_ALIAS_DOMAIN)
+@transformation(wide=True, schedules=("weight_decay",), evaluates=("learning_rate",), domain=_ALIAS_DOMAIN)
 def adamw(
     learning_rate: ScalarOrSchedule,
     b1: Numeric = 0.9,
@@ -140,7 +140,7 @@ def adamw(
     eps: Numeric = 1e-8,
     eps_root: Numeric = 0.0,
     mu_dtype: Any = None,
-    weight_decay: Numeric = 1e-4,
+    weight_decay: ScalarOrSchedule = 1e-4,
     mask: Any = None,
     *,
     nesterov: bool = False,
@@ -158,7 +158,7 @@ def adamw(
       eps: ε, at least 0; what becomes of tiny gradients without it stands at ``scale_by_adam``.
       eps_root: ε_root, at least 0.
       mu_dtype: The type of m; by default the parameter's own, at least float32.
-      weight_decay: λ, at least 0. Any number may be a schedule: with ``decoupled``, give it one to let the decay fall with
+      weight_decay: λ, at least 0: a number or a schedule. With ``decoupled``, give it a schedule to let the decay fall with
         the rate.
       mask: A tree of bools, or a function from the parameters to one, saying which leaves decay.
       nesterov: Whether to look one step ahead.

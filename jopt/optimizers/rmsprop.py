@@ -146,7 +146,7 @@ def scale_by_stddev(
     return init, update
 
 
-@transformation(wide=True, domain={**_DOMAIN, "learning_rate": "[0, inf)", "momentum": "[0, 1]"})
+@transformation(wide=True, evaluates=("learning_rate",), domain={**_DOMAIN, "learning_rate": "[0, inf)", "momentum": "[0, 1]"})
 def rmsprop(
     learning_rate: ScalarOrSchedule,
     decay: Numeric = 0.9,

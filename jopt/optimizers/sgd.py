@@ -9,7 +9,7 @@ from jopt.transformation import transformation
 from jopt.transforms import chain, identity, scale_by_learning_rate, trace
 
 
-@transformation(wide=True, domain={"learning_rate": "[0, inf)", "momentum": "[0, 1]"})
+@transformation(wide=True, evaluates=("learning_rate",), domain={"learning_rate": "[0, inf)", "momentum": "[0, 1]"})
 def sgd(
     learning_rate: ScalarOrSchedule,
     momentum: Numeric | None = None,
@@ -48,7 +48,7 @@ def sgd(
     return chain(velocity, scale_by_learning_rate(learning_rate))
 
 
-@transformation(wide=True, domain={"learning_rate": "[0, inf)", "momentum": "[0, 1]"})
+@transformation(wide=True, evaluates=("learning_rate",), domain={"learning_rate": "[0, inf)", "momentum": "[0, 1]"})
 def momentum(learning_rate: ScalarOrSchedule, momentum: Numeric = 0.9, nesterov: bool = False) -> Any:
     """Momentum as the lecture writes it, the rate inside the velocity.
 

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from jopt._values import hyperparams
+
 from . import scores, text
 
 if TYPE_CHECKING:
@@ -51,8 +53,11 @@ class Trial:
 
     @property
     def hyperparams(self) -> Any:
-        """All hyperparameters of `optimizer`, swept or not, nested as `optimizer.hyperparams`."""
-        return self.optimizer.hyperparams
+        """All hyperparameters of `optimizer`, swept or not, nested as `optimizer.hyperparams`.
+
+        Of a tree of optimizers a dict of theirs, by the keys of dicts, by field, and by the names of the rules in sequences.
+        """
+        return hyperparams(self.optimizer)
 
     @property
     def params(self) -> Any:

@@ -15,7 +15,7 @@ from jopt._numbers import Numeric
 from jopt.transformation import transformation
 
 
-@transformation(wide=True, domain={"max_delta": "[0, inf)"})
+@transformation(wide=True, checked=False, domain={"max_delta": "[0, inf)"})
 def clip(max_delta: Numeric) -> Any:
     """Clips every element of the updates.
 
@@ -43,7 +43,7 @@ def clip(max_delta: Numeric) -> Any:
     return lambda params: optax.EmptyState(), update
 
 
-@transformation(wide=True, domain={"max_norm": "(0, inf)"})
+@transformation(wide=True, checked=False, domain={"max_norm": "(0, inf)"})
 def clip_by_global_norm(max_norm: Numeric) -> Any:
     """Scales the updates down to a largest Euclidean norm of the whole tree.
 

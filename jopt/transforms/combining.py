@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,11 +12,12 @@ import optax
 from jopt._leafwise import wide_dtype
 from jopt._numbers import is_number
 from jopt._pairs import as_pair, is_transformation
+from jopt._trees import is_function
 from jopt._values import is_value
 from jopt.transformation import GradientTransformation, transformation
 
 
-@transformation(wide=True)
+@transformation(wide=True, checked=False)
 def identity() -> Any:
     """Passes the updates on as they are.
 
@@ -29,10 +30,10 @@ def identity() -> Any:
       >>> jopt.identity().update(1.0, jopt.identity().init(1.0))[0]
       1.0
     """
-    return optax.identity()
+    return lambda params: optax.EmptyState(), lambda updates, state, params=None, **extra_args: (updates, state)
 
 
-@transformation
+@transformation(wide="parts", checked=False)
 def chain(*args: optax.GradientTransformation) -> Any:
     """Applies transformations one after the other, each to the updates of the one before.
 
@@ -91,18 +92,19 @@ def named_chain(*transforms: tuple[str, optax.GradientTransformation]) -> Gradie
     return _named_chain(**dict(transforms))
 
 
-@transformation(name="named_chain")
+@transformation(name="named_chain", wide="parts", checked=False)
 def _named_chain(**parts: optax.GradientTransformation) -> Any:
     _check_parts("named_chain", list(parts.values()))
-    composed = _compose(list(parts.values()))
+    init_all, update_all = _compose(list(parts.values()))
 
     def init(params: Any) -> dict[str, Any]:
-        states: Any = composed.init(params)
-        return dict(zip(parts, states, strict=True))
+        return dict(zip(parts, init_all(params), strict=True))
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        states: Any = tuple(state[name] for name in parts)
-        updates, states = composed.update(updates, states, params, **extra_args)
+        if not (isinstance(state, Mapping) and set(state) == set(parts)):
+            raise _no_states("named_chain", f"a dict with a state for each of {list(parts)}", state)
+        states = tuple(state[name] for name in parts)
+        updates, states = update_all(updates, states, params, **extra_args)
         return updates, dict(zip(parts, states, strict=True))
 
     return init, update
@@ -111,11 +113,24 @@ def _named_chain(**parts: optax.GradientTransformation) -> Any:
 def _check_parts(name: str, parts: Sequence[Any]) -> None:
     for i, part in enumerate(parts):
         if not is_transformation(part):
-            hint = f"; did you forget to call {part.__name__}(...)?" if callable(part) else "."
+            hint = f"; did you forget to call {_called(part)}?" if is_function(part) else "."
             raise TypeError(f"{name}: part {i} is a {type(part).__name__}, not a transformation{hint}")
 
 
-def _compose(parts: Sequence[Any]) -> optax.GradientTransformationExtraArgs:
+def _called(factory: Any) -> str:
+    return f"{factory.__name__}(...)" if hasattr(factory, "__name__") else "it"  # optax.nadam is a partial and has no name
+
+
+def _no_states(name: str, expected: str, state: Any) -> ValueError:
+    found = f"a {type(state).__name__}" + (f" of {len(state)}" if isinstance(state, (tuple, list)) else "")
+    found = f"a dict with {list(state)}" if isinstance(state, Mapping) else found
+    return ValueError(
+        f"{name}: the state must be {expected}, as its own init(params) makes it, but got {found}. The order is "
+        f"update(updates, state, params)."
+    )
+
+
+def _compose(parts: Sequence[Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     pairs = [as_pair(part) for part in parts]
     rates = [_learning_rate(part) for part in parts]
     own = [is_value(part) and not part.bound.spec.factory.lifted for part in parts]
@@ -125,6 +140,8 @@ def _compose(parts: Sequence[Any]) -> optax.GradientTransformationExtraArgs:
         return tuple(pair.init(params) for pair in pairs)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        if not (isinstance(state, (tuple, list)) and len(state) == len(parts)):
+            raise _no_states("chain", f"a tuple with one state for each of its {len(parts)} parts", state)
         given = updates
         updates = jax.tree.map(_widen, updates) if wide else updates
         states = []
@@ -133,23 +150,30 @@ def _compose(parts: Sequence[Any]) -> optax.GradientTransformationExtraArgs:
             updates, new_state = pair.update(updates, part_state, params, **told)
             states.append(new_state)
         if wide:
-            updates = jax.tree.map(lambda u, g: u.astype(jnp.result_type(g)), updates, given)
+            updates = jax.tree.map(_narrow, updates, given)
         return updates, tuple(states)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return init, update
 
 
 def _keeps_width(part: Any) -> bool:
     if not is_value(part):
         return False
-    if part.bound.spec.factory.name in ("chain", "named_chain"):
-        return all(map(_keeps_width, part.bound.arguments().values()))
-    return bool(part.bound.spec.factory.wide)
+    wide = part.bound.spec.factory.wide
+    if wide != "parts":
+        return bool(wide)
+    parts = jax.tree.leaves(part.bound.arguments(), is_leaf=is_transformation)
+    return all(map(_keeps_width, filter(is_transformation, parts)))
 
 
 def _widen(x: Any) -> jax.Array:
     array = jnp.asarray(x)
-    return array if jnp.iscomplexobj(array) else array.astype(wide_dtype(array))
+    return array.astype(wide_dtype(array)) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+
+def _narrow(u: jax.Array, like: Any) -> jax.Array:
+    kind = jnp.result_type(like)
+    return u.astype(kind) if jnp.issubdtype(kind, jnp.inexact) else u  # what an integer became is no integer
 
 
 def _learning_rate(part: Any) -> Any:

@@ -9,23 +9,26 @@ import jax.numpy as jnp
 import optax
 
 from jopt._leafwise import leafwise
-from jopt._numbers import Numeric
+from jopt._numbers import ScalarOrSchedule
+from jopt._trees import is_function
 from jopt.transformation import transformation
 
 
-@transformation(wide=True, domain={"weight_decay": "(-inf, inf)"})
-def add_decayed_weights(weight_decay: Numeric = 0.0, mask: Any = None) -> Any:
+@transformation(wide=True, checked=False, schedules=("weight_decay",), domain={"weight_decay": "(-inf, inf)"})
+def add_decayed_weights(weight_decay: ScalarOrSchedule = 0.0, mask: Any = None) -> Any:
     """Adds a multiple of the parameters to the updates.
 
     ``u = g + weight_decay · p``
 
     Args:
-      weight_decay: The factor; a number, or a prefix of the parameter tree with one number per branch.
+      weight_decay: The factor: a number, a schedule (any function of the step), or a prefix of the parameter tree with one
+        of these per branch.
       mask: A tree of bools, or a function from the parameters to one, saying which leaves decay; a prefix of the
-        parameter tree will do. By default all do.
+        parameter tree will do. By default all do. A module of bools is a tree, even if it can be called.
 
     Returns:
-      The transformation; its state holds no arrays and has Optax's structure. Its ``update`` needs the parameters.
+      The transformation; its state holds no arrays and has Optax's structure (the step count comes before it where there is a
+      schedule). Its ``update`` needs the parameters.
 
     Raises:
       ValueError: When ``update`` is called without the parameters.
@@ -39,7 +42,7 @@ def add_decayed_weights(weight_decay: Numeric = 0.0, mask: Any = None) -> Any:
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         if params is None:
             raise ValueError("add_decayed_weights needs the parameters: call update(updates, state, params).")
-        chosen = mask(params) if callable(mask) else mask
+        chosen = mask(params) if is_function(mask) else mask
         decays = True if chosen is None else jax.tree.map(jnp.asarray, chosen)
         switch = jax.tree.map(lambda d: jnp.asarray(d).astype(jnp.float32), decays)
         trees = {"updates": updates, "params": params}

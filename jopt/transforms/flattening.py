@@ -17,7 +17,7 @@ from jopt._trees import flatten as take_apart
 from jopt.transformation import transformation
 
 
-@transformation
+@transformation(checked=False)
 def flatten(inner: optax.GradientTransformation) -> Any:
     """Applies a transformation to all leaves joined to one vector.
 
@@ -104,5 +104,6 @@ def _split(flat: Any, tree: Any) -> Any:
 
 def _like(part: Any, leaf: Any) -> Any:
     real = part if jnp.iscomplexobj(leaf) else jnp.real(part)
-    shaped = real.reshape(jnp.shape(leaf)).astype(jnp.result_type(leaf))
+    kind = jnp.result_type(leaf)  # an update of an integer is a float, if the rule made one of it
+    shaped = real.reshape(jnp.shape(leaf)).astype(kind if jnp.issubdtype(kind, jnp.inexact) else real.dtype)
     return _placed(shaped, jax.typeof(leaf).sharding.spec)

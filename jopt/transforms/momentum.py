@@ -11,7 +11,7 @@ from jopt._numbers import Numeric
 from jopt.transformation import transformation
 
 
-@transformation(wide=True, domain={"decay": "[0, 1]"})
+@transformation(wide=True, checked=False, domain={"decay": "[0, 1]"})
 def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: Any = None) -> Any:
     """Accumulates the updates in a decaying sum.
 

@@ -20,10 +20,14 @@ class ReduceOnPlateauState(NamedTuple):
     best_value: jax.Array  # the best value seen
     plateau_count: jax.Array  # int32, observations since the best one
     cooldown_count: jax.Array  # int32, observations of the cooldown that are left
+    count: Any  # int32, values of the next observation so far
+    avg_value: jax.Array  # their mean
 
 
 @transformation(
     wide=True,
+    checked=False,
+    monitor="monitor",
     domain={
         "factor": "(0, 1)",
         "patience": "[0, inf)",
@@ -31,6 +35,7 @@ class ReduceOnPlateauState(NamedTuple):
         "atol": "[0, inf)",
         "cooldown": "[0, inf)",
         "min_lr": "[0, inf)",
+        "accumulation_size": "[1, inf)",
     },
 )
 def reduce_on_plateau(
@@ -42,12 +47,15 @@ def reduce_on_plateau(
     min_lr: Numeric = 0.0,
     mode: Literal["min", "max"] = "min",
     monitor: str | None = None,
+    *,
+    accumulation_size: Numeric = 1,
 ) -> Any:
     """Multiplies the updates by a factor that falls each time a monitored value stops improving.
 
     ``u = s · g``, with ``s' = factor · s`` after more than ``patience`` observations in a row that are not better than
     ``best − rtol · |best| − atol`` (``best + rtol · |best| + atol`` for ``mode="max"``). After a reduction, ``cooldown``
-    observations are not counted. NaN is never better. For a chain: ``jopt.chain(jopt.sgd(0.1), jopt.reduce_on_plateau())``.
+    observations are not counted. NaN is never better. An observation is the mean of ``accumulation_size`` values. For a
+    chain: ``jopt.chain(jopt.sgd(0.1), jopt.reduce_on_plateau())``.
 
     Args:
       factor: What the rate is multiplied by, in (0, 1).
@@ -60,11 +68,15 @@ def reduce_on_plateau(
         ``min_lr`` bounds the multiplier.
       mode: "min" for a value that should fall, "max" for one that should rise.
       monitor: The name of a metric: then ``update`` takes ``metrics={name: value}`` and ``evaluated=`` (whether this step
-        brought a new observation; true by default) instead of ``value=``. ``jopt.sweep`` gives both.
+        brought a new value; true by default) instead of ``value=``. ``jopt.sweep`` gives both.
+      accumulation_size: How many values, at least 1, make one observation: their mean. The losses of single minibatches are
+        too noisy to be compared; with the number of steps of an epoch, patience counts epochs. With ``monitor`` it counts
+        evaluations.
 
     Returns:
-      The transformation; its state is ``ReduceOnPlateauState(scale, best_value, plateau_count, cooldown_count)``. Its
-      ``update`` needs ``value=`` (the training loss of this step, in ``jopt.sweep`` and ``jopt.train``) or ``metrics=``.
+      The transformation; its state is ``ReduceOnPlateauState(scale, best_value, plateau_count, cooldown_count, count,
+      avg_value)``. Its ``update`` needs ``value=`` (the training loss of this step, in ``jopt.sweep`` and ``jopt.train``) or
+      ``metrics=``.
 
     Raises:
       TypeError: When ``update`` is called without the value.
@@ -84,15 +96,38 @@ def reduce_on_plateau(
     if mode not in ("min", "max"):
         raise ValueError(f"reduce_on_plateau: mode must be 'min' or 'max', but got {mode!r}.")
     sign = 1.0 if mode == "min" else -1.0
-    numbers = {"factor": factor, "patience": patience, "rtol": rtol, "atol": atol, "cooldown": cooldown, "min_lr": min_lr}
+    numbers: dict[str, Any] = {
+        "factor": factor,
+        "patience": patience,
+        "rtol": rtol,
+        "atol": atol,
+        "cooldown": cooldown,
+        "min_lr": min_lr,
+    }
+    numbers["accumulation_size"] = accumulation_size
 
     def init(params: Any) -> ReduceOnPlateauState:
-        best = jnp.full([], sign * jnp.inf, dtype=jnp.result_type(float))
-        # Two zeros: a buffer that stands in a state twice can not be donated.
-        return ReduceOnPlateauState(jnp.ones([], best.dtype), best, jnp.zeros([], jnp.int32), jnp.zeros([], jnp.int32))
+        kind = jnp.result_type(float)
+        return ReduceOnPlateauState(  # arrays of their own, so that each can be donated
+            scale=jnp.ones([], kind),
+            best_value=jnp.full([], sign * jnp.inf, kind),
+            plateau_count=jnp.zeros([], jnp.int32),
+            cooldown_count=jnp.zeros([], jnp.int32),
+            count=jnp.zeros([], jnp.int32),
+            avg_value=jnp.zeros([], kind),
+        )
 
-    def observe(state: ReduceOnPlateauState, value: Any) -> ReduceOnPlateauState:
-        now, best = sign * _as(state.best_value, value), sign * state.best_value
+    def gather(state: ReduceOnPlateauState, value: Any) -> Any:
+        count = state.count + 1
+        # The running mean, as Optax takes it; of one value it is that value exactly.
+        total = state.count.astype(state.avg_value.dtype) * state.avg_value + _as(state.avg_value, value)
+        mean = total / count.astype(total.dtype)
+        complete = count.astype(mean.dtype) >= _as(mean, accumulation_size)
+        gathered, observed = state._replace(count=count, avg_value=mean), observe(state, mean)
+        return jax.tree.map(lambda new, old: jnp.where(complete, new, old), observed, gathered)
+
+    def observe(state: ReduceOnPlateauState, value: jax.Array) -> ReduceOnPlateauState:
+        now, best = sign * value, sign * state.best_value
         seen = jnp.where(jnp.isinf(best), 0.0, jnp.abs(best))  # where nothing is, 0 · inf would be NaN
         margin = jnp.where(jnp.isinf(best), 0.0, _as(best, rtol) * seen + _as(best, atol))
         better = now < best - margin
@@ -108,6 +143,8 @@ def reduce_on_plateau(
                 difference(cooldown, 0)[0].astype(jnp.int32),
                 state.cooldown_count - cooling.astype(jnp.int32),
             ),
+            count=jnp.zeros_like(state.count),
+            avg_value=jnp.zeros_like(state.avg_value),
         )
 
     def update(
@@ -123,7 +160,7 @@ def reduce_on_plateau(
     ) -> Any:
         for name, x in numbers.items():
             one_number(name, x)
-        observed = observe(state, _monitored(monitor, value, metrics))
+        observed = gather(state, _monitored(monitor, value, metrics))
         if monitor is not None:
             observed = jax.tree.map(lambda new, old: jnp.where(evaluated, new, old), observed, state)
         floor = _as(state.scale, min_lr) / jnp.maximum(_as(state.scale, learning_rate), 1e-37)

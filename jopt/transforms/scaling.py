@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from jopt._leafwise import leafwise
 from jopt._numbers import Numeric, ScalarOrSchedule
+from jopt._pairs import evaluate, holds_schedule
 from jopt.transformation import transformation
 
 
-@transformation(wide=True, domain={"step_size": "(-inf, inf)"})
+@transformation(wide=True, checked=False, domain={"step_size": "(-inf, inf)"})
 def scale(step_size: Numeric) -> Any:
     """Multiplies the updates by a number.
 
@@ -38,7 +38,7 @@ def scale(step_size: Numeric) -> Any:
     return _empty, update
 
 
-@transformation(wide=True, domain={"learning_rate": "[0, inf)"})
+@transformation(wide=True, checked=False, evaluates=("learning_rate",), domain={"learning_rate": "[0, inf)"})
 def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool = True) -> Any:
     """Multiplies the updates by the learning rate, and turns them downhill.
 
@@ -70,15 +70,13 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool =
         return stepped(updates, learning_rate), state
 
     def update_scheduled(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        count = state.count
-        rate = jax.tree.map(lambda a: a(count) if callable(a) else a, learning_rate, is_leaf=callable)
-        return stepped(updates, rate), optax.ScaleByScheduleState(optax.safe_increment(count))
+        rate = evaluate(learning_rate, state.count)
+        return stepped(updates, rate), optax.ScaleByScheduleState(optax.safe_increment(state.count))
 
-    scheduled = any(map(callable, jax.tree.leaves(learning_rate, is_leaf=callable)))
-    return (_zero_count, update_scheduled) if scheduled else (_empty, update)
+    return (_zero_count, update_scheduled) if holds_schedule(learning_rate) else (_empty, update)
 
 
-@transformation(wide=True)
+@transformation(wide=True, checked=False, evaluates=("step_size_fn",))
 def scale_by_schedule(step_size_fn: Callable[[Any], Any]) -> Any:
     """Multiplies the updates by a schedule.
 
