@@ -30,10 +30,27 @@ from typing import Any
 
 VERSION = "0.2.8"
 ROOT = Path(__file__).resolve().parent.parent
-PYTEST = "-q -p no:cacheprovider -p optax_suite --tb=short --maxprocesses=4 -n".split()
+PYTEST = ["-q", "-p", "no:cacheprovider", "-p", "optax_suite", "--tb=short", "--maxprocesses=4", "-n"]
 
-# A pattern for the names of tests (file::class::test), and the row of the README's table that explains their failure.
-EXPECTED: dict[str, str] = {}
+# Tests that fail (patterns for file::class::test), by the row of the README's table of differences that says why.
+EXPECTED = {
+    "moments and velocities of bfloat16 parameters": [
+        r"alias_test.*test_explicit_dtype(9|10|11)$",  # bfloat16 parameters, no other type asked for
+        r"_galore_test.*test_mu_dtype_controls_moment_dtype",  # the type of nu
+    ],
+    "`inject_hyperparams` with bfloat16 parameters": [
+        r"_inject_test.*test_hyperparam_default_dtype_(bf16|f32)$",
+        r"_inject_test.*test_hyperparam_dtypes_bf16hyp",
+    ],
+    "integer parameters": [r"_?combin(e|ing)_test.*ExtraArgsTest::test_extra_args$"],  # adam.init({"a": 1, "b": 2})
+    "`reduce_on_plateau`": [r"_reduce_on_plateau_test"],  # all are given min_scale
+    "`exponential_decay` with no steps or a factor of 0, any schedule with negative steps": [
+        r"ExponentialTest::test_nonvalid_",
+        r"PolynomialTest::test_zero_steps_schedule",
+    ],
+    "`warmup_cosine_decay_schedule` with a peak of 0": [r"WarmupCosineDecayTest::test_zero_peak_value"],
+    "`warmup_cosine_decay_schedule` that is all warm-up": [r"WarmupCosineDecayTest::test_raises_when_decay_equals_warmup"],
+}
 
 
 def shared() -> dict[str, tuple[Any, Any]]:
@@ -57,7 +74,7 @@ def put_in_place() -> None:
 
     import jopt
 
-    ours = {theirs: ours for theirs, ours in shared().values()}
+    ours = dict(shared().values())
     modules = _modules(optax)
     before = types.SimpleNamespace(**vars(optax))
     for module in _modules(jopt):
@@ -145,7 +162,13 @@ def run(directory: Path, names: str, tests: Iterable[str], workers: str) -> dict
 
 def explanation(test: str) -> str | None:
     """The row of the README's table that explains why a test fails."""
-    return next((row for pattern, row in EXPECTED.items() if re.search(pattern, test)), None)
+    return next((row for row, patterns in EXPECTED.items() if any(re.search(p, test) for p in patterns)), None)
+
+
+def unwritten() -> list[str]:
+    """The rows among the explanations that the README does not have."""
+    readme = (ROOT / "README.md").read_text()
+    return [row for row in EXPECTED if f"\n| {row} |" not in readme]
 
 
 def table(outcomes: dict[str, str]) -> str:
@@ -159,6 +182,18 @@ def table(outcomes: dict[str, str]) -> str:
     return "\n".join([f"{'':{width}}" + "".join(f"{c:>9}" for c in columns), *lines])
 
 
+def verdict(test: str, outcome: str, plain: str | None) -> str | None:
+    """What is to be said about a test, from its outcome with jopt's functions and with plain Optax's."""
+    row = explanation(test)
+    if outcome == "passed":
+        return f"PASSES, BUT IS EXPECTED TO FAIL ({row})" if row else None
+    if outcome == "skipped":
+        return None
+    if plain == "failed":
+        return "fails with plain Optax too"
+    return f"expected ({row})" if row else "FAILS, AND NOTHING EXPLAINS IT"
+
+
 def main(parts: list[str], workers: str) -> int:
     """Runs the tests and prints what failed and why; 1 where that is not what is expected."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -167,22 +202,14 @@ def main(parts: list[str], workers: str) -> int:
         outcomes = run(directory, "jopt", files_in(directory, parts), workers)
         failed = [test for test, outcome in outcomes.items() if outcome == "failed"]
         plain = run(directory, "optax", failed, workers) if failed else {}
-    print(table(outcomes), end="\n\n")
-    wrong = 0
-    for test in sorted(failed):
-        if plain.get(test) == "failed":
-            print(f"fails with plain Optax too: {test}")
-        elif row := explanation(test):
-            print(f"expected ({row}): {test}")
-        else:
-            wrong += 1
-            print(f"UNEXPLAINED: {test}")
-    for test, outcome in sorted(outcomes.items()):
-        if outcome == "passed" and explanation(test):
-            wrong += 1
-            print(f"EXPECTED TO FAIL, BUT PASSES: {test}")
-    print(f"\n{len(outcomes)} tests, {len(failed)} fail, {wrong} are not as expected")
-    return int(wrong > 0)
+    said = {test: verdict(test, outcome, plain.get(test)) for test, outcome in sorted(outcomes.items())}
+    print(table(outcomes), *(f"{what}: {test}" for test, what in said.items() if what), sep="\n")
+    kinds = collections.Counter(what.split(" (")[0] for what in said.values() if what)
+    summary = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    print(f"{len(outcomes)} tests with {len(shared())} functions of jopt's in place: {summary or 'no failures'}")
+    for row in unwritten():
+        print(f"THE README'S TABLE HAS NO ROW {row!r}")
+    return int(bool(unwritten()) or any(kind.isupper() for kind in kinds))
 
 
 if __name__ == "__main__":
