@@ -18,6 +18,7 @@ import optax
 import pytest
 
 import jopt
+from tests import optax_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTION = re.compile(r"([A-Z][\w ]*):$")
@@ -143,6 +144,17 @@ def test_every_public_example_is_among_those_that_run():
     run = {test.docstring for name in MODULES for test in _examples(importlib.import_module(name))}
     shown = {name for name, value in PUBLIC.items() if ">>> " in (value.__doc__ or "")}
     assert {name for name in shown if PUBLIC[name].__doc__ not in run} == set()
+
+
+def test_the_readme_says_what_fails_of_optaxs_own_tests():
+    assert optax_suite.EXPECTED
+    assert optax_suite.unwritten() == []
+
+
+def test_optaxs_own_tests_would_run_with_jopts_functions_in_place():
+    found = optax_suite.shared()
+    assert {"adam", "chain", "clip", "reduce_on_plateau", "warmup_cosine_decay_schedule"} <= set(found)
+    assert all(theirs is not ours for theirs, ours in found.values())
 
 
 def test_readme_code_runs_from_top_to_bottom(tmp_path, monkeypatch):

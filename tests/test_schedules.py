@@ -67,6 +67,13 @@ def test_a_decay_that_ends_before_the_warmup_stays_at_the_peak():
     assert values(schedule, np.array([5, 10, 12, 100])).tolist() == [0.5, 1.0, 1.0, 1.0]
 
 
+def test_a_peak_of_zero_leads_to_the_end_value_as_any_other_peak_does():
+    steps = np.array([0, 50, 75, 100])
+    for peak in (0.0, 1e-9):
+        found = values(jopt.warmup_cosine_decay_schedule(0.2, peak, 50, 100, end_value=-3.0), steps)
+        np.testing.assert_allclose(found, [0.2, peak, -1.5, -3.0], atol=1e-6)  # float32
+
+
 def test_a_plain_function_of_the_step_can_be_joined():
     joined = jopt.join_schedules([lambda step: 1.0, lambda step: step * 0.5], [10])
     assert values(joined, np.array([9, 10, 14])).tolist() == [1.0, 0.0, 2.0]
