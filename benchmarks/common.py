@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.engine import limits, memory
+from jopt.engine.planning import limits, memory
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("jax", "jaxlib", "optax", "numpy", "torch", "hyperoptax")

@@ -24,7 +24,7 @@ def child(lanes: int, width: int, fits: int | None, quick: bool) -> dict[str, An
     """
     import jopt
     from benchmarks.models import mlp, mlp_init
-    from jopt.engine import limits
+    from jopt.engine.planning import limits
 
     sizes = (64, 10) if fits else SIZES
     params = mlp_init(sizes, jax.random.key(0))

@@ -3,8 +3,6 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jopt._leafwise import leafwise, zeros_like
-from jopt._schedule import Schedule, schedule
 from jopt.axes import choice, decades, geomspace, linspace, loguniform, uniform, zipped
 from jopt.expanding import groups, lanes
 from jopt.lifting import lift
@@ -45,10 +43,12 @@ from jopt.transforms import (
     scale_by_schedule,
     trace,
 )
+from jopt.values.leafwise import leafwise, zeros_like
+from jopt.values.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
     from jopt.engine.evaluation import metrics
-    from jopt.engine.plan import Plan
+    from jopt.engine.planning.plan import Plan
     from jopt.results import GroupedResult, SweepResult, Trial, load_result
     from jopt.sweeps import sweep, sweep_steps
 
@@ -57,7 +57,7 @@ __version__ = "0.1.0"
 # Imported when they are first used, so that whoever only wants an optimizer does not load the engine.
 _LAZY = {
     "GroupedResult": "jopt.results",
-    "Plan": "jopt.engine.plan",
+    "Plan": "jopt.engine.planning.plan",
     "SweepResult": "jopt.results",
     "Trial": "jopt.results",
     "load_result": "jopt.results",

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt._numbers import Axis, is_number
+from jopt.values.numbers import Axis, is_number
 
 
 class Grid(Axis):

@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jopt._numbers import Axis, as_float, settings_of, whole
-from jopt._pairs import is_transformation
-from jopt._trees import flatten
-from jopt._values import is_value, key_name
 from jopt.axes import Drawn
 from jopt.transformation import GradientTransformation
+from jopt.values.binding import is_value, key_name
+from jopt.values.numbers import Axis, as_float, settings_of, whole
+from jopt.values.pairs import is_transformation
+from jopt.values.trees import flatten
 
 
 @dataclasses.dataclass(frozen=True)

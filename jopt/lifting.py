@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec
 
-from jopt._factory import Factory
-from jopt._pairs import made_by
-from jopt._probe import probe
-from jopt._schedule import Schedule
-from jopt._values import bind
 from jopt.transformation import from_bound
+from jopt.values.binding import bind
+from jopt.values.factory import Factory
+from jopt.values.pairs import made_by
+from jopt.values.probing import probe
+from jopt.values.schedule import Schedule
 
 P = ParamSpec("P")
 

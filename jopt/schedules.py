@@ -14,8 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jopt._numbers import Numeric, difference, steps_since
-from jopt._schedule import Schedule, schedule
+from jopt.values.numbers import Numeric, difference, steps_since
+from jopt.values.schedule import Schedule, schedule
 
 __all__ = [
     "Schedule",

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from jopt import _checks
-from jopt._numbers import whole
-from jopt._pairs import as_pair, is_transformation
-from jopt._trees import is_function
-from jopt._values import is_value
 from jopt.axes import Drawn
-from jopt.engine import eager
 from jopt.engine import program as programs
-from jopt.engine.carry_out import Outcome, carry_out
+from jopt.engine.data.feeding import feed_of
+from jopt.engine.data.sources import Feed
 from jopt.engine.evaluation import Metrics
-from jopt.engine.feeding import feed_of
-from jopt.engine.plan import Plan
+from jopt.engine.lanes.records import Records
+from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Program
-from jopt.engine.records import Records
-from jopt.engine.runner import Job
-from jopt.engine.sources import Feed
+from jopt.engine.running import eager
+from jopt.engine.running.carry_out import Outcome, carry_out
+from jopt.engine.running.runner import Job
 from jopt.expanding import Groups, check_tree, expand, groups
 from jopt.transformation import GradientTransformation
+from jopt.values import checks
+from jopt.values.binding import is_value
+from jopt.values.numbers import whole
+from jopt.values.pairs import as_pair, is_transformation
+from jopt.values.trees import is_function
 
 if TYPE_CHECKING:
     from jopt.results import SweepResult
@@ -108,7 +108,7 @@ def sweep(
         _check_optimizer(name, value)
     made_by_init = is_function(params)
     if not made_by_init:
-        _checks.params("sweep", params)
+        checks.params("sweep", params)
         if not jax.tree.leaves(params):
             raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
 
@@ -234,7 +234,7 @@ def _sweep(
     seed_list, seed = _seeds(seeds), _seed(seed)
     evaluations = _evaluation_steps(steps, eval_every, evaluate)
     asked = _plan(plan, workers)
-    _checks.no_tracers("sweep", given, _groups(optimizer), data)
+    checks.no_tracers("sweep", given, _groups(optimizer), data)
     compared = _values(optimizer)
     drawn = {name: any(isinstance(x, Drawn) for x in jax.tree.leaves(value)) for name, value in compared.items()}
     given = jax.tree.map(_own, given)

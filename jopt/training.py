@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jopt import _checks
-from jopt._pairs import as_pair, is_transformation
 from jopt.transformation import apply_updates
+from jopt.values import checks
+from jopt.values.pairs import as_pair, is_transformation
 
 
 def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -> tuple[Any, Any, jax.Array]:
@@ -43,7 +43,7 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
     """
     if not callable(loss):
         raise TypeError(f"train takes (loss, params, optimizer, batches); the loss is a {type(loss).__name__}, not a function.")
-    _checks.params("train", params)
+    checks.params("train", params)
     if not is_transformation(optimizer):
         hint = "; call the factory: jopt.adam(...)" if callable(optimizer) else ""
         raise TypeError(f"train: the optimizer must be a transformation, but got {type(optimizer).__name__}{hint}.")
@@ -54,7 +54,7 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
             "loss that takes no data)."
         )
     same_length("batches", batches, "steps")
-    _checks.whole_numbers("batches", batches)
+    checks.whole_numbers("batches", batches)
 
     def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], jax.Array]:
         weights, state = carry

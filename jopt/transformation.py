@@ -15,12 +15,12 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 import jax
 import optax
 
-from jopt import _checks
-from jopt._factory import Factory
-from jopt._leafwise import leafwise
-from jopt._pairs import is_own, made_by, pair_of
-from jopt._trees import flatten, is_none
-from jopt._values import Bound, bind
+from jopt.values import checks
+from jopt.values.binding import Bound, bind
+from jopt.values.factory import Factory
+from jopt.values.leafwise import leafwise
+from jopt.values.pairs import is_own, made_by, pair_of
+from jopt.values.trees import flatten, is_none
 
 P = ParamSpec("P")
 Self = TypeVar("Self")
@@ -42,19 +42,19 @@ class Method:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the factory with its numbers as they are now, and the method of the pair that it returns."""
-        _checks.no_axes(self.bound)
+        checks.no_axes(self.bound)
         if self.kind == "init":
             return self._init(*args, **kwargs)
         return self._update(*args, **kwargs)
 
     def _init(self, params: Any) -> Any:
         if self.bound.spec.factory.checked:
-            _checks.params(self.bound.spec.factory.name, params)
+            checks.params(self.bound.spec.factory.name, params)
         return pair_of(self.bound).init(params)
 
     def _update(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         pair = pair_of(self.bound)
-        _checks.update(self.bound, pair.init, is_own, updates, state, params)
+        checks.update(self.bound, pair.init, is_own, updates, state, params)
         return pair.update(updates, state, params, **extra_args)
 
     def __eq__(self, other: object) -> bool:
@@ -250,7 +250,7 @@ def transformation(
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
         bound = bind(spec, args, kwargs)
-        _checks.is_pair(spec.name, made_by(bound))
+        checks.is_pair(spec.name, made_by(bound))
         return from_bound(bound)
 
     make.factory = spec  # type: ignore[attr-defined]
@@ -281,12 +281,12 @@ def apply_updates(params: Any, updates: Any) -> Any:
       >>> jopt.apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([0.5, -1.0])})
       {'w': Array([1.5, 0. ], dtype=float32)}
     """
-    _checks.params("apply_updates", params)
+    checks.params("apply_updates", params)
     leaves, treedef = flatten(params, is_leaf=is_none)
     try:
         changes = treedef.flatten_up_to(updates)
     except ValueError as error:
-        raise _checks.structure_error("params", params, "updates", updates) from error
+        raise checks.structure_error("params", params, "updates", updates) from error
     whole = [p if u is None else u for p, u in zip(leaves, changes, strict=True)]
     (summed,) = leafwise(lambda p, u: (p + u,), {"params": params, "updates": treedef.unflatten(whole)})
     kept = zip(leaves, jax.tree.leaves(summed, is_leaf=is_none), changes, strict=True)

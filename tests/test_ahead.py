@@ -7,8 +7,11 @@ import optax
 import pytest
 
 import jopt
-from jopt.engine import ahead, blocks, memory, runner
-from jopt.engine.plan import Plan
+from jopt.engine.compiled import blocks
+from jopt.engine.compiled.cpu import ahead
+from jopt.engine.planning import memory
+from jopt.engine.planning.plan import Plan
+from jopt.engine.running import runner
 
 RATES = jopt.geomspace(1e-3, 1e-1, 40)  # more lanes than are run a few at a time
 CPU = pytest.mark.skipif(jax.default_backend() != "cpu", reason="worked out ahead on CPUs only")

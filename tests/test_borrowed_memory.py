@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.engine.feeding import feed_of
+from jopt.engine.data.feeding import feed_of
 
 W = jnp.float32(0.0)
 STEPS = 10

@@ -13,7 +13,7 @@ import scipy.sparse
 from jax.experimental import sparse
 
 import jopt
-from jopt.engine import limits
+from jopt.engine.planning import limits
 
 W = jnp.float32(0.0)
 FEW = np.array([1.0, 1.0, 0.0, 2.0])

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.engine import executables, limits, memory, planner, pool, runner, sources, starting
-from jopt.engine.cutting import cut
-from jopt.engine.plan import Plan
+from jopt.engine.compiled import executables
+from jopt.engine.data import sources
+from jopt.engine.lanes import starts
+from jopt.engine.lanes.cutting import cut
+from jopt.engine.planning import limits, memory, planner
+from jopt.engine.planning.plan import Plan
+from jopt.engine.running import pool, runner
 
 X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
 Y = (X @ np.array([1.0, -2.0, 0.5], np.float32)).astype(np.float32)
@@ -242,7 +246,7 @@ def test_the_same_sweep_again_measures_nothing_and_a_much_longer_one_looks_furth
 
 @pytest.mark.parametrize("limit", ["SPREAD_BYTES", "MANY_BLOCKS", "MANY_LEAVES"])
 def test_lanes_that_are_large_or_many_start_on_the_device_as_others_do_on_the_host(monkeypatch, alone, limit):
-    monkeypatch.setattr(starting, limit, 0)
+    monkeypatch.setattr(starts, limit, 0)
     for width in (1, 4, 22):
         same(run(Plan(width=width)), alone)
 

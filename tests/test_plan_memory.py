@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import pytest
 
 import jopt
-from jopt.engine import limits, memory, planner
-from jopt.engine.plan import Plan
+from jopt.engine.planning import limits, memory, planner
+from jopt.engine.planning.plan import Plan
 
 GOOD = {"width": 2, "loop": "scan", "throughput": 1e5, "compile_s": 0.1, "explored": True, "lane_steps": 100}
 

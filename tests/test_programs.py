@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.engine import executables
+from jopt.engine.compiled import executables
 
 X = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
 Y = X @ np.float32([1.0, -2.0, 0.5])
@@ -501,7 +501,7 @@ def test_sixty_sweeps_of_new_lambdas_over_8_mb_each_keep_nothing_alive():
 
 
 def test_locks_of_compilations_are_forgotten():
-    from jopt.engine.runner import EXECUTABLES
+    from jopt.engine.running.runner import EXECUTABLES
 
     sweep(constant(17.0))
     assert EXECUTABLES.pending == {}

@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 import jopt
-from jopt.engine.rewriting import rewritten, select_and_scatter
+from jopt.engine.compiled.cpu.pooling import rewritten, select_and_scatter
 
 RANDOM = np.random.default_rng(0)
 

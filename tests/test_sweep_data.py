@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.engine import limits
-from jopt.engine.feeding import feed_of
-from jopt.engine.sources import HostMinibatches
+from jopt.engine.data.feeding import feed_of
+from jopt.engine.data.sources import HostMinibatches
+from jopt.engine.planning import limits
 from tests.solo import assert_same_run, lane, run_alone
 
 N = 20

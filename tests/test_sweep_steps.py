@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jopt
-from jopt._values import hyperparams
+from jopt.values.binding import hyperparams
 from tests.solo import CLOSE
 
 X = np.random.default_rng(0).normal(3.0, 2.0, size=(16, 3)).astype(np.float32)

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jopt._numbers import whole
 from jopt.engine.program import scalars
 from jopt.training import same_length
+from jopt.values.numbers import whole
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,12 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jopt._numbers import is_number
-from jopt._pairs import as_pair
-from jopt._trees import structure
-from jopt.engine.sources import Source
+from jopt.engine.data.sources import Source
 from jopt.training import check_scalar, downhill, like
 from jopt.transformation import apply_updates
+from jopt.values.numbers import is_number
+from jopt.values.pairs import as_pair
+from jopt.values.trees import structure
 
 KEYS = "threefry2x32"  # of jopt's own random keys, whatever JAX's default: with others, a lane's numbers depend on its block
 

@@ -7,11 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from jopt._leafwise import leafwise, zeros_like
-from jopt._moments import abs_sq, nonzero, one_minus_power, root
-from jopt._numbers import Numeric, ScalarOrSchedule
 from jopt.transformation import transformation
 from jopt.transforms import add_decayed_weights, chain, scale, scale_by_learning_rate
+from jopt.values.leafwise import leafwise, zeros_like
+from jopt.values.moments import abs_sq, nonzero, one_minus_power, root
+from jopt.values.numbers import Numeric, ScalarOrSchedule
 
 _DOMAIN = {"b1": "[0, 1)", "b2": "[0, 1)", "eps": "[0, inf)", "eps_root": "[0, inf)"}
 _ALIAS_DOMAIN = {**_DOMAIN, "learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jopt._leafwise import leafwise, zeros_like
-from jopt._moments import abs_sq, nonzero, one_minus_power, root
-from jopt._numbers import Numeric, ScalarOrSchedule
 from jopt.transformation import transformation
 from jopt.transforms import chain, identity, scale_by_learning_rate, trace
+from jopt.values.leafwise import leafwise, zeros_like
+from jopt.values.moments import abs_sq, nonzero, one_minus_power, root
+from jopt.values.numbers import Numeric, ScalarOrSchedule
 
 _DOMAIN = {"decay": "[0, 1)", "eps": "[0, inf)", "initial_scale": "[0, inf)"}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jopt._numbers import Numeric, ScalarOrSchedule
 from jopt.transformation import transformation
 from jopt.transforms import chain, identity, scale_by_learning_rate, trace
+from jopt.values.numbers import Numeric, ScalarOrSchedule
 
 
 @transformation(wide=True, evaluates=("learning_rate",), domain={"learning_rate": "[0, inf)", "momentum": "[0, 1]"})

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt._values import hyperparams
+from jopt.values.binding import hyperparams
 
 from . import scores, text
 

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jopt._leafwise import leafwise, one_number, wide_dtype
-from jopt._moments import nonzero, root
-from jopt._numbers import Numeric
 from jopt.transformation import transformation
+from jopt.values.leafwise import leafwise, one_number, wide_dtype
+from jopt.values.moments import nonzero, root
+from jopt.values.numbers import Numeric
 
 
 @transformation(wide=True, checked=False, domain={"max_delta": "[0, inf)"})

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jopt._leafwise import wide_dtype
-from jopt._numbers import is_number
-from jopt._pairs import as_pair, is_transformation
-from jopt._trees import is_function
-from jopt._values import is_value
 from jopt.transformation import GradientTransformation, transformation
+from jopt.values.binding import is_value
+from jopt.values.leafwise import wide_dtype
+from jopt.values.numbers import is_number
+from jopt.values.pairs import as_pair, is_transformation
+from jopt.values.trees import is_function
 
 
 @transformation(wide=True, checked=False)

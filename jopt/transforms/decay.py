@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jopt._leafwise import leafwise
-from jopt._numbers import ScalarOrSchedule
-from jopt._trees import is_function
 from jopt.transformation import transformation
+from jopt.values.leafwise import leafwise
+from jopt.values.numbers import ScalarOrSchedule
+from jopt.values.trees import is_function
 
 
 @transformation(wide=True, checked=False, schedules=("weight_decay",), domain={"weight_decay": "(-inf, inf)"})

@@ -12,9 +12,9 @@ import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jopt._pairs import as_pair
-from jopt._trees import flatten as take_apart
 from jopt.transformation import transformation
+from jopt.values.pairs import as_pair
+from jopt.values.trees import flatten as take_apart
 
 
 @transformation(checked=False)

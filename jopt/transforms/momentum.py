@@ -6,9 +6,9 @@ from typing import Any
 
 import optax
 
-from jopt._leafwise import leafwise, zeros_like
-from jopt._numbers import Numeric
 from jopt.transformation import transformation
+from jopt.values.leafwise import leafwise, zeros_like
+from jopt.values.numbers import Numeric
 
 
 @transformation(wide=True, checked=False, domain={"decay": "[0, 1]"})

@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jopt._leafwise import leafwise, one_number
-from jopt._numbers import Numeric, difference, steps_since
 from jopt.transformation import transformation
+from jopt.values.leafwise import leafwise, one_number
+from jopt.values.numbers import Numeric, difference, steps_since
 
 
 class ReduceOnPlateauState(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from jopt._leafwise import leafwise
-from jopt._numbers import Numeric, ScalarOrSchedule
-from jopt._pairs import evaluate, holds_schedule
 from jopt.transformation import transformation
+from jopt.values.leafwise import leafwise
+from jopt.values.numbers import Numeric, ScalarOrSchedule
+from jopt.values.pairs import evaluate, holds_schedule
 
 
 @transformation(wide=True, checked=False, domain={"step_size": "(-inf, inf)"})

@@ -1,0 +1,1 @@
+"""What makes a traced program quick on CPUs."""

@@ -1,0 +1,91 @@
+"""Functions of the user's as jaxprs, traced anew at each call of a sweep.
+
+What a function reads besides its arguments, a global or an attribute, may have changed since the last sweep, so only a trace
+says what it computes now. A trace costs some milliseconds; compiled code is found again by what was traced (``identity``).
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.extend.core
+import numpy as np
+
+from jopt.engine.compiled.cpu.pooling import rewritten
+from jopt.engine.compiled.hoisting import hoisted
+from jopt.engine.compiled.identity import Key, identify
+from jopt.values import checks
+
+_LOGS = ("log", "debug", "cache", "traceback", "dump", "pprint", "distributed", "profil", "location")
+_seen: OrderedDict[Key, Key] = OrderedDict()  # one object for all equal keys, so that comparing them is quick
+_lock = threading.Lock()
+MOST_SEEN = 1024
+
+
+class Traced:
+    """A pure function as the jaxpr of one lane.
+
+    Attributes:
+      key: what is computed, whatever the arrays hold.
+      arrays: what the function closes over, copied where the user could still change it; the last arguments of ``program``.
+      result: the shapes of what it returns, as a tree.
+    """
+
+    def __init__(self, closed: Any, result: Any) -> None:
+        self.closed = closed
+        self.result = result
+        key, self._arrays = identify(closed)
+        with _lock:
+            self.key = _seen.setdefault(key, key)
+            _seen.move_to_end(key)
+            while len(_seen) > MOST_SEEN:
+                _seen.popitem(last=False)
+        self.arrays = tuple(_own(x, aval) for x, aval in self._arrays)
+
+    @functools.cached_property
+    def program(self) -> Any:
+        """The jaxpr of the arguments' leaves and the arrays, made when something has to be compiled."""
+        return hoisted(self.closed, self._arrays)
+
+    @functools.cached_property
+    def program_on_cpu(self) -> Any:
+        """The same as CPUs are quick with it."""
+        return rewritten(self.program)
+
+    def __call__(self, arrays: Sequence[Any], *leaves: Any) -> list[Any]:
+        """The leaves of the result; ``arrays`` stand for those that the function closed over."""
+        return list(jax.extend.core.jaxpr_as_fun(self.program)(*leaves, *arrays))
+
+
+def trace(function: Callable[..., Any], *args: Any) -> Traced:
+    """Traces a function on arguments or their shapes.
+
+    Raises:
+      ValueError: When it uses a traced value of an earlier call of itself.
+      TypeError: When it reads one of an enclosing ``jit`` or ``vmap``.
+    """
+    try:
+        # A function of its own at each call: JAX remembers traces by the function that it is given.
+        return Traced(*jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args))
+    except jax.errors.UnexpectedTracerError as error:
+        raise ValueError(
+            "The loss (or step, or evaluate) uses a traced value that was kept beyond its own call, for example in a list: it "
+            "runs once, as a trace, and not at each step. Return what you want to keep as auxiliary values (has_aux=True)."
+        ) from error
+
+
+def _own(x: Any, aval: Any) -> Any:
+    """An array that nobody else writes to."""
+    checks.no_tracers("sweep", x)
+    return x if isinstance(x, jax.Array) else np.array(x, aval.dtype)
+
+
+def context() -> tuple[Any, ...]:
+    """The options of JAX that decide what a program is traced and compiled to, in this thread."""
+    options = ((k, v) for k, v in jax.config.values.items() if not any(word in k for word in _LOGS))
+    return *options, jax.sharding.get_abstract_mesh()

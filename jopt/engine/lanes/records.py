@@ -1,0 +1,161 @@
+"""What a sweep keeps, filled in by its workers: records, evaluations, divergence, final parameters."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jopt.engine.compiled.blocks import Block, to_numpy
+from jopt.values.trees import flatten
+
+
+class Records:
+    """NumPy arrays written block by block as chunks come back.
+
+    Floats are kept in their own type, integers and bools as float64, in which NaN can stand where nothing ran. What is
+    recorded at each step lies ``[steps, seeds, settings]``, as it comes out of a block, and is handed out as a view
+    ``[settings, seeds, steps]``; all else has leading axes ``[settings, seeds]``.
+    """
+
+    def __init__(self, settings: int, seeds: int, steps: int, record_every: int, eval_steps: np.ndarray) -> None:
+        self.lanes = (settings, seeds)
+        self.steps = steps
+        self.record_every = record_every
+        self.record_steps = np.arange(record_every, steps + record_every, record_every)
+        self.record_steps[-1] = steps
+        self.eval_steps = eval_steps
+        self.metrics: dict[str, np.ndarray] = {}
+        self.diverged_at = np.full(self.lanes, np.nan)
+        self.steps_done = np.zeros(self.lanes, np.int64)
+        self.kept: list[np.ndarray] = []
+        self.kept_structure: Any = None
+        self.best_loss = np.inf
+        self._losses: dict[str, np.ndarray] = {}
+        self._types: dict[str, Any] = {}  # in which these are handed out
+        self._lock = threading.Lock()
+
+    @property
+    def losses(self) -> dict[str, np.ndarray]:
+        """What was recorded at each step or over each window, ``[settings, seeds, steps]``."""
+        return {
+            name: np.moveaxis(array, 0, -1).swapaxes(0, 1).astype(self._types[name], copy=False)
+            for name, array in self._losses.items()
+        }
+
+    def steps_recorded(self, block: Block, first: int, steps: int, metrics: dict[str, np.ndarray]) -> None:
+        """Takes the metrics of ``steps`` steps after the ``first``, arrays ``[steps, *lanes of the block]``."""
+        chosen, lanes = block.places
+        watched = "loss" if "loss" in metrics else next(iter(metrics), None)
+        for name, values in metrics.items():
+            found = values.reshape(len(values), *block.shape)[(slice(None), *chosen)]
+            self._add_to_windows(self._recorded(name, values.dtype), lanes, found, first)
+            if name == watched:
+                self._watch(lanes[::-1], found, first)
+        self.steps_done[lanes[::-1]] = first + steps
+
+    def _add_to_windows(self, kept: np.ndarray, lanes: Any, found: np.ndarray, first: int) -> None:
+        if self.record_every == 1:
+            kept[(slice(first, first + len(found)), *lanes)] = found
+            return
+        windows = np.arange(first, first + len(found)) // self.record_every
+        starts = np.flatnonzero(np.r_[True, np.diff(windows) > 0])
+        lengths = np.minimum(self.record_every, self.steps - windows[starts] * self.record_every)
+        with np.errstate(invalid="ignore", over="ignore"):  # of a lane that diverged
+            sums = np.add.reduceat(found, starts, axis=0, dtype=np.float64)
+            parts = sums / lengths.reshape(-1, *[1] * (sums.ndim - 1))
+            for window, part in zip(windows[starts], parts, strict=True):
+                kept[(window, *lanes)] += part
+
+    def _watch(self, lanes: Any, found: np.ndarray, first: int) -> None:
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = found.sum()  # one pass says that all is well, which it mostly is
+        if not np.isfinite(total):
+            bad = ~np.isfinite(found)
+            when = np.where(bad.any(axis=0), first + 1.0 + bad.argmax(axis=0), np.nan).T
+            self.diverged_at[lanes] = np.fmin(self.diverged_at[lanes], when)
+        last = found[-1][np.isfinite(found[-1])]
+        if len(last):
+            self.best_loss = min(self.best_loss, float(last.min()))
+
+    def evaluated(self, block: Block, step: int, metrics: dict[str, np.ndarray]) -> None:
+        """Takes the evaluation of a block after ``step`` steps, scalars ``[*lanes of the block]``."""
+        when = int(np.searchsorted(self.eval_steps, step))
+        chosen, lanes = block.places
+        for name, values in metrics.items():
+            if name in self._losses:
+                raise ValueError(f"evaluate: {name!r} is already the name of a training record; rename it.")
+            kept = self._evaluations(name, values.dtype)
+            kept[..., when].T[lanes] = values.reshape(block.shape)[chosen]
+
+    def forget(self, settings: np.ndarray, seeds: np.ndarray) -> None:
+        """Clears what some lanes have recorded, before they start anew."""
+        lanes = np.ix_(settings, seeds)
+        for kept in self._losses.values():
+            kept.swapaxes(0, 2)[lanes] = 0.0
+        self.diverged_at[lanes] = np.nan
+        self.steps_done[lanes] = 0
+
+    def _recorded(self, name: str, dtype: Any) -> np.ndarray:
+        with self._lock:
+            if name not in self._losses:
+                # Every step writes its own record; windows are summed up, in float32 at least.
+                kept = self._types[name] = _recorded_as(dtype)
+                make, held = (np.empty, kept) if self.record_every == 1 else (np.zeros, jnp.promote_types(kept, np.float32))
+                self._losses[name] = make((len(self.record_steps), *self.lanes[::-1]), held)
+            return self._losses[name]
+
+    def _evaluations(self, name: str, dtype: Any) -> np.ndarray:
+        with self._lock:
+            if name not in self.metrics:
+                self.metrics[name] = np.full((*self.lanes, len(self.eval_steps)), np.nan, _recorded_as(dtype))
+            return self.metrics[name]
+
+    def ended(
+        self, block: Block, leaves: Sequence[Any], common: Sequence[bool], began: Callable[[int, int], list[Any]]
+    ) -> None:
+        """Marks the lanes of a block that end with a leaf that is not finite, but was finite when they began.
+
+        ``leaves`` are those of the last carry, ``common`` says which are the same in every lane, and ``began(setting, seed)``
+        makes those of a lane's first carry: some rightly begin infinite, such as the best value that a plateau has seen.
+        """
+        lost = {i: where for i, x in enumerate(leaves) if (where := _lost(x, common[i], block.shape)) is not None}
+        for place in zip(*np.nonzero(block.real & sum(lost.values(), np.zeros(block.shape, bool))), strict=True):
+            setting, seed = int(block.settings[place[1]]), int(block.seeds[place[0]])
+            if np.isnan(self.diverged_at[setting, seed]):
+                first = began(setting, seed)
+                if any(where[place] and np.isfinite(np.asarray(first[i])).all() for i, where in lost.items()):
+                    self.diverged_at[setting, seed] = block.step
+
+    def finished(self, block: Block, kept: Any) -> None:
+        """Takes what the result keeps of a block's lanes, a tree of arrays ``[*lanes of the block, ...]``."""
+        leaves, structure = flatten(kept)
+        leaves = [to_numpy(x) for x in leaves]
+        shapes = [np.shape(x)[len(block.lead) :] for x in leaves]
+        with self._lock:
+            if self.kept_structure is None:
+                self.kept_structure = structure
+                self.kept = [np.empty((*self.lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
+        chosen, lanes = block.places
+        for array, leaf, shape in zip(self.kept, leaves, shapes, strict=True):
+            array.swapaxes(0, 1)[lanes] = leaf.reshape(*block.shape, *shape)[chosen]
+
+
+def _recorded_as(dtype: Any) -> np.dtype[Any]:
+    return np.dtype(dtype if jnp.issubdtype(dtype, jnp.floating) else np.float64)
+
+
+def _lost(leaf: Any, same: bool, shape: tuple[int, int]) -> np.ndarray | None:
+    """Where among a block's lanes a leaf is not finite, ``[seeds, settings]``; None: nowhere."""
+    if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        return None
+    lanes = np.asarray(leaf).reshape(1 if same else math.prod(shape), -1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(lanes.sum(-1)).all():  # half the time of looking at each number, and no memory
+            return None
+    finite = np.isfinite(lanes).all(-1)
+    return None if finite.all() else np.broadcast_to(~finite if same else ~finite.reshape(shape), shape)

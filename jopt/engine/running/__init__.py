@@ -1,0 +1,1 @@
+"""How blocks are run: workers, and the hand that carries a sweep out."""

@@ -1,0 +1,130 @@
+"""A sweep under ``jax.disable_jit()``: nothing is compiled, so that ``print`` and ``pdb`` work in a loss.
+
+Lane after lane takes its steps, in Python and in the caller's thread, with the keys, batches and records of a compiled sweep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jopt.engine.compiled.blocks import Block
+from jopt.engine.planning.plan import Plan
+from jopt.engine.running import pool
+from jopt.engine.running.carry_out import Outcome
+from jopt.engine.running.runner import Job
+from jopt.values.trees import structure
+
+PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
+
+
+def carry_out(jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Iterable[str]], None]) -> dict[str, Outcome]:
+    """Runs every job to its last step; ``check_names`` hears what a job records as soon as that is known."""
+    lanes = [
+        (name, _Lane(job, setting, seed, bar, check_names))
+        for name, job in jobs.items()
+        for setting in range(job.space.size)
+        for seed in range(len(job.seeds))
+    ]
+    first = next(iter(jobs.values()))
+    seconds = dict.fromkeys(jobs, 0.0)
+    # The batches of an iterable come once, so all lanes take each before the next one.
+    for group in [lanes] if first.feed.lockstep else [[lane] for lane in lanes]:
+        for step in range(first.steps):
+            for name, lane in group:
+                begin = time.perf_counter()
+                lane.advance()
+                seconds[name] += time.perf_counter() - begin
+            first.feed.forget(step + 1)
+    return {name: Outcome(PLAN, seconds[name]) for name in jobs}
+
+
+@contextlib.contextmanager
+def nans_explained() -> Iterator[None]:
+    """Says what to do where ``jax_debug_nans`` or ``jax_debug_infs`` finds something in compiled code."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "InternalFloatingPointError":  # JAX has no public name for it
+            raise
+        raise FloatingPointError(
+            f"A lane of the sweep made {error.args[-1]}, and jax_debug_nans or jax_debug_infs looks for that; under "
+            f"jax.disable_jit() the sweep runs step by step and stops where it happens. With those options off, lanes that "
+            f"diverge are recorded and the others go on."
+        ) from error
+
+
+class _Lane:
+    """One setting with one seed."""
+
+    def __init__(self, job: Job, setting: int, seed: int, bar: Any, check_names: Callable[[Job, Iterable[str]], None]) -> None:
+        self.job = job
+        self.bar = bar
+        self.check_names = check_names
+        self.seed = int(job.seeds[seed])
+        self.start_key, *self.keys = job.keys([seed], pool.devices_for(None)[0])
+        numbers = _weak(job.optimizer([setting]), job.weak)
+        optimizer = structure(job.space.optimizer).unflatten(numbers)
+        self.block = Block(np.array([setting]), np.array([seed]), optimizer, None, np.ones((1, 1), bool))
+        self.first: list[Any] = []  # the leaves of the first carry
+        self.told: dict[str, Any] | None = None
+
+    def advance(self) -> None:
+        """One step; before the first one the start, after the last one the end."""
+        job, block = self.job, self.block
+        if block.step == 0:
+            self._start()
+        row = jax.tree.map(lambda x: jnp.asarray(x[0]), job.feed.rows(self.seed, block.step, 1))
+        loss_key, data_key = (jax.random.fold_in(key, block.step) for key in self.keys)
+        batch = job.program.source.batch(job.feed.data, row, data_key, jnp.int32(block.step))
+        carry, metrics = job.program.step(block.optimizer, block.carry, batch, loss_key, self.told)
+        if block.step == 0:
+            self.check_names(job, metrics)
+        block.carry, block.step = _arrays(carry), block.step + 1
+        found = {name: np.asarray(x).reshape(1) for name, x in metrics.items()}
+        job.records.steps_recorded(block, block.step - 1, 1, found)
+        best = job.records.best_loss
+        self.bar.advance(1, best=best if np.isfinite(best) else None)
+        if self.told is not None:
+            self.told["evaluated"] = jnp.asarray(False)
+        if block.step in job.records.eval_steps:
+            self._evaluate(metrics)
+        if block.step == job.steps:
+            leaves = jax.tree.leaves(block.carry)
+            job.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first)
+            job.records.finished(block, job.program.kept(block.carry))
+            block.carry = None
+
+    def _start(self) -> None:
+        job, block = self.job, self.block
+        block.carry = _arrays(job.program.start(block.optimizer, self.start_key, job.given))
+        self.first = jax.tree.leaves(block.carry)
+        if job.program.feedback:
+            assert job.program.evaluate is not None
+            self.told = {"metrics": job.program.evaluate(block.carry), "evaluated": jnp.asarray(False)}
+        if 0 in job.records.eval_steps:
+            self._evaluate({})
+
+    def _evaluate(self, recorded: Iterable[str]) -> None:
+        job, block = self.job, self.block
+        assert job.program.evaluate is not None
+        metrics = job.program.evaluate(block.carry)
+        self.check_names(job, [*recorded, *metrics])
+        job.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})
+        if self.told is not None:
+            self.told = {"metrics": metrics, "evaluated": jnp.asarray(True)}
+
+
+def _arrays(tree: Any) -> Any:
+    return jax.tree.map(jnp.asarray, tree)
+
+
+def _weak(leaves: Sequence[Any], weak: tuple[bool, ...]) -> list[Any]:
+    """The leaves of an optimizer, whose Python numbers take the type of what they meet, as they do in compiled code."""
+    return [jnp.asarray(x.item()) if is_weak else x for x, is_weak in zip(leaves, weak, strict=True)]

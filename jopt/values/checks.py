@@ -1,0 +1,206 @@
+"""The errors of ``init`` and ``update``: each names the leaf or the argument, what was expected, and what to try."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jopt.values.binding import Bound
+from jopt.values.leafwise import leaf_paths, structure_error
+from jopt.values.numbers import Axis
+from jopt.values.trees import flatten, is_function, is_none
+
+__all__ = [
+    "fits",
+    "is_pair",
+    "no_axes",
+    "no_tracers",
+    "not_masked",
+    "params",
+    "structure_error",
+    "update",
+    "whole_numbers",
+]
+
+
+def is_pair(name: str, made: Any) -> None:
+    """Checks what a factory returned."""
+    pair = (made.init, made.update) if hasattr(made, "init") and hasattr(made, "update") else made
+    if not (isinstance(pair, tuple) and len(pair) == 2 and all(map(callable, pair))):
+        raise TypeError(f"{name} must return two functions, init and update, or a transformation, but returned {made!r}.")
+
+
+def no_axes(bound: Bound) -> None:
+    """Checks that every number is one number."""
+    for path, x in zip(bound.spec.paths, bound.leaves, strict=True):
+        if isinstance(x, Axis):
+            raise TypeError(
+                f"{path} of {bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and not "
+                f"one optimizer; pass it to jopt.sweep, or make its lanes with jopt.lanes. Inside a transformation of Optax's "
+                f"an axis can't be found: write jopt.chain for optax.chain, jopt.lift(optax.partition)(...) for "
+                f"optax.partition(...), and so on."
+            )
+
+
+def params(name: str, tree: Any, hint: str = "") -> None:
+    """Checks that every leaf is a floating or complex array."""
+    for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        where = f"the leaf at {jax.tree_util.keystr(path) or '(root)'}"
+        not_masked(f"{name}: {where}", x)
+        if is_function(x):
+            raise TypeError(
+                f"{name}: {where} is a function, but parameters and gradients must be arrays. Train the arrays of a module "
+                f"alone: eqx.filter(model, eqx.is_inexact_array), or arrays, rest = eqx.partition(model, "
+                f"eqx.is_inexact_array) and eqx.combine(arrays, rest) inside the loss.{hint}"
+            )
+        dtype = _dtype(x)
+        if dtype is None:
+            raise TypeError(f"{name}: {where} is a {type(x).__name__}, but parameters and gradients must be arrays.{hint}")
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise TypeError(
+                f"{name}: {where} has type {dtype}, but only floating or complex leaves can be optimized. "
+                f"Leave it out of the parameters, or put None in its place (eqx.partition and optax.masked do so).{hint}"
+            )
+
+
+def _dtype(x: Any) -> Any:
+    """The type of an array or a Python number; ``None`` for anything else."""
+    return jnp.result_type(x) if isinstance(x, (bool, int, float, complex)) else getattr(x, "dtype", None)
+
+
+def not_masked(name: str, x: Any) -> None:
+    """Checks that an array has no mask, which JAX's arrays can't have."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name} is a masked array, which would lose its mask; give x.filled(value), or x.data and x.mask as two leaves."
+        )
+
+
+def fits(name: str, array: np.ndarray, dtype: np.dtype) -> None:
+    """Checks that whole numbers keep their values in a narrower type."""
+    if dtype.kind not in "iu" or not array.size:
+        return
+    low, high, limits = array.min(), array.max(), np.iinfo(dtype)
+    if low < limits.min or high > limits.max:
+        raise ValueError(
+            f"{name} holds {low if low < limits.min else high}, which {dtype} can't hold, and JAX's 64-bit types are off; "
+            f'turn them on with jax.config.update("jax_enable_x64", True), or give smaller numbers.'
+        )
+
+
+def whole_numbers(name: str, tree: Any) -> None:
+    """Checks that the whole numbers of NumPy's arrays keep their values as JAX's."""
+    for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if isinstance(x, np.ndarray) and x.dtype.str[1:] in ("i8", "u8") and not jax.config.jax_enable_x64:
+            fits(f"{name}: the leaf at {jax.tree_util.keystr(path) or '(root)'}", x, np.dtype(f"{x.dtype.kind}4"))
+
+
+def no_tracers(name: str, *trees: Any) -> None:
+    """Checks that something is not called under ``jit``, ``vmap`` or ``grad``, with traced arguments or without."""
+    leaves = jax.tree.leaves(trees, is_leaf=lambda x: isinstance(x, Iterator))
+    here = jnp.arange(1)  # traced under jit, whatever the arguments are
+    if any(isinstance(x, jax.core.Tracer) for x in [*leaves, here]):
+        raise TypeError(
+            f"{name} can't be called under jax.jit, jax.vmap or jax.grad: it compiles, measures and keeps records on the host. "
+            f"Call it outside; inside use jopt.train, one run as a pure function (with jax.vmap over jopt.lanes a sweep)."
+        )
+
+
+def update(
+    bound: Bound, init: Callable[[Any], Any], own: Callable[[Bound], bool], updates: Any, state: Any, parameters: Any
+) -> None:
+    """Checks the arguments of ``update`` against each other and against the state that ``init`` makes.
+
+    A rule of somebody else's, or one that has such a part, may change its state as it likes and take other trees than the
+    parameters'; ``own`` says whether it is none of these.
+    """
+    name, checked = bound.spec.factory.name, bound.spec.factory.checked
+    if checked:
+        params(f"{name}: updates", updates, " The order is update(updates, state, params).")
+    expected = _expected(bound, init, own, updates)
+    if expected is None:
+        return
+    if parameters is not None:
+        _same_leaves(name, updates, parameters)
+    if checked or expected.num_leaves:  # a building block without a state takes any, as Optax's do
+        _own_state(name, expected, state)
+
+
+def _same_leaves(name: str, updates: Any, parameters: Any) -> None:
+    leaves, treedef = flatten(updates, is_leaf=is_none)
+    try:
+        others = treedef.flatten_up_to(parameters)
+    except ValueError as error:
+        raise structure_error(f"{name}: updates", updates, "params", parameters) from error
+    for i, (g, p) in enumerate(zip(leaves, others, strict=True)):
+        if g is None or (p is not None and jnp.shape(g) == jnp.shape(p)):
+            continue
+        path = leaf_paths(treedef.unflatten(range(len(leaves))))[i]
+        found = "is None" if p is None else f"has shape {jnp.shape(p)}"
+        raise ValueError(
+            f"{name}: the gradient at {path} has shape {jnp.shape(g)}, but its parameter {found}. "
+            f"Pass the parameters with respect to which the gradients were taken: update(updates, state, params)."
+        )
+
+
+def _own_state(name: str, expected: Any, state: Any) -> None:
+    if expected == jax.tree.structure(state):
+        return
+    tree = expected.unflatten([_Leaf()] * expected.num_leaves)
+    try:  # a None gradient leaves its parameter, and whatever the state has for it, as they are
+        flatten(tree, is_leaf=is_none)[1].flatten_up_to(state)
+    except ValueError:
+        raise ValueError(
+            f"{name}: the state is not one that this optimizer's init makes for these updates: "
+            f"{_difference(tree, state)}. Pass update(updates, state, params) in this order, with the state of "
+            f"{name}'s own init(params) and gradients of the same params."
+        ) from None
+
+
+class _Leaf:
+    """Stands for an array of a state."""
+
+
+def _difference(expected: Any, found: Any) -> str:
+    """The types of two states, or the leaves in which states of one type differ."""
+    types = _outline(expected), _outline(found)
+    if types[0] != types[1]:
+        return f"expected {types[0]}, but got {types[1]}"
+    want, have = leaf_paths(expected), leaf_paths(found)
+    missing = [path for path in want if path not in set(have)]
+    extra = [path for path in have if path not in set(want)]
+    parts = [f"the state has no {missing[:4]}"] if missing else []
+    parts += [f"the updates have nothing for {extra[:4]} of the state"] if extra else []
+    return " and ".join(parts) or f"it has other containers than {types[0]} needs"
+
+
+def _outline(state: Any) -> str:
+    """The type of a state, with those of the parts of a chain."""
+    if type(state) in (tuple, list):
+        return f"({', '.join(map(_outline, state))})"
+    if type(state) is dict and not all(isinstance(x, (jax.Array, _Leaf)) for x in state.values()):
+        return f"{{{', '.join(f'{key!r}: {_outline(x)}' for key, x in state.items())}}}"
+    return "an array" if isinstance(state, (jax.Array, _Leaf)) else type(state).__name__
+
+
+@functools.lru_cache(maxsize=1024)
+def _structures(spec: Any, treedef: Any, shapes: tuple[Any, ...]) -> list[Any]:
+    """A place to keep the state's structure for one kind of optimizer and tree; empty until it is worked out."""
+    return []
+
+
+def _expected(bound: Bound, init: Callable[[Any], Any], own: Callable[[Bound], bool], updates: Any) -> Any:
+    """The structure of the state for these updates; ``None`` where it is not ours to say."""
+    leaves, treedef = flatten(updates)
+    if any(_dtype(x) is None for x in leaves):  # a building block passes on what it does not look at
+        return None
+    shapes = tuple(jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)) for x in leaves)
+    kept = _structures(bound.spec, treedef, shapes)
+    if not kept:  # the init that is at hand may close over tracers, so it is used and not kept
+        kept.append(jax.tree.structure(jax.eval_shape(init, treedef.unflatten(shapes))) if own(bound) else None)
+    return kept[0]
