@@ -16,12 +16,11 @@ from jopt.engine import program as programs
 from jopt.engine.data.feeding import feed_of
 from jopt.engine.data.sources import Feed
 from jopt.engine.evaluation import Metrics
-from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Program
 from jopt.engine.running import eager
-from jopt.engine.running.carry_out import Outcome, carry_out
-from jopt.engine.running.runner import Job
+from jopt.engine.running.carry_out import Outcome, Sweep
+from jopt.engine.job import Job
 from jopt.expanding import Groups, check_tree, expand, groups
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
@@ -120,6 +119,7 @@ def sweep(
             kept=programs.first,
             source=feed.source,
             feedback=_monitors(value, evaluate),
+            dies=True,
         )
 
     return _sweep(program, None if made_by_init else params, optimizer, data, **_rest(locals()))
@@ -245,10 +245,8 @@ def _sweep(
         feed = stack.enter_context(contextlib.closing(feed_of(data, batch_size, seed, steps)))
         for name, value in compared.items():
             space = expand(value, samples if drawn[name] or not any(drawn.values()) else None, seed)
-            job_program = program(feed, value)
-            records = Records(space.size, len(seed_list), steps, record_every, evaluations)
-            jobs[name] = Job(space, job_program, feed, seed_list, steps, records, given, seed)
-            stack.callback(jobs[name].close)
+            own = program(feed, value)
+            jobs[name] = Job(space, own, feed, tuple(seed_list), steps, given, seed, tuple(evaluations.tolist()), record_every)
         outcomes = _carry_out(jobs, asked, progress)
     maximize = evaluate.maximize if isinstance(evaluate, Metrics) else ()
     results = {name: _result(jobs[name], outcome, maximize) for name, outcome in outcomes.items()}
@@ -266,19 +264,24 @@ def _carry_out(jobs: dict[str, Job], asked: Plan, progress: bool | None) -> dict
         swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
         check_names(swept, recorded, "" not in jobs)
 
-    debugging = bool(jax.config.jax_disable_jit)
-    for job in [] if debugging else jobs.values():
-        check(job, job.analysis.names)  # traces every group: mistakes show before the first one has run
-    progress = False if debugging and progress is None else progress  # a bar would write over what a debugger shows
     lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
-    with eager.nans_explained(), Progress(progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep") as bar:
-        return eager.carry_out(jobs, bar, check) if debugging else carry_out(jobs, asked, bar)
+    shown = {"total_lane_steps": lane_steps, "lanes": lanes, "description": "sweep"}
+    if jax.config.jax_disable_jit:
+        # A bar would write over what a debugger shows.
+        with eager.nans_explained(), Progress(bool(progress), **shown) as bar:
+            return eager.carry_out(jobs, bar, check)
+    traced = Sweep(jobs, asked.workers)  # every group: mistakes show before the first one has run
+    with contextlib.closing(traced), eager.nans_explained():
+        for name, job in jobs.items():
+            check(job, traced.runtimes[name].analysis.names)
+        with Progress(progress, **shown) as bar:
+            return traced.carry_out(asked, bar)
 
 
 def _result(job: Job, outcome: Outcome, maximize: tuple[str, ...]) -> SweepResult:
     from jopt.results import SweepRecord, SweepResult, Timings
 
-    space, records = job.space, job.records
+    space, records = job.space, outcome.records
     lanes = (*space.shape, len(job.seeds))
 
     def shaped(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -304,8 +307,8 @@ def _result(job: Job, outcome: Outcome, maximize: tuple[str, ...]) -> SweepResul
         params=jax.tree.unflatten(records.kept_structure, kept),
         plan=outcome.plan,
         timings=Timings(
-            compile_s=job.compile_s,
-            run_s=max(0.0, outcome.total_s - job.compile_s),
+            compile_s=outcome.compile_s,
+            run_s=max(0.0, outcome.total_s - outcome.compile_s),
             total_s=outcome.total_s,
             lane_steps=job.lanes * job.steps,
         ),

@@ -27,7 +27,8 @@ class Program:
 
     ``start(optimizer, key, given) -> carry``; ``step(optimizer, carry, batch, key, feedback) -> (carry, {name: scalar})``;
     ``evaluate(carry) -> {name: scalar}``; ``kept(carry)`` is what the result keeps of the last carry. ``source`` makes the
-    batches, ``feedback`` says whether the step is given the latest evaluation.
+    batches, ``feedback`` says whether the step is given the latest evaluation, ``dies``
+    whether nothing brings back a lane of which something that is kept is not finite.
     """
 
     start: Callable[[Any, Any, Any], Any]
@@ -36,6 +37,7 @@ class Program:
     kept: Callable[[Any], Any]
     source: Source
     feedback: bool = False
+    dies: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

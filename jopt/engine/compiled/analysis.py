@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jopt.engine.compiled.blocks import Step
+from jopt.engine.compiled.steps import Step
 from jopt.engine.compiled.tracing import Traced, trace
 from jopt.engine.data.arrays import is_keys
 from jopt.engine.program import KEYS, Program
@@ -81,7 +81,7 @@ def analyse(
     source = dataclasses.replace(program.source, function=None)
     given_as = jax.tree.leaves(row, is_leaf=is_keys) if source.kind == "batches" else []
     keys = tuple(x.impl if is_keys(x) else None for x in given_as)
-    step = Step(stepped, source, batch, keys, named, tuple(axis is not None for axis in axes), common, on_cpu)
+    step = Step(stepped, source, batch, keys, named, len(leaves), on_cpu)
     return Analysis(
         start=start,
         step=step,

@@ -16,7 +16,6 @@ import jax
 import jax.extend.core
 import numpy as np
 
-from jopt.engine.compiled.cpu.pooling import rewritten
 from jopt.engine.compiled.hoisting import hoisted
 from jopt.engine.compiled.identity import Key, identify
 from jopt.values import checks
@@ -51,11 +50,6 @@ class Traced:
     def program(self) -> Any:
         """The jaxpr of the arguments' leaves and the arrays, made when something has to be compiled."""
         return hoisted(self.closed, self._arrays)
-
-    @functools.cached_property
-    def program_on_cpu(self) -> Any:
-        """The same as CPUs are quick with it."""
-        return rewritten(self.program)
 
     def __call__(self, arrays: Sequence[Any], *leaves: Any) -> list[Any]:
         """The leaves of the result; ``arrays`` stand for those that the function closed over."""

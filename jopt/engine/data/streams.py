@@ -72,7 +72,7 @@ class Iterated(Feed):
             self._closed = True
             self._news.notify_all()
         if self._thread.ident:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=0.2)
 
     @property
     def _read_so_far(self) -> int:

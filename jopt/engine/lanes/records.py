@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jopt.engine.compiled.blocks import Block, to_numpy
+from jopt.engine.job import Job
+from jopt.engine.lanes.blocks import Block, to_numpy
 from jopt.values.trees import flatten
 
 
+@dataclasses.dataclass(frozen=True)
+class BlockOutcome:
+    """What a worker did with a block: the seam between those who run lanes and those who decide about them.
+
+    Attributes:
+      block: at the step that it has reached, with its carry.
+      records: of each stretch of steps its first step (from 0), its length, and arrays ``[steps, *lanes]`` by name.
+      evaluations: of each evaluation the steps done, and arrays ``[*lanes]`` by name.
+      dead: ``[seeds, width]``, the lanes that have a parameter that is not finite; None: not looked at, since all is well.
+      error: what went wrong; the carry is lost then.
+      seconds: how long it took.
+      over: whether the block is in nobody's hands any more; else the worker goes on with it.
+    """
+
+    block: Block
+    records: list[tuple[int, int, dict[str, np.ndarray]]]
+    evaluations: list[tuple[int, dict[str, np.ndarray]]]
+    dead: np.ndarray | None = None
+    error: Exception | None = None
+    seconds: float = 0.0
+    over: bool = True  # whether the worker has done with the block
+
+
 class Records:
-    """NumPy arrays written block by block as chunks come back.
+    """NumPy arrays, written by whoever carries a sweep out as outcomes come back.
 
     Floats are kept in their own type, integers and bools as float64, in which NaN can stand where nothing ran. What is
     recorded at each step lies ``[steps, seeds, settings]``, as it comes out of a block, and is handed out as a view
     ``[settings, seeds, steps]``; all else has leading axes ``[settings, seeds]``.
     """
 
-    def __init__(self, settings: int, seeds: int, steps: int, record_every: int, eval_steps: np.ndarray) -> None:
-        self.lanes = (settings, seeds)
-        self.steps = steps
-        self.record_every = record_every
-        self.record_steps = np.arange(record_every, steps + record_every, record_every)
-        self.record_steps[-1] = steps
-        self.eval_steps = eval_steps
+    def __init__(self, job: Job) -> None:
+        self.lanes = (job.space.size, len(job.seeds))
+        self.steps = job.steps
+        self.record_every = job.record_every
+        self.record_steps = np.arange(job.record_every, job.steps + job.record_every, job.record_every)
+        self.record_steps[-1] = job.steps
+        self.eval_steps = np.asarray(job.eval_steps, np.int64)
         self.metrics: dict[str, np.ndarray] = {}
         self.diverged_at = np.full(self.lanes, np.nan)
         self.steps_done = np.zeros(self.lanes, np.int64)
@@ -37,7 +61,6 @@ class Records:
         self.best_loss = np.inf
         self._losses: dict[str, np.ndarray] = {}
         self._types: dict[str, Any] = {}  # in which these are handed out
-        self._lock = threading.Lock()
 
     @property
     def losses(self) -> dict[str, np.ndarray]:
@@ -46,6 +69,13 @@ class Records:
             name: np.moveaxis(array, 0, -1).swapaxes(0, 1).astype(self._types[name], copy=False)
             for name, array in self._losses.items()
         }
+
+    def take(self, outcome: BlockOutcome) -> None:
+        """Takes what a worker found."""
+        for first, steps, found in outcome.records:
+            self.steps_recorded(outcome.block, first, steps, found)
+        for step, metrics in outcome.evaluations:
+            self.evaluated(outcome.block, step, metrics)
 
     def steps_recorded(self, block: Block, first: int, steps: int, metrics: dict[str, np.ndarray]) -> None:
         """Takes the metrics of ``steps`` steps after the ``first``, arrays ``[steps, *lanes of the block]``."""
@@ -92,28 +122,39 @@ class Records:
             kept = self._evaluations(name, values.dtype)
             kept[..., when].T[lanes] = values.reshape(block.shape)[chosen]
 
-    def forget(self, settings: np.ndarray, seeds: np.ndarray) -> None:
+    def forget(self, lanes: Sequence[tuple[int, int]]) -> None:
         """Clears what some lanes have recorded, before they start anew."""
-        lanes = np.ix_(settings, seeds)
+        settings, seeds = (list(x) for x in zip(*lanes, strict=True))
         for kept in self._losses.values():
-            kept.swapaxes(0, 2)[lanes] = 0.0
-        self.diverged_at[lanes] = np.nan
-        self.steps_done[lanes] = 0
+            kept[:, seeds, settings] = 0.0
+        self.diverged_at[settings, seeds] = np.nan
+        self.steps_done[settings, seeds] = 0
+
+    def close(self, dead: np.ndarray) -> None:
+        """Puts NaN where nothing ran; ``dead`` lanes, ``[settings, seeds]``, ended where they diverged, whoever ran them."""
+        self.steps_done[dead] = np.fmin(self.diverged_at[dead], self.steps_done[dead])
+        for setting, seed in np.argwhere(self.steps_done < self.steps):
+            done = self.steps_done[setting, seed]
+            whole, rest = divmod(int(done), self.record_every)
+            for kept in self._losses.values():
+                if rest and whole < len(kept):  # the mean over the steps that ran
+                    kept[whole, seed, setting] *= min(self.record_every, self.steps - whole * self.record_every) / rest
+                kept[whole + bool(rest) :, seed, setting] = np.nan
+            for metric in self.metrics.values():
+                metric[setting, seed, self.eval_steps > done] = np.nan
 
     def _recorded(self, name: str, dtype: Any) -> np.ndarray:
-        with self._lock:
-            if name not in self._losses:
-                # Every step writes its own record; windows are summed up, in float32 at least.
-                kept = self._types[name] = _recorded_as(dtype)
-                make, held = (np.empty, kept) if self.record_every == 1 else (np.zeros, jnp.promote_types(kept, np.float32))
-                self._losses[name] = make((len(self.record_steps), *self.lanes[::-1]), held)
-            return self._losses[name]
+        if name not in self._losses:
+            # Every step writes its own record; windows are summed up, in float32 at least.
+            kept = self._types[name] = _recorded_as(dtype)
+            make, held = (np.empty, kept) if self.record_every == 1 else (np.zeros, jnp.promote_types(kept, np.float32))
+            self._losses[name] = make((len(self.record_steps), *self.lanes[::-1]), held)
+        return self._losses[name]
 
     def _evaluations(self, name: str, dtype: Any) -> np.ndarray:
-        with self._lock:
-            if name not in self.metrics:
-                self.metrics[name] = np.full((*self.lanes, len(self.eval_steps)), np.nan, _recorded_as(dtype))
-            return self.metrics[name]
+        if name not in self.metrics:
+            self.metrics[name] = np.full((*self.lanes, len(self.eval_steps)), np.nan, _recorded_as(dtype))
+        return self.metrics[name]
 
     def ended(
         self, block: Block, leaves: Sequence[Any], common: Sequence[bool], began: Callable[[int, int], list[Any]]
@@ -136,10 +177,9 @@ class Records:
         leaves, structure = flatten(kept)
         leaves = [to_numpy(x) for x in leaves]
         shapes = [np.shape(x)[len(block.lead) :] for x in leaves]
-        with self._lock:
-            if self.kept_structure is None:
-                self.kept_structure = structure
-                self.kept = [np.empty((*self.lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
+        if self.kept_structure is None:
+            self.kept_structure = structure
+            self.kept = [np.empty((*self.lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
         chosen, lanes = block.places
         for array, leaf, shape in zip(self.kept, leaves, shapes, strict=True):
             array.swapaxes(0, 1)[lanes] = leaf.reshape(*block.shape, *shape)[chosen]

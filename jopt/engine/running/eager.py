@@ -14,11 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jopt.engine.compiled.blocks import Block
+from jopt.engine.lanes.blocks import Block
+from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
-from jopt.engine.running import pool
+from jopt.engine import machine
 from jopt.engine.running.carry_out import Outcome
-from jopt.engine.running.runner import Job
+from jopt.engine.job import Job
+from jopt.engine.running.runtime import keys_of
 from jopt.values.trees import structure
 
 PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
@@ -26,8 +28,9 @@ PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compile
 
 def carry_out(jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Iterable[str]], None]) -> dict[str, Outcome]:
     """Runs every job to its last step; ``check_names`` hears what a job records as soon as that is known."""
+    records = {name: Records(job) for name, job in jobs.items()}
     lanes = [
-        (name, _Lane(job, setting, seed, bar, check_names))
+        (name, _Lane(job, records[name], setting, seed, bar, check_names))
         for name, job in jobs.items()
         for setting in range(job.space.size)
         for seed in range(len(job.seeds))
@@ -42,7 +45,7 @@ def carry_out(jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Ite
                 lane.advance()
                 seconds[name] += time.perf_counter() - begin
             first.feed.forget(step + 1)
-    return {name: Outcome(PLAN, seconds[name]) for name in jobs}
+    return {name: Outcome(PLAN, records[name], 0.0, seconds[name]) for name in jobs}
 
 
 @contextlib.contextmanager
@@ -63,15 +66,23 @@ def nans_explained() -> Iterator[None]:
 class _Lane:
     """One setting with one seed."""
 
-    def __init__(self, job: Job, setting: int, seed: int, bar: Any, check_names: Callable[[Job, Iterable[str]], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        records: Records,
+        setting: int,
+        seed: int,
+        bar: Any,
+        check_names: Callable[[Job, Iterable[str]], None],
+    ) -> None:
         self.job = job
+        self.records = records
         self.bar = bar
         self.check_names = check_names
         self.seed = int(job.seeds[seed])
-        self.start_key, *self.keys = job.keys([seed], pool.devices_for(None)[0])
-        numbers = _weak(job.optimizer([setting]), job.weak)
-        optimizer = structure(job.space.optimizer).unflatten(numbers)
-        self.block = Block(np.array([setting]), np.array([seed]), optimizer, None, np.ones((1, 1), bool))
+        self.start_key, *self.keys = keys_of(np.uint32(job.seed), np.uint32(self.seed))
+        self.optimizer = job.space.at(setting)
+        self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool))
         self.first: list[Any] = []  # the leaves of the first carry
         self.told: dict[str, Any] | None = None
 
@@ -88,17 +99,17 @@ class _Lane:
             self.check_names(job, metrics)
         block.carry, block.step = _arrays(carry), block.step + 1
         found = {name: np.asarray(x).reshape(1) for name, x in metrics.items()}
-        job.records.steps_recorded(block, block.step - 1, 1, found)
-        best = job.records.best_loss
+        self.records.steps_recorded(block, block.step - 1, 1, found)
+        best = self.records.best_loss
         self.bar.advance(1, best=best if np.isfinite(best) else None)
         if self.told is not None:
             self.told["evaluated"] = jnp.asarray(False)
-        if block.step in job.records.eval_steps:
+        if block.step in self.records.eval_steps:
             self._evaluate(metrics)
         if block.step == job.steps:
             leaves = jax.tree.leaves(block.carry)
-            job.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first)
-            job.records.finished(block, job.program.kept(block.carry))
+            self.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first)
+            self.records.finished(block, job.program.kept(block.carry))
             block.carry = None
 
     def _start(self) -> None:
@@ -108,7 +119,7 @@ class _Lane:
         if job.program.feedback:
             assert job.program.evaluate is not None
             self.told = {"metrics": job.program.evaluate(block.carry), "evaluated": jnp.asarray(False)}
-        if 0 in job.records.eval_steps:
+        if 0 in self.records.eval_steps:
             self._evaluate({})
 
     def _evaluate(self, recorded: Iterable[str]) -> None:
@@ -116,7 +127,7 @@ class _Lane:
         assert job.program.evaluate is not None
         metrics = job.program.evaluate(block.carry)
         self.check_names(job, [*recorded, *metrics])
-        job.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})
+        self.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})
         if self.told is not None:
             self.told = {"metrics": metrics, "evaluated": jnp.asarray(True)}
 

@@ -1,4 +1,4 @@
-"""How many lanes fit: bytes = a + b · width, read off compiled code, against what the device has; free memory given back."""
+"""The machine: devices for workers, their memory, running out of it, and free memory given back."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ import ctypes
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+import jax
 
-from jopt.engine.running.runner import Job
-
-SHARE = 0.8  # of the device's memory that a sweep may take
+SHARE = 0.8  # of the device's memory that a sweep may take; the rest is for what it does not know of
 LARGE_BYTES = 16 * 2**20  # of a block's carry: what it leaves behind is worth giving back
-UNDOUBTED = 0.05  # a share that needs no look at compiled code
+
+
+def devices_for(workers: int | None) -> list[Any]:
+    """The device of each worker: every local device, and on CPUs as many workers as there are cores."""
+    devices = jax.local_devices()
+    default = getattr(jax.config, "jax_default_device", None)
+    if default is not None:
+        devices = jax.local_devices(backend=default) if isinstance(default, str) else [default]
+    count = workers
+    if count is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        count = max(len(devices), cores) if devices[0].platform == "cpu" else len(devices)
+    return [devices[i % len(devices)] for i in range(count)]
 
 
 def budget(device: Any) -> float:
@@ -58,32 +67,7 @@ def _trim() -> Any:
     return None
 
 
-def widest(job: Job, width: int, loop: str, devices: Sequence[Any]) -> int:
-    """The largest width up to ``width`` whose blocks, one per worker, fit on their device."""
-    sharing = sum(device == devices[0] for device in devices)
-    allowed = budget(devices[0]) / sharing
-    if 4 * width * job.analysis.carry_bytes < UNDOUBTED * allowed or width == 1:
-        return width
-    small, large = (1, min(width, 4)) if width > 1 else (1, 2)
-    at_small, at_large = (block_bytes(job, lanes, loop, devices[0]) for lanes in (small, large))
-    per_lane = max((at_large - at_small) / (large - small), 1.0)
-    fixed = at_small - per_lane * small
-    return int(np.clip((allowed - fixed) / per_lane, 1, width))
-
-
-def block_bytes(job: Job, width: int, loop: str, device: Any) -> float:
-    """What one block takes while it runs: arguments, results and temporaries, or an estimate where XLA does not say."""
-    settings = min(width, job.space.size)
-    block = job.new_block(np.arange(settings), np.arange(1), settings, device)
-    stats = job.executable(block, loop, device).compiled.memory_analysis()
-    try:
-        aliased = stats.alias_size_in_bytes
-        return float(stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes - aliased)
-    except AttributeError:
-        return float(4 * settings * job.analysis.carry_bytes)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error says that a device has no memory left."""
     return isinstance(error, (RuntimeError, MemoryError)) and (
         "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower() or isinstance(error, MemoryError)

@@ -17,9 +17,8 @@ import jaxlib.version
 
 from jopt.engine.files import replacing
 from jopt.engine.planning.plan import Plan
-from jopt.engine.running.runner import Job
 
-ENGINE = 5  # raised when blocks come to run in another way: what was measured before counts no more
+ENGINE = 6  # raised when blocks come to run in another way: what was measured before counts no more
 
 _plans: dict[str, Known] = {}
 _lock = threading.Lock()
@@ -37,13 +36,13 @@ class Known:
     lane_steps: int  # of the run that decided how many candidates were worth measuring
 
 
-def key(job: Job, asked: Plan, devices: Sequence[Any]) -> str:
+def key(fingerprint: str, settings: int, seeds: int, asked: Plan, devices: Sequence[Any]) -> str:
     """A name for the computation, its size, what was asked for and the machine, the same in another process."""
     parts = (
         ENGINE,
-        job.analysis.fingerprint,
-        job.space.size,
-        len(job.seeds),
+        fingerprint,
+        settings,
+        seeds,
         (asked.width, asked.loop, asked.chunk),
         len(devices),
         devices[0].device_kind,

@@ -1,0 +1,150 @@
+"""The lanes of a job: who they are, what they are doing, and where those wait that are in no block."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jopt.engine.job import Job
+from jopt.engine.lanes.blocks import Block, to_numpy
+from jopt.expanding import Space
+
+
+class State(enum.IntEnum):
+    """What a lane is doing.
+
+    waiting → running (its first block) → paused (its carry is on the host) → running ... → done, or dead: a parameter is not
+    finite, and nothing brings it back.
+    """
+
+    WAITING = 0
+    RUNNING = 1
+    PAUSED = 2
+    DEAD = 3
+    DONE = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Paused:
+    """A lane on the host: the leaves of its carry, and of its latest evaluation."""
+
+    carry: list[np.ndarray]
+    feedback: list[np.ndarray] | None
+    fresh: bool
+
+
+class Lanes:
+    """State and step of every lane, ``[settings, seeds]``, and the carries of those that are paused."""
+
+    def __init__(self, job: Job, common: Sequence[bool]) -> None:
+        self.job = job
+        self.common = common
+        shape = job.space.size, len(job.seeds)
+        self.states = np.full(shape, State.WAITING, np.int8)
+        self.steps = np.zeros(shape, np.int64)
+        self._paused: dict[tuple[int, int], Paused] = {}
+
+    def in_state(self, *states: State) -> np.ndarray:
+        """Which lanes are in one of some states."""
+        return np.isin(self.states, states)
+
+    def pause(self, block: Block) -> None:
+        """Takes the real lanes of a block home; the block is nothing any more."""
+        assert block.carry is not None
+        rows = [[to_numpy(x)] if common else list(block.by_lane(x)) for x, common in zip(block.carry, self.common, strict=True)]
+        told = None if block.feedback is None else [block.by_lane(x) for x in block.feedback]
+        fresh = None if block.fresh is None else block.by_lane(np.asarray(block.fresh))
+        for i, lane in zip(np.flatnonzero(block.real).tolist(), block.lanes, strict=True):
+            carry = [np.array(row[i % len(row)]) for row in rows]
+            self._paused[lane] = Paused(
+                carry, None if told is None else [np.array(x[i]) for x in told], bool(fresh is not None and fresh[i])
+            )
+            self._set(lane, State.PAUSED, block.step)
+        block.carry = None
+
+    def restart(self, lanes: Iterable[tuple[int, int]]) -> None:
+        """Sends lanes back to their beginning: their carries are lost."""
+        for lane in lanes:
+            self._paused.pop(lane, None)
+            self._set(lane, State.WAITING, 0)
+
+    def end(self, block: Block, state: State) -> None:
+        """Hears that the real lanes of a block have come to an end."""
+        for lane in block.lanes:
+            self._set(lane, state, block.step)
+
+    def _set(self, lane: tuple[int, int], state: State, step: int) -> None:
+        self.states[lane] = state
+        self.steps[lane] = step
+
+    def form(self, width: int, workers: int) -> list[Block]:
+        """Blocks of at most ``width`` lanes each for every lane that waits or is paused.
+
+        Lanes of one block are at one step. Whole seeds stand together where they fit, else each seed's settings are cut in equal
+        parts; blocks are filled up to one shape by copies of their last lane, so that one executable serves them.
+        """
+        open_lanes = self.in_state(State.WAITING, State.PAUSED)
+        blocks = []
+        for step in np.unique(self.steps[open_lanes]):
+            here = open_lanes & (self.steps == step)
+            by_seed = {seed: np.flatnonzero(here[:, seed]) for seed in range(here.shape[1]) if here[:, seed].any()}
+            blocks += _cut(by_seed, width, workers, int(step))
+        return blocks
+
+    def take(self, block: Block) -> None:
+        """Puts the carries of a block's lanes into it, and counts them as running."""
+        paused = [self._paused.pop(lane, None) for lane in block.lanes]
+        self.end(block, State.RUNNING)
+        if paused[0] is None:
+            return  # all are at step 0, where the worker makes their start
+        index = np.zeros(block.settings.size, np.int64)  # lanes that only fill up the block copy the first one
+        index[np.flatnonzero(block.real)] = np.arange(len(paused))
+        lanes = [paused[i] for i in index]
+
+        def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+            return np.stack(rows).reshape((*block.lead, *np.shape(rows[0])))
+
+        block.carry = [
+            paused[0].carry[j] if common else stacked([lane.carry[j] for lane in lanes]) for j, common in enumerate(self.common)
+        ]
+        if paused[0].feedback is not None:
+            block.feedback = [stacked([lane.feedback[j] for lane in lanes]) for j in range(len(paused[0].feedback))]
+            block.fresh = stacked([np.asarray(lane.fresh) for lane in lanes])
+
+
+def _cut(by_seed: dict[int, np.ndarray], width: int, workers: int, step: int) -> list[Block]:
+    most = max(map(len, by_seed.values()))
+    seeds = list(by_seed)
+    if width >= most:
+        together = min(max(1, width // most), math.ceil(len(seeds) / min(workers, len(seeds))))
+        parts = np.array_split(np.array(seeds), math.ceil(len(seeds) / together))
+        return [_block([by_seed[int(s)] for s in part], part, most, step) for part in parts]
+    counts = {seed: math.ceil(len(settings) / width) for seed, settings in by_seed.items()}
+    cut = [(seed, part) for seed, settings in by_seed.items() for part in np.array_split(settings, counts[seed])]
+    widest = max(len(part) for _, part in cut)
+    return [_block([part], np.array([seed]), widest, step) for seed, part in cut]
+
+
+def _block(rows: Sequence[np.ndarray], seeds: np.ndarray, width: int, step: int) -> Block:
+    settings = np.stack([np.concatenate([row, np.repeat(row[-1:], width - len(row))]) for row in rows]).astype(np.int64)
+    real = np.stack([np.arange(width) < len(row) for row in rows])
+    return Block(settings, np.asarray(seeds, np.int64), real, step)
+
+
+def identity(space: Space, setting: int, seed: int, problem: str = "") -> str:
+    """A name for a lane that outlives its sweep: by its setting's numbers, its seed and the structure of its optimizer.
+
+    Its place in a grid is not in it, nor any address in memory. ``problem`` names what is trained, where several are kept
+    together.
+    """
+    paths = jax.tree_util.tree_flatten_with_path(space.at(setting))[0]
+    numbers = [(jax.tree_util.keystr(path), repr(np.asarray(x).tolist())) for path, x in paths]
+    parts = repr((problem, numbers, int(seed), repr(space.optimizer).split("(", 1)[0]))
+    return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,243 @@
+"""One job in this process: its traces, what lies on devices, its compiled code."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jopt.engine import machine
+from jopt.engine.compiled import steps
+from jopt.engine.compiled.analysis import analyse
+from jopt.engine.compiled.executables import Executable, Executables, Wanted, weakly_typed
+from jopt.engine.compiled.steps import Shape
+from jopt.engine.compiled.tracing import Traced, context
+from jopt.engine.job import Job
+from jopt.engine.lanes.blocks import Block, to_device, to_numpy
+from jopt.engine.lanes.starts import Starts
+from jopt.engine.program import KEYS
+from jopt.engine.running.threads import Caller
+from jopt.values.numbers import settings_of
+from jopt.values.trees import structure
+
+EXECUTABLES = Executables()
+RECORD_BYTES = 2**20  # that one call makes: what stays in a cache until it is brought home
+ROW_BYTES = 2**21  # that one call takes; twice as many are kept for the other blocks of the same seeds
+ALIGNED = 64  # bytes: how XLA wants arrays on the host to begin, so that it takes them without a copy
+FIRST_CHUNK = 32  # steps that a chunk may have in any case
+
+
+class Runtime:
+    """Made in the caller's thread, which traces the user's functions here; used by workers, which change nothing but caches."""
+
+    def __init__(self, job: Job, caller: Caller, workers: int = 1) -> None:
+        self.job = job
+        self.caller = caller
+        self.workers = workers
+        self.varying = job.space.leaf_values()  # for each leaf of the optimizer with an axis, its value in every setting
+        leaves = jax.tree.leaves(job.space.optimizer)
+        self._leaves = leaves
+        # Python numbers take the type of what they meet, and so do swept ones.
+        self.weak = tuple(i in self.varying or isinstance(x, (int, float, complex)) for i, x in enumerate(leaves))
+        self._lock = threading.Lock()
+        self._placed: dict[Any, Any] = {}
+        self._rows: OrderedDict[Any, Future[Any]] = OrderedDict()
+        self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
+        self._compiling: list[tuple[float, float]] = []  # from when to when
+        self._context = context()
+        row = job.feed.rows(job.seeds[0], 0, 1)
+        self.row_bytes = sum(x.nbytes for x in jax.tree.leaves(row))  # of one step and one seed
+        one = structure(job.space.optimizer).unflatten(weakly_typed(self.optimizer(np.zeros((1, 1), int)), self.weak))
+        axes = tuple(0 if i in self.varying else None for i in range(len(leaves)))
+        on_cpu = machine.devices_for(None)[0].platform == "cpu"
+        self.analysis = analyse(job.program, one, axes, job.given, job.feed.data, row, on_cpu)
+        self.length = self._longest()
+        self._starts = Starts(self._start, self.analysis.start_depends, self.analysis.carry_bytes)
+
+    def _longest(self) -> int:
+        """The most steps of a chunk, for which its executable is made: to the next evaluation, within some memory."""
+        gaps = np.diff(self.job.eval_steps, prepend=0)
+        fitting = min(RECORD_BYTES // (4 * self.job.lanes), ROW_BYTES // max(1, self.row_bytes))
+        return int(min(self.job.steps, max(FIRST_CHUNK, fitting), gaps.max() if len(gaps) else self.job.steps))
+
+    def close(self) -> None:
+        """Lets go of what lies on devices."""
+        for kept in (self._placed, self._rows, self._ready):
+            kept.clear()
+        self._starts.clear()
+
+    def optimizer(self, settings: np.ndarray) -> list[Any]:
+        """The leaves of the optimizers of a block's settings, ``[seeds, width]``: swept numbers are stacked."""
+        chosen = settings.reshape([n for n in settings.shape if n > 1])
+        swept = {i: np.asarray(settings_of(values)[chosen]) for i, values in self.varying.items()}
+        return [swept[i] if i in swept else _array(x) for i, x in enumerate(self._leaves)]
+
+    def shape(self, block: Block) -> Shape:
+        """Which leaves differ between the lanes of a block."""
+        return Shape(self.analysis.in_axes, self.analysis.common, self.job.program.source.varies, *block.shape)
+
+    def placed(self, block: Block, device: Any) -> Block:
+        """A block ready to run on ``device``: begun, if it has not, and brought there, if it is on the host."""
+        if block.optimizer is None:
+            block.optimizer = jax.device_put(self.optimizer(block.settings), device)
+        if block.carry is None:
+            block.carry = self._starts.carry_of(block, self.shape(block), device)
+        elif any(isinstance(x, np.ndarray) for x in block.carry):
+            like = self._starts.lane(int(block.settings[0, 0]), int(block.seeds[0]), device)
+            block.carry = to_device(block.carry, like, device)
+        if self.job.program.feedback and block.feedback is None:
+            made = jax.tree.leaves(self.analysis.evaluate.result)  # type: ignore[union-attr]
+            none_yet = [np.zeros(block.lead, x.dtype) for x in made]  # not NaN, for which debug_nans looks
+            block.feedback, block.fresh = jax.device_put(none_yet, device), np.zeros(block.lead, bool)
+        return block
+
+    def kept(self, block: Block) -> Any:
+        """What the result keeps of a block's carry, with a leading axis of lanes everywhere."""
+        whole = [
+            np.broadcast_to(to_numpy(x), (*block.lead, *to_numpy(x).shape)) if common else x
+            for x, common in zip(block.carry or [], self.analysis.common, strict=True)
+        ]
+        return self.job.program.kept(self.analysis.treedef.unflatten(whole))
+
+    def start_of(self, setting: int, seed: int, device: Any) -> list[Any]:
+        """The leaves of one lane's first carry."""
+        return self._starts.lane(setting, seed, device)
+
+    def _start(self, setting: int, seed: int, device: Any) -> list[Any]:
+        optimizer = jax.device_put(self.optimizer(np.full((1, 1), setting)), device)
+        given = self.place("given", lambda: jax.tree.leaves(self.job.given), device)
+        args = optimizer, self.keys([seed], device)[0], given, self.arrays(self.analysis.start, device)
+        return self.compiled(steps.start, (self.analysis.start,), args)(*args)  # type: ignore[no-any-return]
+
+    def keys(self, seeds: Sequence[int] | np.ndarray, device: Any) -> tuple[Any, Any, Any]:
+        """The keys of the start, of the loss and of the batches, stacked where there are several seeds."""
+        chosen = np.asarray([self.job.seeds[s] for s in seeds], np.uint32)
+        own = chosen if len(chosen) > 1 else chosen[0]
+        made = self.place(("keys", *chosen.tolist()), lambda: keys_of(np.uint32(self.job.seed), own), device)
+        return made  # type: ignore[no-any-return]
+
+    def arrays(self, traced: Traced, device: Any) -> list[Any]:
+        """What a traced function closes over, on ``device``."""
+        return [self.place(("array", id(x)), functools.partial(_same, x), device) for x in traced.arrays]
+
+    def place(self, name: Any, make: Callable[[], Any], device: Any) -> Any:
+        """What ``make`` returns, on ``device``, made and put there once."""
+        if (name, device) not in self._placed:
+            made = jax.device_put(make(), device)
+            with self._lock:
+                self._placed.setdefault((name, device), made)
+        return self._placed[name, device]
+
+    @property
+    def compile_s(self) -> float:
+        """The seconds in which something was compiled, be it by several threads at once."""
+        total, until = 0.0, 0.0
+        for begin, end in sorted(self._compiling):
+            total += max(0.0, end - max(begin, until))
+            until = max(until, end)
+        return total
+
+    def compiled(
+        self,
+        function: Callable[..., Any],
+        static: tuple[Any, ...],
+        args: tuple[Any, ...],
+        donate: int | None = None,
+        one_thread: bool = False,
+    ) -> Executable:
+        """The executable of ``function(*static, *args)``."""
+        wanted = Wanted(function, static, args, donate, self.weak, one_thread, self._context)
+        executable, seconds = EXECUTABLES.get(wanted, self.caller.do)
+        if seconds:
+            now = time.perf_counter()
+            self._compiling.append((now - seconds, now))
+        return executable
+
+    def executable(self, block: Block, loop: str, device: Any) -> Executable:
+        """What advances a block (see ``steps.scan_steps`` and ``one_step``)."""
+        kind = block.shape, loop, device
+        if kind not in self._ready:
+            args = tuple(self.arguments(block, loop, device, 0, 1))
+            static: tuple[Any, ...] = self.shape(block), self.analysis.step
+            function, more = (steps.scan_steps, (self.length,)) if loop == "scan" else (steps.one_step, ())
+            self._ready[kind] = self.compiled(function, static + more, args, 1, self.one_thread(block, device))
+        return self._ready[kind]
+
+    def one_thread(self, block: Block, device: Any) -> bool:
+        """Whether other blocks are likely to run on the other cores; one that holds all lanes may use them itself."""
+        return bool(device.platform == "cpu" and self.workers > 1 and block.settings.size < self.job.lanes)
+
+    def arguments(self, block: Block, loop: str, device: Any, first: int, count: int) -> list[Any]:
+        """What the executable of a block takes; after a host loop's first step, the carry and the number of the step change."""
+        data = self.place("data", lambda: jax.tree.leaves(self.job.feed.data), device)
+        step = self.analysis.step
+        arrays = self.arrays(step.traced, device), self.arrays(step.batch, device) if step.batch else []
+        rows = self.rows(block, first, count, device)
+        feedback = (block.feedback, block.fresh) if self.job.program.feedback else None
+        n = np.int32(count if loop == "scan" else 0)  # steps to do, or the step to do
+        keys = self.keys(block.seeds, device)[1:]
+        return [block.optimizer, block.carry, data, rows, n, np.int32(first), keys, feedback, arrays]
+
+    def rows(self, block: Block, first: int, count: int, device: Any) -> Any:
+        """The rows of a chunk, padded to the executables' length, with a leading axis of seeds where there are several.
+
+        Made once for the blocks that come for them soon, be it at the same moment.
+        """
+        if not self.job.program.source.has_rows:
+            return None
+        name = (*block.seeds.tolist(), first, count, device)
+        chunk_bytes = max(1, self.row_bytes * self.length * len(block.seeds))
+        with self._lock:
+            mine, made = name not in self._rows, self._rows.setdefault(name, Future())
+            while len(self._rows) > max(1, 2 * ROW_BYTES // chunk_bytes):
+                self._rows.popitem(last=False)
+        if mine:
+            try:
+                each = [self.job.feed.rows(self.job.seeds[s], first, count) for s in block.seeds]
+                leaves = [_padded(rows, self.length) for rows in zip(*map(jax.tree.leaves, each), strict=True)]
+                made.set_result(jax.device_put(leaves, device))
+            except BaseException as error:
+                with self._lock:
+                    self._rows.pop(name, None)  # narrower blocks may ask again
+                made.set_exception(error)
+        return made.result()
+
+
+@jax.jit
+def keys_of(root: Any, seeds: Any) -> tuple[Any, Any, Any]:
+    """The keys of some seeds: for the start, the loss and the batches."""
+
+    def of(seed: Any) -> Any:
+        purposes = [jax.random.fold_in(jax.random.key(root, impl=KEYS), purpose) for purpose in (0, 2, 3)]
+        return tuple(jax.random.fold_in(key, seed) for key in purposes)
+
+    return (jax.vmap(of) if seeds.ndim else of)(seeds)  # type: ignore[no-any-return]
+
+
+def _same(x: Any) -> Any:
+    return x
+
+
+def _array(x: Any) -> Any:
+    return x if hasattr(x, "dtype") else np.asarray(x, jnp.result_type(x))
+
+
+def _padded(each: Sequence[Any], length: int) -> np.ndarray:
+    """The rows of some seeds in one array that begins where XLA wants arrays to begin, so that CPUs take it without a copy."""
+    shape, dtype = (len(each), length, *np.shape(each[0])[1:]), np.asarray(each[0]).dtype
+    raw = np.empty(math.prod(shape) * dtype.itemsize + ALIGNED, np.uint8)
+    begin = -raw.ctypes.data % ALIGNED
+    array = raw[begin : len(raw) - ALIGNED + begin].view(dtype).reshape(shape)
+    for padded, rows in zip(array, each, strict=True):
+        padded[: len(rows)] = rows
+        padded[len(rows) :] = 0
+    return array if len(each) > 1 else array[0]

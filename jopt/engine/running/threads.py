@@ -1,0 +1,128 @@
+"""Threads that run tasks side by side, one per core or accelerator, and the caller's thread, which waits for what they find.
+
+The caller never computes: it can hear Ctrl-C at any time. It traces and lowers for the workers, because JAX's contexts are a
+thread's own, and it alone writes down what they found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import jax
+
+Task = Callable[[Any], Iterator[Any]]  # of a device: what is found on the way
+SLICE_S = 0.2  # how long the caller waits before it looks around
+LEAVE_S = 1.5  # how long a thread may take to end when a sweep is stopped; one that compiles ends by itself later
+
+
+class Stopped(Exception):
+    """Raised in a worker whose sweep has been stopped."""
+
+
+class Caller:
+    """The thread that called a sweep, as the workers see it.
+
+    Args:
+      on_stop: called when the sweep is stopped, so that no worker goes on waiting for what will not come.
+    """
+
+    def __init__(self, on_stop: Sequence[Callable[[], None]] = ()) -> None:
+        self.on_stop = on_stop
+        self.x64 = bool(jax.config.values["jax_enable_x64"])
+        self.stop = threading.Event()
+        self._thread = threading.get_ident()
+        self._heard: queue.SimpleQueue[tuple[str, Any, Any]] = queue.SimpleQueue()
+
+    def do(self, function: Callable[[], Any]) -> Any:
+        """What ``function()`` returns, called in the caller's thread, which waits in ``run_all``."""
+        if threading.get_ident() == self._thread:
+            return function()
+        answer: Future[Any] = Future()
+        self._heard.put(("do", function, answer))
+        while True:
+            try:
+                return answer.result(timeout=SLICE_S)
+            except TimeoutError:
+                if self.stop.is_set() and not answer.done():
+                    raise Stopped from None
+
+    def run_all(self, tasks: deque[Task], devices: Sequence[Any], take: Callable[[Any], None]) -> None:
+        """Runs every task, each worker the next one; ``take`` hears of all that is found, and may append further tasks.
+
+        The first error of a task ends all and is raised.
+        """
+        while tasks:
+            threads = [self._worker(tasks, device, i) for i, device in enumerate(devices[: len(tasks)])]
+            try:
+                self._serve(len(threads), take)
+            except BaseException:
+                self.stop.set()
+                for end in self.on_stop:
+                    end()
+                _join(threads)
+                raise
+
+    def _worker(self, tasks: deque[Task], device: Any, number: int) -> threading.Thread:
+        def work() -> None:
+            # As in the caller's thread: arrays are put on devices here too.
+            with jax.enable_x64(self.x64), jax.transfer_guard("allow"), contextlib.suppress(IndexError):
+                while not self.stop.is_set():
+                    self._run(tasks.popleft()(device))
+            self._heard.put(("end", None, None))
+
+        thread = threading.Thread(target=work, name=f"jopt-{number}", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self, task: Iterator[Any]) -> None:
+        try:
+            for found in task:
+                self._heard.put(("found", found, None))
+                if self.stop.is_set():
+                    return
+        except Stopped:
+            return
+        except BaseException as error:  # handed to the caller's thread
+            self._heard.put(("error", error, None))
+
+    def _serve(self, working: int, take: Callable[[Any], None]) -> None:
+        errors: list[BaseException] = []
+        while working:
+            try:
+                kind, what, answer = self._heard.get(timeout=SLICE_S)
+            except queue.Empty:
+                continue
+            if kind == "end":
+                working -= 1
+            elif kind == "do":
+                _answer(what, answer)
+            elif kind == "error":
+                errors.append(what)
+                self.stop.set()
+            elif not errors:
+                take(what)
+        if errors:
+            raise errors[0]
+
+
+def _answer(function: Callable[[], Any], answer: Future[Any]) -> None:
+    try:
+        answer.set_result(function())
+    except Exception as error:
+        answer.set_exception(error)
+    except BaseException:
+        answer.set_exception(Stopped())
+        raise
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    until = time.monotonic() + LEAVE_S
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))

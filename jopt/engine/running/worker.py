@@ -1,0 +1,149 @@
+"""A worker: takes a block to a step, and returns what it found. It writes to nothing that others read."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jopt.engine.compiled import steps
+from jopt.engine.compiled.executables import Executable
+from jopt.engine.lanes.blocks import Block, to_numpy
+from jopt.engine.lanes.records import BlockOutcome
+from jopt.engine.planning.plan import Plan
+from jopt.engine.running.runtime import Runtime
+from jopt.engine.running.threads import Stopped
+
+CHUNK_S = 0.25  # how long a chunk may take about, so that a worker hears soon that it is to stop
+TURN_S = 0.5  # after which a worker reports what it has
+
+
+class Worker:
+    """Runs blocks of a job on one device.
+
+    Args:
+      runtime: the job in this process.
+      plan: how steps are looped, and the most steps of a chunk.
+      device: where.
+    """
+
+    def __init__(self, runtime: Runtime, plan: Plan, device: Any) -> None:
+        self.runtime = runtime
+        self.loop = plan.loop or "scan"
+        self.chunk = plan.chunk
+        self.device = device
+
+    def __call__(self, block: Block, until: int, turn_s: float = TURN_S) -> BlockOutcome:
+        """Advances a block towards ``until``, for about ``turn_s``; it has reached the step that the outcome says."""
+        begin = time.perf_counter()
+        outcome = BlockOutcome(block, [], [])
+        waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        try:
+            self.runtime.placed(block, self.device)
+            executable = self.runtime.executable(block, self.loop, self.device) if block.step < until else None
+            brought = time.perf_counter()
+            while executable is not None and block.step < until and not self.runtime.caller.stop.is_set():
+                waiting.append(self._dispatch(block, until, executable, outcome))
+                if len(waiting) > 1:  # each chunk's records are fetched while the next one runs
+                    brought = _bring(waiting, executable, brought)
+                if time.perf_counter() - begin > turn_s:
+                    break
+            while waiting and executable is not None:
+                brought = _bring(waiting, executable, brought)
+            dead = self._dead(block) if _worrying(outcome) else None
+        except Stopped:
+            raise
+        except Exception as error:
+            return BlockOutcome(block, outcome.records, outcome.evaluations, None, error, time.perf_counter() - begin)
+        return BlockOutcome(block, outcome.records, outcome.evaluations, dead, None, time.perf_counter() - begin)
+
+    def _dispatch(self, block: Block, until: int, executable: Executable, out: BlockOutcome) -> tuple[int, Callable[[], None]]:
+        """Sends off one chunk, and the evaluation behind it; what it returns brings their numbers home."""
+        job = self.runtime.job
+        due = job.next_evaluation(block.step)
+        count = min(self.chunk or executable.quick, self.runtime.length, until - block.step, due - block.step)
+        bring = [self.advance(block, count, executable, out)]
+        if job.program.evaluate is not None and block.step == due:
+            bring.append(self.evaluate(block, out))
+        return count, lambda: [each() for each in bring] and None
+
+    def advance(self, block: Block, count: int, executable: Executable, out: BlockOutcome) -> Callable[[], None]:
+        """Sends off ``count`` further steps; what it returns brings their records home."""
+        first = block.step
+        args = self.runtime.arguments(block, self.loop, self.device, first, count)
+        if self.loop == "scan":
+            block.carry, made = executable(*args)
+        else:
+            made = []
+            for i in range(count):
+                args[1], args[4] = block.carry, np.int32(i)
+                block.carry, metrics = executable(*args)
+                made.append(metrics)
+        block.step = first + count
+        block.fresh = np.zeros(block.lead, bool) if self.runtime.job.program.feedback else None
+        names = [name for name, _ in self.runtime.analysis.step.metrics]
+
+        def bring_home() -> None:
+            found = _to_host(made, count, self.loop == "host")
+            out.records.append((first, count, dict(zip(names, found, strict=True))))
+
+        return bring_home
+
+    def evaluate(self, block: Block, out: BlockOutcome) -> Callable[[], None]:
+        """Sends off the evaluation of a block; what it returns brings the metrics home."""
+        runtime, traced = self.runtime, self.runtime.analysis.evaluate
+        assert traced is not None
+        args = block.optimizer, block.carry, runtime.arrays(traced, self.device)
+        shared = runtime.one_thread(block, self.device)
+        metrics = runtime.compiled(steps.evaluate, (runtime.shape(block), traced), args, None, shared)(*args)
+        step, names = block.step, runtime.analysis.evaluated_names
+        if runtime.job.program.feedback:
+            block.feedback, block.fresh = metrics, np.ones(block.lead, bool)
+        return lambda: out.evaluations.append((step, dict(zip(names, map(np.asarray, metrics), strict=True))))
+
+    def _dead(self, block: Block) -> np.ndarray:
+        """The lanes of a block that have a parameter that is not finite, where parameters are what a loss trains."""
+        dead = np.zeros(block.shape, bool)
+        if not self.runtime.job.program.dies or block.carry is None:
+            return dead
+        kept = self.runtime.job.program.kept(self.runtime.analysis.treedef.unflatten(range(len(block.carry))))
+        for i in kept if isinstance(kept, list) else _leaves(kept):
+            x = to_numpy(block.carry[i])
+            if np.issubdtype(x.dtype, np.inexact) or x.dtype.kind == "V":
+                same = self.runtime.analysis.common[i]
+                flat = x.reshape(1 if same else block.settings.size, -1)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    dead |= np.broadcast_to(~np.isfinite(flat).all(-1), block.settings.size).reshape(block.shape)
+        return dead
+
+
+def _leaves(tree: Any) -> list[int]:
+    import jax
+
+    return [int(i) for i in jax.tree.leaves(tree)]
+
+
+def _bring(waiting: deque[tuple[int, Callable[[], None]]], executable: Executable, before: float) -> float:
+    """Brings the oldest chunk home; chunks grow while they turn out to be quick."""
+    count, bring_home = waiting.popleft()
+    bring_home()
+    now = time.perf_counter()
+    if count >= executable.quick and now - before < CHUNK_S / 4:
+        executable.quick = 4 * count
+    return now
+
+
+def _worrying(outcome: BlockOutcome) -> bool:
+    """Whether a number was recorded that is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return not all(np.isfinite(x.sum()) for _, _, found in outcome.records for x in found.values())
+
+
+def _to_host(metrics: Sequence[Any], count: int, by_step: bool) -> list[np.ndarray]:
+    """The records of a chunk: of each step in turn, or with a leading axis of the executable's steps."""
+    if by_step:
+        return [np.stack(list(map(np.asarray, each))) for each in zip(*metrics, strict=True)]
+    return [np.asarray(x)[:count] for x in metrics]
