@@ -69,7 +69,7 @@ def _array(name: str, x: Any) -> Any:
 
 
 def _fitted(data: Any) -> Any:
-    wide = bool(jax.config.jax_enable_x64)
+    wide = bool(jax.config.values["jax_enable_x64"])
     return arrays.map_named(lambda name, x: arrays.fitted(name, x, wide), "data", data)
 
 
