@@ -16,11 +16,11 @@ from jopt.engine import program as programs
 from jopt.engine.data.feeding import feed_of
 from jopt.engine.data.sources import Feed
 from jopt.engine.evaluation import Metrics
+from jopt.engine.job import Job
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Program
 from jopt.engine.running import eager
 from jopt.engine.running.carry_out import Outcome, Sweep
-from jopt.engine.job import Job
 from jopt.expanding import Groups, check_tree, expand, groups
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
@@ -266,7 +266,7 @@ def _carry_out(jobs: dict[str, Job], asked: Plan, progress: bool | None) -> dict
 
     lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
     shown = {"total_lane_steps": lane_steps, "lanes": lanes, "description": "sweep"}
-    if jax.config.jax_disable_jit:
+    if jax.config.values["jax_disable_jit"]:
         # A bar would write over what a debugger shows.
         with eager.nans_explained(), Progress(bool(progress), **shown) as bar:
             return eager.carry_out(jobs, bar, check)

@@ -262,6 +262,22 @@ def test_states_and_updates_keep_the_sharding_of_the_parameters():
     assert state[0].nu["w"].sharding.is_equivalent_to(sharding, 2)
 
 
+@pytest.mark.parametrize("flip_sign", [True, False])
+def test_without_a_rate_updates_are_steps_already_as_in_optax(flip_sign):
+    g = jnp.array([1.0, -2.0])
+    for rule in (jopt.scale_by_learning_rate(flip_sign=flip_sign), jopt.scale_by_learning_rate(None, flip_sign=flip_sign)):
+        theirs = optax.scale_by_learning_rate(None, flip_sign=flip_sign)
+        assert rule.init(g) == theirs.init(g)
+        assert rule.update(g, rule.init(g))[0].tolist() == theirs.update(g, theirs.init(g))[0].tolist() == [1.0, -2.0]
+        assert jax.tree.leaves(rule) == []
+
+
+def test_an_optimizer_needs_its_rate_all_the_same():
+    for make in (jopt.sgd, jopt.adam, jopt.adamw, jopt.rmsprop, jopt.momentum):
+        with pytest.raises(TypeError, match="learning_rate must be a real number"):
+            make(None)
+
+
 def test_init_works_on_shapes():
     shapes = jax.eval_shape(lambda: PARAMS)
     state = jax.eval_shape(jopt.adam(0.1).init, shapes)

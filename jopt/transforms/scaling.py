@@ -39,14 +39,14 @@ def scale(step_size: Numeric) -> Any:
 
 
 @transformation(wide=True, checked=False, evaluates=("learning_rate",), domain={"learning_rate": "[0, inf)"})
-def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool = True) -> Any:
+def scale_by_learning_rate(learning_rate: ScalarOrSchedule | None = None, *, flip_sign: bool = True) -> Any:
     """Multiplies the updates by the learning rate, and turns them downhill.
 
     ``u = −α g``, or ``u = −α(t) g`` where the rate is a schedule.
 
     Args:
       learning_rate: At least 0: a number, a schedule (any function of the step), or a prefix of the parameter tree with one
-        of these per branch.
+        of these per branch. ``None`` passes the updates on as they are, their sign too: they are steps already.
       flip_sign: Whether to multiply by −α; by α if not.
 
     Returns:
@@ -57,6 +57,8 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool =
       >>> rule.update(jax.numpy.float32(1.0), rule.init(1.0))[0]
       Array(-0.1, dtype=float32)
     """
+    if learning_rate is None:
+        return optax.identity()
     sign = -1.0 if flip_sign else 1.0
 
     def stepped(updates: Any, rate: Any) -> Any:

@@ -208,8 +208,8 @@ def without_axes(bound: Bound) -> list[Any]:
 
 def hyperparams(tree: Any) -> dict[str, Any]:
     """The numbers of a value, or of a tree of values, by name: keys of dicts, fields, and in sequences the names of rules."""
-    if is_value(tree):
-        own: dict[str, Any] = tree.bound.hyperparams()
+    if hasattr(tree, "hyperparams"):
+        own: dict[str, Any] = tree.hyperparams
         return own
     if isinstance(tree, Mapping):
         return {key: hyperparams(child) for key, child in tree.items()}

@@ -96,7 +96,7 @@ def fits(name: str, array: np.ndarray, dtype: np.dtype) -> None:
 def whole_numbers(name: str, tree: Any) -> None:
     """Checks that the whole numbers of NumPy's arrays keep their values as JAX's."""
     for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        if isinstance(x, np.ndarray) and x.dtype.str[1:] in ("i8", "u8") and not jax.config.jax_enable_x64:
+        if isinstance(x, np.ndarray) and x.dtype.str[1:] in ("i8", "u8") and not jax.config.values["jax_enable_x64"]:
             fits(f"{name}: the leaf at {jax.tree_util.keystr(path) or '(root)'}", x, np.dtype(f"{x.dtype.kind}4"))
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.extend.core
 import jax.numpy as jnp
-import numpy as np
 
 from jopt.engine.compiled.cpu import prepare
 from jopt.engine.compiled.tracing import Traced

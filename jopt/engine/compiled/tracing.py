@@ -75,7 +75,9 @@ def trace(function: Callable[..., Any], *args: Any) -> Traced:
 
 def _own(x: Any, aval: Any) -> Any:
     """An array that nobody else writes to."""
-    checks.no_tracers("sweep", x)
+    if isinstance(x, jax.core.Tracer):
+        jax.numpy.copy(x)  # raises where its trace is over
+        checks.no_tracers("sweep", x)
     return x if isinstance(x, jax.Array) else np.array(x, aval.dtype)
 
 

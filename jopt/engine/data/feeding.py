@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jopt.engine import machine
 from jopt.engine.data import arrays
 from jopt.engine.data.sources import Feed, FunctionData, HostMinibatches, Minibatches, NoData, WholeData
 from jopt.engine.data.streams import Iterated
-from jopt.engine.planning import limits
 from jopt.training import same_length
 from jopt.values.numbers import whole
 from jopt.values.trees import is_function
@@ -70,7 +70,7 @@ def _array(name: str, x: Any) -> Any:
 
 
 def _fitted(data: Any) -> Any:
-    wide = bool(jax.config.jax_enable_x64)
+    wide = bool(jax.config.values["jax_enable_x64"])
     return arrays.map_named(lambda name, x: arrays.fitted(name, x, wide), "data", data)
 
 
@@ -89,7 +89,7 @@ def _has_rows(name: str, x: Any) -> None:
 def _fits(data: Any) -> bool:
     """Whether arrays may be put on a device whole, or are there already."""
     on_device = all(isinstance(x, jax.Array) for x in jax.tree.leaves(data))
-    return on_device or _size(data) <= DATA_SHARE * limits.budget(jax.local_devices()[0])
+    return on_device or _size(data) <= DATA_SHARE * machine.budget(jax.local_devices()[0])
 
 
 def _size(data: Any) -> int:

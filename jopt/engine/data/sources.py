@@ -125,7 +125,7 @@ class HostMinibatches(Minibatches):
     def __init__(self, data: Any, batch_size: int, seed: int, examples: int) -> None:
         super().__init__((), batch_size, seed, examples)
         self.host = jax.tree.map(arrays.on_host, data)
-        self.wide = bool(jax.config.jax_enable_x64)
+        self.wide = bool(jax.config.values["jax_enable_x64"])
 
     def rows(self, seed: int, step: int, length: int) -> Any:
         """The batches of ``length`` steps, stacked."""

@@ -35,7 +35,7 @@ class Iterated(Feed):
         self._passed = False  # whether a pass has yielded a batch
         self._read_of_pass = 0  # batches
         self._expected: Any = None  # the structure, shapes and types of the first batch
-        self._wide = bool(jax.config.jax_enable_x64)  # of the caller's thread
+        self._wide = bool(jax.config.values["jax_enable_x64"])  # of the caller's thread
         self._kept: list[Any] = []
         self._first = 0  # the step of the first batch that is kept
         self._wanted = 0  # up to which step somebody waits

@@ -30,7 +30,7 @@ class Block:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.settings.shape  # type: ignore[return-value]
+        return len(self.seeds), self.settings.shape[1]
 
     @property
     def lead(self) -> tuple[int, ...]:

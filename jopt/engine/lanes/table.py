@@ -7,7 +7,6 @@ import enum
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -87,8 +86,8 @@ class Lanes:
     def form(self, width: int, workers: int) -> list[Block]:
         """Blocks of at most ``width`` lanes each for every lane that waits or is paused.
 
-        Lanes of one block are at one step. Whole seeds stand together where they fit, else each seed's settings are cut in equal
-        parts; blocks are filled up to one shape by copies of their last lane, so that one executable serves them.
+        Lanes of one block are at one step. Whole seeds stand together where they fit, else each seed's settings are cut in
+        equal parts; blocks are filled up to one shape by copies of their last lane, so that one executable serves them.
         """
         open_lanes = self.in_state(State.WAITING, State.PAUSED)
         blocks = []
@@ -100,9 +99,9 @@ class Lanes:
 
     def take(self, block: Block) -> None:
         """Puts the carries of a block's lanes into it, and counts them as running."""
-        paused = [self._paused.pop(lane, None) for lane in block.lanes]
+        paused = [self._paused.pop(lane) for lane in block.lanes if lane in self._paused]
         self.end(block, State.RUNNING)
-        if paused[0] is None:
+        if not paused:
             return  # all are at step 0, where the worker makes their start
         index = np.zeros(block.settings.size, np.int64)  # lanes that only fill up the block copy the first one
         index[np.flatnonzero(block.real)] = np.arange(len(paused))
@@ -115,7 +114,7 @@ class Lanes:
             paused[0].carry[j] if common else stacked([lane.carry[j] for lane in lanes]) for j, common in enumerate(self.common)
         ]
         if paused[0].feedback is not None:
-            block.feedback = [stacked([lane.feedback[j] for lane in lanes]) for j in range(len(paused[0].feedback))]
+            block.feedback = [stacked(rows) for rows in zip(*(lane.feedback or [] for lane in lanes), strict=True)]
             block.fresh = stacked([np.asarray(lane.fresh) for lane in lanes])
 
 

@@ -187,6 +187,7 @@ def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: 
 
 
 def block_s(analysis: Analysis) -> float:
+    """The seconds that it takes to start a block and to bring it home."""
     return max(BLOCK_S, ARRAY_S * len(analysis.common))
 
 

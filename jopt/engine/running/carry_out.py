@@ -23,7 +23,7 @@ from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.planning.planner import Problem, explore
 from jopt.engine.running.runtime import Runtime
-from jopt.engine.running.threads import Caller
+from jopt.engine.running.threads import Caller, Task
 from jopt.engine.running.trials import Trials
 from jopt.engine.running.worker import Worker
 
@@ -116,9 +116,10 @@ class _Run:
             if not behind:
                 break
             self.forms_anew = False
-            running = deque(functools.partial(self._turns, block, until) for block in behind)
+            running: deque[Task] = deque(functools.partial(self._turns, block, until) for block in behind)
             self.blocks = [block for block in self.blocks if block.step >= until]
-            self.runtime.caller.run_all(running, self.devices, lambda outcome: self._take(outcome, until, running))
+            take = functools.partial(self._take, until=until, running=running)
+            self.runtime.caller.run_all(running, self.devices, take)
         self.seconds += time.perf_counter() - begin
 
     def _width(self) -> int:
@@ -136,7 +137,7 @@ class _Run:
         worker = Worker(self.runtime, self.plan, device)
         while block.step < until:
             outcome = worker(block, until)
-            over = outcome.error is not None or block.step == until or self.forms_anew or _newly_dead(outcome).any()
+            over = outcome.error is not None or block.step == until or self.forms_anew or bool(_newly_dead(outcome).any())
             yield dataclasses.replace(outcome, over=over)
             if over:
                 return

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block
 from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
-from jopt.engine import machine
 from jopt.engine.running.carry_out import Outcome
-from jopt.engine.job import Job
 from jopt.engine.running.runtime import keys_of
-from jopt.values.trees import structure
+from jopt.values.trees import flatten
 
 PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
 
@@ -81,7 +80,9 @@ class _Lane:
         self.check_names = check_names
         self.seed = int(job.seeds[seed])
         self.start_key, *self.keys = keys_of(np.uint32(job.seed), np.uint32(self.seed))
-        self.optimizer = job.space.at(setting)
+        leaves, treedef = flatten(job.space.at(setting))
+        # Of the types that they have in compiled code:
+        self.optimizer = treedef.unflatten([jnp.asarray(x) if isinstance(x, (int, float, complex)) else x for x in leaves])
         self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool))
         self.first: list[Any] = []  # the leaves of the first carry
         self.told: dict[str, Any] | None = None
@@ -94,7 +95,7 @@ class _Lane:
         row = jax.tree.map(lambda x: jnp.asarray(x[0]), job.feed.rows(self.seed, block.step, 1))
         loss_key, data_key = (jax.random.fold_in(key, block.step) for key in self.keys)
         batch = job.program.source.batch(job.feed.data, row, data_key, jnp.int32(block.step))
-        carry, metrics = job.program.step(block.optimizer, block.carry, batch, loss_key, self.told)
+        carry, metrics = job.program.step(self.optimizer, block.carry, batch, loss_key, self.told)
         if block.step == 0:
             self.check_names(job, metrics)
         block.carry, block.step = _arrays(carry), block.step + 1
@@ -114,7 +115,7 @@ class _Lane:
 
     def _start(self) -> None:
         job, block = self.job, self.block
-        block.carry = _arrays(job.program.start(block.optimizer, self.start_key, job.given))
+        block.carry = _arrays(job.program.start(self.optimizer, self.start_key, job.given))
         self.first = jax.tree.leaves(block.carry)
         if job.program.feedback:
             assert job.program.evaluate is not None
@@ -134,8 +135,3 @@ class _Lane:
 
 def _arrays(tree: Any) -> Any:
     return jax.tree.map(jnp.asarray, tree)
-
-
-def _weak(leaves: Sequence[Any], weak: tuple[bool, ...]) -> list[Any]:
-    """The leaves of an optimizer, whose Python numbers take the type of what they meet, as they do in compiled code."""
-    return [jnp.asarray(x.item()) if is_weak else x for x, is_weak in zip(leaves, weak, strict=True)]

@@ -65,9 +65,9 @@ class Runtime:
 
     def _longest(self) -> int:
         """The most steps of a chunk, for which its executable is made: to the next evaluation, within some memory."""
-        gaps = np.diff(self.job.eval_steps, prepend=0)
+        gaps = np.diff(np.asarray(self.job.eval_steps, np.int64), prepend=0)
         fitting = min(RECORD_BYTES // (4 * self.job.lanes), ROW_BYTES // max(1, self.row_bytes))
-        return int(min(self.job.steps, max(FIRST_CHUNK, fitting), gaps.max() if len(gaps) else self.job.steps))
+        return int(min(self.job.steps, max(FIRST_CHUNK, fitting), np.max(gaps) if len(gaps) else self.job.steps))
 
     def close(self) -> None:
         """Lets go of what lies on devices."""
@@ -122,8 +122,7 @@ class Runtime:
         """The keys of the start, of the loss and of the batches, stacked where there are several seeds."""
         chosen = np.asarray([self.job.seeds[s] for s in seeds], np.uint32)
         own = chosen if len(chosen) > 1 else chosen[0]
-        made = self.place(("keys", *chosen.tolist()), lambda: keys_of(np.uint32(self.job.seed), own), device)
-        return made  # type: ignore[no-any-return]
+        return tuple(self.place(("keys", *chosen.tolist()), lambda: keys_of(np.uint32(self.job.seed), own), device))
 
     def arrays(self, traced: Traced, device: Any) -> list[Any]:
         """What a traced function closes over, on ``device``."""

@@ -19,6 +19,7 @@ from jopt.engine.planning import fitting
 from jopt.engine.planning.plan import Plan
 from jopt.engine.planning.planner import block_s
 from jopt.engine.running.runtime import Runtime
+from jopt.engine.running.threads import Task
 from jopt.engine.running.worker import Worker
 
 TRIAL_S = 0.03  # how long a candidate is measured about: ten times the clock's and the scheduler's grain
@@ -86,7 +87,7 @@ class Trials:
             if outcome.error is not None:
                 failed.append(outcome.error)
 
-        tasks = deque(functools.partial(measure, block) for block in chosen)
+        tasks: deque[Task] = deque(functools.partial(measure, block) for block in chosen)
         self.runtime.caller.run_all(tasks, self.devices, hear)
         if failed:
             lost = [lane for block in chosen for lane in block.lanes]

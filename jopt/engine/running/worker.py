@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from jopt.engine.compiled import steps
@@ -68,7 +69,12 @@ class Worker:
         bring = [self.advance(block, count, executable, out)]
         if job.program.evaluate is not None and block.step == due:
             bring.append(self.evaluate(block, out))
-        return count, lambda: [each() for each in bring] and None
+
+        def bring_home() -> None:
+            for each in bring:
+                each()
+
+        return count, bring_home
 
     def advance(self, block: Block, count: int, executable: Executable, out: BlockOutcome) -> Callable[[], None]:
         """Sends off ``count`` further steps; what it returns brings their records home."""
@@ -110,7 +116,7 @@ class Worker:
         if not self.runtime.job.program.dies or block.carry is None:
             return dead
         kept = self.runtime.job.program.kept(self.runtime.analysis.treedef.unflatten(range(len(block.carry))))
-        for i in kept if isinstance(kept, list) else _leaves(kept):
+        for i in jax.tree.leaves(kept):
             x = to_numpy(block.carry[i])
             if np.issubdtype(x.dtype, np.inexact) or x.dtype.kind == "V":
                 same = self.runtime.analysis.common[i]
@@ -118,12 +124,6 @@ class Worker:
                 with np.errstate(invalid="ignore", over="ignore"):
                     dead |= np.broadcast_to(~np.isfinite(flat).all(-1), block.settings.size).reshape(block.shape)
         return dead
-
-
-def _leaves(tree: Any) -> list[int]:
-    import jax
-
-    return [int(i) for i in jax.tree.leaves(tree)]
 
 
 def _bring(waiting: deque[tuple[int, Callable[[], None]]], executable: Executable, before: float) -> float:
