@@ -13,7 +13,7 @@ import scipy.sparse
 from jax.experimental import sparse
 
 import jopt
-from jopt.engine.planning import limits
+from jopt.engine import machine
 
 W = jnp.float32(0.0)
 FEW = np.array([1.0, 1.0, 0.0, 2.0])
@@ -67,7 +67,7 @@ def test_an_array_of_any_numbers_is_taken_from_an_iterable(kind):
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float8_e4m3fn", "big-endian", "int64", "longdouble"])
 def test_an_array_of_any_numbers_is_taken_where_it_stays_on_the_host(kind, monkeypatch):
-    monkeypatch.setattr(limits, "budget", lambda device: 1.0)
+    monkeypatch.setattr(machine, "budget", lambda device: 1.0)
     assert set(seen(TAKEN[kind], batch_size=4)) == {1.0}
 
 
@@ -96,7 +96,7 @@ def test_random_keys_are_data(monkeypatch):
     cut = seen(keys, first_draw, batch_size=1, steps=4)
     np.testing.assert_array_equal(np.sort(cut), np.sort(draws))
     np.testing.assert_array_equal(seen((keys[i : i + 1] for i in range(4)), first_draw, steps=4), draws)
-    monkeypatch.setattr(limits, "budget", lambda device: 1.0)
+    monkeypatch.setattr(machine, "budget", lambda device: 1.0)
     beside = lambda w, b: first_draw(w, b["key"])  # noqa: E731
     np.testing.assert_array_equal(seen({"key": keys, "x": FEW}, beside, batch_size=1, steps=4), cut)  # from the host
 
@@ -143,7 +143,7 @@ def test_tensors_of_torch_are_data_of_every_type(kind, monkeypatch):
     np.testing.assert_array_equal(seen(tensor), [0.5] * 3)
     np.testing.assert_array_equal(seen({"x": tensor}, lambda w, b: mean(w, b["x"]), batch_size=1), [0.5] * 3)
     np.testing.assert_array_equal(seen(iter([tensor] * 3)), [0.5] * 3)
-    monkeypatch.setattr(limits, "budget", lambda device: 1.0)
+    monkeypatch.setattr(machine, "budget", lambda device: 1.0)
     np.testing.assert_array_equal(seen(tensor, batch_size=1), [0.5] * 3)
 
 
@@ -205,7 +205,7 @@ def test_batches_that_are_no_numbers_or_would_change_are_refused_by_number_and_p
 
 @pytest.mark.parametrize("kind", ["int64", "negative int64", "uint64"])
 def test_whole_numbers_that_do_not_fit_are_refused_where_they_stay_on_the_host(kind, monkeypatch):
-    monkeypatch.setattr(limits, "budget", lambda device: 1.0)
+    monkeypatch.setattr(machine, "budget", lambda device: 1.0)
     data, error, sentence = REFUSED[kind]
     with pytest.raises(error, match=rf"^data: the leaf at \['x'\] .*{sentence}"):
         seen({"x": data}, lambda w, b: mean(w, b["x"]), batch_size=4)

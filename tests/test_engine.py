@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 
 import jopt
+from jopt.engine import machine
 from jopt.engine.compiled import executables
 from jopt.engine.data import sources
 from jopt.engine.lanes import starts
-from jopt.engine.lanes.cutting import cut
-from jopt.engine.planning import limits, memory, planner
+from jopt.engine.lanes.records import BlockOutcome
+from jopt.engine.lanes.table import Lanes, State, identity
+from jopt.engine.planning import fitting, planner, remembered
 from jopt.engine.planning.plan import Plan
-from jopt.engine.running import pool, runner
+from jopt.engine.running import runtime
+from jopt.engine.running.trials import Trials
+from jopt.engine.running.worker import Worker
+from jopt.expanding import expand
 
 X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
 Y = (X @ np.array([1.0, -2.0, 0.5], np.float32)).astype(np.float32)
@@ -41,13 +46,13 @@ def run(plan="auto", steps=40, **kwargs):
 @pytest.fixture(autouse=True)
 def own_memory(tmp_path, monkeypatch):
     monkeypatch.setenv("JOPT_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(memory, "_plans", {})
+    monkeypatch.setattr(remembered, "_plans", {})
 
 
 @pytest.fixture(scope="module")
 def alone():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory, "remember", lambda name, known: None)
+        patch.setattr(remembered, "remember", lambda name, known: None)
         return run(Plan(width=1, loop="host", workers=1))
 
 
@@ -59,48 +64,86 @@ def same(result, other):
 
 
 @pytest.mark.parametrize(("settings", "seeds", "width"), [(11, 2, 4), (11, 3, 22), (1, 5, 2), (7, 1, 100), (9, 1, 8)])
-def test_cutting_covers_every_lane_once_and_no_block_is_wider_than_asked(settings, seeds, width):
-    blocks = cut(settings, seeds, width, 2)
-    lanes = [(int(k), int(s)) for part, of in blocks for k in part for s in of]
+def lanes_of(settings, seeds):
+    space = expand(jopt.sgd(jopt.geomspace(1e-3, 1e-1, settings)))
+    return Lanes(types.SimpleNamespace(space=space, seeds=range(seeds)), [False])
+
+
+@pytest.mark.parametrize(("settings", "seeds", "width"), [(11, 2, 4), (11, 3, 22), (1, 5, 2), (7, 1, 100), (9, 1, 8)])
+def test_blocks_cover_every_lane_once_and_none_is_wider_than_asked(settings, seeds, width):
+    blocks = lanes_of(settings, seeds).form(width, 2)
+    lanes = [lane for block in blocks for lane in block.lanes]
     assert sorted(lanes) == [(k, s) for k in range(settings) for s in range(seeds)]
-    assert all(len(part) * len(of) <= max(width, 1) for part, of in blocks)
+    assert all(block.settings.size <= max(width, 1) for block in blocks)
 
 
-def test_a_switch_of_plan_in_mid_run_changes_no_result(alone, monkeypatch):
-    tried = []
-    monkeypatch.setattr(planner, "_worth", lambda job, throughput, compile_s: True)
+def test_lanes_at_different_steps_never_share_a_block_and_dead_ones_are_in_none():
+    lanes = lanes_of(6, 2)
+    lanes.steps[[0, 3, 5], 0] = 7
+    lanes.states[2, 1] = State.DEAD
+    blocks = lanes.form(4, 2)
+    for block in blocks:
+        assert {int(lanes.steps[lane]) for lane in block.lanes} == {block.step}
+    found = sorted(lane for block in blocks for lane in block.lanes)
+    assert found == [(k, s) for k in range(6) for s in range(2) if (k, s) != (2, 1)]
+
+
+def test_a_paused_lane_goes_on_in_another_block_where_it_stood():
+    lanes = lanes_of(5, 2)
+    (whole,) = lanes.form(10, 1)
+    lanes.take(whole)
+    whole.carry, whole.step = [np.arange(10.0).reshape(2, 5)], 3
+    lanes.pause(whole)
+    assert lanes.in_state(State.PAUSED).all()
+    for block in lanes.form(2, 2):
+        lanes.take(block)
+        assert block.step == 3
+        values = block.by_lane(block.carry[0])[block.real.ravel()]
+        assert values.tolist() == [5 * seed + setting for setting, seed in block.lanes]
+
+
+def test_a_lane_keeps_its_identity_in_another_grid_and_no_two_lanes_share_one():
+    narrow, wide = (expand(jopt.adam(jopt.choice(*rates))) for rates in ((0.1, 0.2), (0.05, 0.1, 0.2)))
+    assert identity(narrow, 0, 3) == identity(wide, 1, 3)
+    names = [identity(wide, setting, seed) for setting in range(3) for seed in range(3)]
+    assert len(set(names)) == 9
+    assert identity(wide, 0, 0, "another problem") not in names
+    assert identity(expand(jopt.sgd(jopt.choice(0.1, 0.2))), 0, 3) != identity(narrow, 0, 3)
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """The plans that trials have measured, each with the lane-steps that were left."""
+    measured, real = [], Trials.__call__
+    monkeypatch.setattr(Trials, "__call__", lambda self, plan: measured.append((plan, self.left)) or real(self, plan))
+    return measured
+
+
+def test_a_switch_of_plan_in_mid_run_changes_no_result(alone, tried, monkeypatch):
+    monkeypatch.setattr(planner, "_worth", lambda left, throughput, compile_s: True)
     candidates = [
         Plan(width=3, loop="scan"),
         Plan(width=1, loop="host"),
         Plan(width=22, loop="scan"),
         Plan(width=5, loop="scan"),
     ]
-    monkeypatch.setattr(planner, "propose", lambda job, base, devices: candidates)
-    real = planner.trial
-
-    def trial(job, plan, devices, store):
-        tried.append((plan, int(job.records.steps_done.sum())))
-        return real(job, plan, devices, store)
-
-    monkeypatch.setattr(planner, "trial", trial)
+    monkeypatch.setattr(planner, "propose", lambda problem, base, measure: candidates)
     result = run()
     assert [plan for plan, _ in tried] == candidates
-    assert tried[-1][1] > 0  # what was measured were steps of the run
+    assert tried[-1][1] < 22 * 40  # what was measured were steps of the run
     same(result, alone)
     assert "lane-steps per second" in str(result.plan)
 
 
-def test_the_planner_measures_once_and_then_remembers(monkeypatch):
-    monkeypatch.setattr(planner, "_worth", lambda job, throughput, compile_s: True)
+def test_the_planner_measures_once_and_then_remembers(tried, monkeypatch):
+    monkeypatch.setattr(planner, "_worth", lambda left, throughput, compile_s: True)
     run(seeds=1)
-    monkeypatch.setattr(planner, "trial", lambda *args: pytest.fail("measured again"))
+    tried.clear()
     assert "measured before" in run(seeds=1).plan.reason
+    assert tried == []
 
 
-def test_a_short_sweep_tries_one_plan_only(monkeypatch):
-    tried = []
-    real = planner.trial
-    monkeypatch.setattr(planner, "trial", lambda *args: tried.append(args) or real(*args))
+def test_a_short_sweep_tries_one_plan_only(tried):
     run(seeds=1)
     assert len(tried) == 1
 
@@ -108,13 +151,13 @@ def test_a_short_sweep_tries_one_plan_only(monkeypatch):
 def test_plans_outlive_the_process_on_disk_and_spoilt_ones_are_ignored(monkeypatch, tmp_path):
     run(seeds=1)
     (file,) = (tmp_path / "plans").glob("*.json")
-    monkeypatch.setattr(memory, "_plans", {})
-    assert memory.recall(file.stem).width >= 1
+    monkeypatch.setattr(remembered, "_plans", {})
+    assert remembered.recall(file.stem).width >= 1
     for spoilt in ("", "{", "[]", json.dumps({"width": 0}), file.read_text().replace("scan", "spin")):
         file.write_text(spoilt)
-        assert memory.recall(file.stem) is None
+        assert remembered.recall(file.stem) is None
     run(seeds=1)
-    assert memory.recall(file.stem) is not None
+    assert remembered.recall(file.stem) is not None
 
 
 def test_an_unwritable_cache_directory_is_no_error(monkeypatch, tmp_path):
@@ -126,18 +169,18 @@ def test_an_unwritable_cache_directory_is_no_error(monkeypatch, tmp_path):
 def test_width_is_bounded_by_what_the_device_has(monkeypatch, alone):
     free = run(Plan(loop="scan")).plan.width
     assert free > 2
-    monkeypatch.setattr(limits, "UNDOUBTED", 0.0)
-    monkeypatch.setattr(memory, "_plans", {})
-    monkeypatch.setattr(memory, "recall", lambda name: None)
+    monkeypatch.setattr(fitting, "UNDOUBTED", 0.0)
+    monkeypatch.setattr(remembered, "_plans", {})
+    monkeypatch.setattr(remembered, "recall", lambda name: None)
     per_block = []
-    real = limits.block_bytes
+    real = Trials.block_bytes
 
-    def block_bytes(job, width, loop, device):
-        per_block.append((width, real(job, width, loop, device)))
+    def block_bytes(self, width, loop):
+        per_block.append((width, real(self, width, loop)))
         return 1000.0 + 100.0 * width
 
-    monkeypatch.setattr(limits, "block_bytes", block_bytes)
-    monkeypatch.setattr(limits, "budget", lambda device: 2 * 1200.0)
+    monkeypatch.setattr(Trials, "block_bytes", block_bytes)
+    monkeypatch.setattr(machine, "budget", lambda device: 2 * 1200.0)
     result = run(Plan(loop="scan"))
     assert result.plan.width == 2
     (narrow, at_narrow), (wide, at_wide) = per_block[:2]
@@ -146,54 +189,53 @@ def test_width_is_bounded_by_what_the_device_has(monkeypatch, alone):
     same(result, alone)
 
 
+def failing(monkeypatch, fails, error, after=0):
+    """Workers that take some blocks no further than a few steps, and then say that something went wrong."""
+    real = Worker.__call__
+
+    def run_block(self, block, until, *args):
+        if not fails(block):
+            return real(self, block, until, *args)
+        made = real(self, block, min(until, block.step + after), *args)
+        return BlockOutcome(block, made.records, made.evaluations, error=error)
+
+    monkeypatch.setattr(Worker, "__call__", run_block)
+
+
+NO_MEMORY = RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
+
+
 @pytest.mark.parametrize("widest", [11, 22])  # lanes of one seed, and of both
-def test_out_of_memory_halves_the_width_and_goes_on(monkeypatch, alone, widest):
-    real = runner.Job.run
+@pytest.mark.parametrize("record_every", [1, 7])
+def test_out_of_memory_halves_the_width_and_goes_on(monkeypatch, alone, widest, record_every):
     widths = []
-
-    def run_block(self, block, until, loop, chunk, device):
-        widths.append(int(block.real.sum()))
-        if block.real.sum() > 3:
-            real(self, block, min(until, block.step + 5), loop, chunk, device)
-            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
-        return real(self, block, until, loop, chunk, device)
-
-    monkeypatch.setattr(runner.Job, "run", run_block)
-    result = run(Plan(width=widest, loop="scan", workers=1))
+    failing(monkeypatch, lambda block: widths.append(int(block.real.sum())) or block.real.sum() > 3, NO_MEMORY, after=5)
+    result = run(Plan(width=widest, loop="scan", workers=1), record_every=record_every)
     assert max(widths) == widest
     assert min(widths) <= 3
-    same(result, alone)
+    if record_every == 1:
+        same(result, alone)
+    np.testing.assert_allclose(result.dataset.loss[..., 0], alone.dataset.loss.values[..., :record_every].mean(-1), rtol=2e-5)
 
 
 def test_out_of_memory_while_measuring_halves_the_candidate(monkeypatch, alone):
-    real = runner.Job.run
-
-    def run_block(self, block, until, loop, chunk, device):
-        if block.real.sum() > 6:
-            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return real(self, block, until, loop, chunk, device)
-
-    monkeypatch.setattr(runner.Job, "run", run_block)
-    monkeypatch.setattr(
-        planner, "propose", lambda job, base, devices: [Plan(width=22, loop="scan"), Plan(width=9, loop="scan")]
-    )
+    failing(monkeypatch, lambda block: block.real.sum() > 6, NO_MEMORY)
+    candidates = [Plan(width=22, loop="scan"), Plan(width=9, loop="scan")]
+    monkeypatch.setattr(planner, "propose", lambda problem, base, measure: candidates)
     result = run()
     assert result.plan.width <= 6
     same(result, alone)
 
 
 def test_out_of_memory_of_a_single_lane_is_the_users_to_hear(monkeypatch):
-    def run_block(self, block, until, loop, chunk, device):
-        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-
-    monkeypatch.setattr(runner.Job, "run", run_block)
+    failing(monkeypatch, lambda block: True, NO_MEMORY)
     with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
         run(Plan(width=2, loop="scan", workers=2))
 
 
 def test_one_executable_serves_all_workers_and_blocks(monkeypatch):
-    made = runner.Executables()
-    monkeypatch.setattr(runner, "EXECUTABLES", made)
+    made = runtime.Executables()
+    monkeypatch.setattr(runtime, "EXECUTABLES", made)
     run(Plan(width=3, loop="scan", workers=2))
     names = [name for name, *_ in made.compiled]
     assert names.count("scan_steps") == 1
@@ -219,21 +261,12 @@ def test_a_plan_that_makes_no_sense_is_an_error(bad):
 
 
 def test_an_error_in_a_worker_reaches_the_caller_and_ends_the_others(monkeypatch):
-    real = runner.Job.run
-
-    def run_block(self, block, until, loop, chunk, device):
-        if 5 in block.settings:
-            raise FloatingPointError("one block fails")
-        return real(self, block, until, loop, chunk, device)
-
-    monkeypatch.setattr(runner.Job, "run", run_block)
+    failing(monkeypatch, lambda block: 5 in block.settings, FloatingPointError("one block fails"))
     with pytest.raises(FloatingPointError, match="one block fails"):
         run(Plan(width=2, loop="scan", workers=2))
 
 
-def test_the_same_sweep_again_measures_nothing_and_a_much_longer_one_looks_further(monkeypatch):
-    tried, real = [], planner.trial
-    monkeypatch.setattr(planner, "trial", lambda job, plan, *rest: tried.append(plan) or real(job, plan, *rest))
+def test_the_same_sweep_again_measures_nothing_and_a_much_longer_one_looks_further(tried, monkeypatch):
     monkeypatch.setattr(planner, "_worth", lambda *state: False)  # every run is too short for a second candidate
     run(seeds=1)
     assert len(tried) == 1
@@ -244,9 +277,8 @@ def test_the_same_sweep_again_measures_nothing_and_a_much_longer_one_looks_furth
     assert len(tried) == 2
 
 
-@pytest.mark.parametrize("limit", ["SPREAD_BYTES", "MANY_BLOCKS", "MANY_LEAVES"])
-def test_lanes_that_are_large_or_many_start_on_the_device_as_others_do_on_the_host(monkeypatch, alone, limit):
-    monkeypatch.setattr(starts, limit, 0)
+def test_large_lanes_start_on_the_device_as_others_do_on_the_host(monkeypatch, alone):
+    monkeypatch.setattr(starts, "SPREAD_BYTES", 0)
     for width in (1, 4, 22):
         same(run(Plan(width=width)), alone)
 
@@ -268,9 +300,9 @@ def test_a_compiler_that_does_not_know_an_option_compiles_without_it():
 
 
 def test_blocks_of_the_same_seeds_share_the_rows_of_a_chunk(monkeypatch, alone):
-    asked, real = [], runner.Job.rows
+    asked, real = [], runtime.Runtime.rows
     made, drawn = [], sources.Minibatches.rows
-    monkeypatch.setattr(runner.Job, "rows", lambda job, *args: asked.append(args[1:3]) or real(job, *args))
+    monkeypatch.setattr(runtime.Runtime, "rows", lambda job, *args: asked.append(args[1:3]) or real(job, *args))
     monkeypatch.setattr(sources.Minibatches, "rows", lambda feed, *args: made.append(args) or drawn(feed, *args))
     same(run(Plan(width=3, chunk=10, loop="scan", workers=2)), alone)  # eight blocks, four to a seed
     chunks = [args for args in made if args[-1] > 1]
@@ -353,22 +385,22 @@ def test_large_lanes_without_a_product_fit_the_cache_too():
     ("compiling", "seconds"), [([], 0), ([(5, 6), (0, 2), (1, 3)], 4), ([(0, 4), (1, 2)], 4), ([(0, 1), (1, 2)], 2)]
 )
 def test_the_seconds_of_compiling_count_once_where_threads_compile_at_the_same_time(compiling, seconds):
-    job = runner.Job.__new__(runner.Job)
+    job = runtime.Runtime.__new__(runtime.Runtime)
     job._compiling = compiling
     assert job.compile_s == seconds
 
 
 def test_the_default_device_may_be_given_by_its_platform(monkeypatch):
-    monkeypatch.setattr(pool.jax, "local_devices", lambda backend="gpu": [types.SimpleNamespace(platform=backend)])
-    assert [d.platform for d in pool.devices_for(2)] == ["gpu", "gpu"]
+    monkeypatch.setattr(machine.jax, "local_devices", lambda backend="gpu": [types.SimpleNamespace(platform=backend)])
+    assert [d.platform for d in machine.devices_for(2)] == ["gpu", "gpu"]
     with jax.default_device("cpu"):
-        assert [d.platform for d in pool.devices_for(2)] == ["cpu", "cpu"]
+        assert [d.platform for d in machine.devices_for(2)] == ["cpu", "cpu"]
 
 
 @pytest.mark.parametrize(("size", "given_back"), [(10, 0), (2 * 2**20, 3)])
 def test_what_blocks_of_large_lanes_leave_behind_is_given_back_after_each(monkeypatch, size, given_back):
-    calls, real = [], limits.give_back
-    monkeypatch.setattr(limits, "give_back", lambda: calls.append(real()))
+    calls, real = [], machine.give_back
+    monkeypatch.setattr(machine, "give_back", lambda: calls.append(real()))
     optimizer = jopt.adam(jopt.choice(0.1, 0.2, 0.3))
     jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(size), optimizer, steps=2, plan=Plan(width=1), progress=False)
     assert len(calls) == given_back
@@ -381,10 +413,10 @@ def test_where_the_c_library_can_not_give_memory_back_nothing_happens(monkeypatc
             raise OSError("no such library")
         return object()
 
-    monkeypatch.setattr(limits.ctypes, "CDLL", load)
-    limits._trim.cache_clear()
+    monkeypatch.setattr(machine.ctypes, "CDLL", load)
+    machine._trim.cache_clear()
     try:
-        assert limits._trim() is None
-        limits.give_back()
+        assert machine._trim() is None
+        machine.give_back()
     finally:
-        limits._trim.cache_clear()
+        machine._trim.cache_clear()

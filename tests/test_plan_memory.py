@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import pytest
 
 import jopt
-from jopt.engine.planning import limits, memory, planner
+from jopt.engine import machine
+from jopt.engine.planning import fitting, planner
+from jopt.engine.planning import remembered as memory
 from jopt.engine.planning.plan import Plan
+from jopt.engine.running.trials import Trials
 
 GOOD = {"width": 2, "loop": "scan", "throughput": 1e5, "compile_s": 0.1, "explored": True, "lane_steps": 100}
 
@@ -115,10 +118,10 @@ def test_without_a_home_directory_plans_are_remembered_in_the_process_only(monke
 def test_a_remembered_width_never_passes_the_memory_that_is_free_now(monkeypatch, remembered_width, fits):
     monkeypatch.setattr(memory, "recall", lambda name: memory.Known(**{**GOOD, "width": remembered_width}))
     narrow = [Plan(width=2, loop="scan"), Plan(width=1, loop="scan")]  # what there is memory for now
-    monkeypatch.setattr(planner, "propose", lambda job, base, devices: narrow)
-    monkeypatch.setattr(limits, "UNDOUBTED", 0.0)
-    monkeypatch.setattr(limits, "block_bytes", lambda job, width, loop, device: 1000.0 + 100.0 * width)
-    monkeypatch.setattr(limits, "budget", lambda device: 1200.0)
+    monkeypatch.setattr(planner, "propose", lambda problem, base, measure: narrow)
+    monkeypatch.setattr(fitting, "UNDOUBTED", 0.0)
+    monkeypatch.setattr(Trials, "block_bytes", lambda self, width, loop: 1000.0 + 100.0 * width)
+    monkeypatch.setattr(machine, "budget", lambda device: 1200.0)
     result = run(Plan(workers=1))
     assert (result.plan.width, result.plan.reason) == (fits, "measured before")
 

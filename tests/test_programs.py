@@ -501,7 +501,7 @@ def test_sixty_sweeps_of_new_lambdas_over_8_mb_each_keep_nothing_alive():
 
 
 def test_locks_of_compilations_are_forgotten():
-    from jopt.engine.running.runner import EXECUTABLES
+    from jopt.engine.running.runtime import EXECUTABLES
 
     sweep(constant(17.0))
     assert EXECUTABLES.pending == {}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import jopt
+from jopt.engine import machine
 from jopt.engine.data.feeding import feed_of
 from jopt.engine.data.sources import HostMinibatches
-from jopt.engine.planning import limits
 from tests.solo import assert_same_run, lane, run_alone
 
 N = 20
@@ -270,7 +270,7 @@ def test_an_iterator_is_left_where_the_sweep_ended():
 
 def test_arrays_larger_than_the_device_give_the_same_batches_from_the_host(monkeypatch):
     on_device = masks_of(4, 30, seeds=2)
-    monkeypatch.setattr(limits, "budget", lambda device: 2.0 * BITS.nbytes - 1)
+    monkeypatch.setattr(machine, "budget", lambda device: 2.0 * BITS.nbytes - 1)
     assert isinstance(feed_of(BITS, 4, 0, 30), HostMinibatches)
     np.testing.assert_array_equal(masks_of(4, 30, seeds=2), on_device)
     with pytest.raises(ValueError, match=r"data takes.*batch_size"):
@@ -279,7 +279,7 @@ def test_arrays_larger_than_the_device_give_the_same_batches_from_the_host(monke
 
 def test_data_mapped_from_a_file_are_read_batch_by_batch(monkeypatch, tmp_path):
     np.save(tmp_path / "bits.npy", BITS)
-    monkeypatch.setattr(limits, "budget", lambda device: 1.0)
+    monkeypatch.setattr(machine, "budget", lambda device: 1.0)
     mapped = np.load(tmp_path / "bits.npy", mmap_mode="r")
     result = jopt.sweep(masked, jnp.float32(0.0), jopt.sgd(0.1), mapped, steps=5, batch_size=4, has_aux=True)
     np.testing.assert_array_equal(np.ravel(result.record.losses["mask"]), masks_of(4, 5, rates=(0.1,)).ravel())

@@ -166,7 +166,7 @@ class Records:
         """
         lost = {i: where for i, x in enumerate(leaves) if (where := _lost(x, common[i], block.shape)) is not None}
         for place in zip(*np.nonzero(block.real & sum(lost.values(), np.zeros(block.shape, bool))), strict=True):
-            setting, seed = int(block.settings[place[1]]), int(block.seeds[place[0]])
+            setting, seed = int(block.settings[place]), int(block.seeds[place[0]])
             if np.isnan(self.diverged_at[setting, seed]):
                 first = began(setting, seed)
                 if any(where[place] and np.isfinite(np.asarray(first[i])).all() for i, where in lost.items()):

@@ -58,8 +58,9 @@ class Starts:
         return leaves
 
     def clear(self) -> None:
-        """Lets go of what was kept."""
+        """Lets go of what was kept, and of who makes it."""
         self._kept.clear()
+        del self._make
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -111,7 +111,7 @@ class _Run:
         begin = time.perf_counter()
         while True:
             if not self.blocks:
-                self.blocks = self.lanes.form(self._width(), len(self.devices))
+                self.blocks = self._formed()
             behind = [block for block in self.blocks if block.step < until]
             if not behind:
                 break
@@ -121,6 +121,15 @@ class _Run:
             take = functools.partial(self._take, until=until, running=running)
             self.runtime.caller.run_all(running, self.devices, take)
         self.seconds += time.perf_counter() - begin
+
+    def _formed(self) -> list[Block]:
+        """Blocks of all lanes that are in none; those that trials have brought to the end are finished."""
+        blocks = self.lanes.form(self._width(), len(self.devices))
+        for block in blocks:
+            if block.step == self.job.steps:
+                self.lanes.take(block)
+                self._finish(block)
+        return [block for block in blocks if block.step < self.job.steps]
 
     def _width(self) -> int:
         """That of the plan, or an equal share of what lanes are left, where lanes have died."""

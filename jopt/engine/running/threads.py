@@ -35,7 +35,7 @@ class Caller:
 
     def __init__(self, on_stop: Sequence[Callable[[], None]] = ()) -> None:
         self.on_stop = on_stop
-        self.x64 = bool(jax.config.values["jax_enable_x64"])
+        self._options = {name: jax.config.values[f"jax_{name}"] for name in ("enable_x64", "debug_nans", "debug_infs")}
         self.stop = threading.Event()
         self._thread = threading.get_ident()
         self._heard: queue.SimpleQueue[tuple[str, Any, Any]] = queue.SimpleQueue()
@@ -71,8 +71,7 @@ class Caller:
 
     def _worker(self, tasks: deque[Task], device: Any, number: int) -> threading.Thread:
         def work() -> None:
-            # As in the caller's thread: arrays are put on devices here too.
-            with jax.enable_x64(self.x64), jax.transfer_guard("allow"), contextlib.suppress(IndexError):
+            with self._as_in_the_caller(), contextlib.suppress(IndexError):
                 while not self.stop.is_set():
                     self._run(tasks.popleft()(device))
             self._heard.put(("end", None, None))
@@ -80,6 +79,15 @@ class Caller:
         thread = threading.Thread(target=work, name=f"jopt-{number}", daemon=True)
         thread.start()
         return thread
+
+    @contextlib.contextmanager
+    def _as_in_the_caller(self) -> Iterator[None]:
+        """JAX's options that count when arrays are put on a device and compiled code is called."""
+        with contextlib.ExitStack() as stack:
+            for name, value in self._options.items():
+                stack.enter_context(getattr(jax, name)(value))
+            stack.enter_context(jax.transfer_guard("allow"))  # what a sweep moves it moves on purpose
+            yield
 
     def _run(self, task: Iterator[Any]) -> None:
         try:

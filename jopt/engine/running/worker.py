@@ -36,6 +36,7 @@ class Worker:
         self.loop = plan.loop or "scan"
         self.chunk = plan.chunk
         self.device = device
+        self._looks = True  # whether a number that is not finite ends a turn
 
     def __call__(self, block: Block, until: int, turn_s: float = TURN_S) -> BlockOutcome:
         """Advances a block towards ``until``, for about ``turn_s``; it has reached the step that the outcome says."""
@@ -50,11 +51,12 @@ class Worker:
                 waiting.append(self._dispatch(block, until, executable, outcome))
                 if len(waiting) > 1:  # each chunk's records are fetched while the next one runs
                     brought = _bring(waiting, executable, brought)
-                if time.perf_counter() - begin > turn_s:
+                if time.perf_counter() - begin > turn_s or (self._looks and self._worrying(outcome, 1)):
                     break
             while waiting and executable is not None:
                 brought = _bring(waiting, executable, brought)
-            dead = self._dead(block) if _worrying(outcome) else None
+            dead = self._dead(block) if self._worrying(outcome, len(outcome.records)) else None
+            self._looks = dead is None or bool((dead & block.real).any())  # not again soon, if it was in vain
         except Stopped:
             raise
         except Exception as error:
@@ -110,10 +112,20 @@ class Worker:
             block.feedback, block.fresh = metrics, np.ones(block.lead, bool)
         return lambda: out.evaluations.append((step, dict(zip(names, map(np.asarray, metrics), strict=True))))
 
+    def _worrying(self, outcome: BlockOutcome, latest: int) -> bool:
+        """Whether one of the latest records of a lane that may die is not finite."""
+        if not self.runtime.job.program.dies:
+            return False
+        block = outcome.block
+        found = [x for _, _, each in outcome.records[len(outcome.records) - latest :] for x in each.values()]
+        with np.errstate(invalid="ignore", over="ignore"):
+            suspect = [x for x in found if not np.isfinite(x.sum())]  # one pass says that all is well, which it mostly is
+        return any(not np.isfinite(x.reshape(len(x), *block.shape)[:, block.real]).all() for x in suspect)
+
     def _dead(self, block: Block) -> np.ndarray:
         """The lanes of a block that have a parameter that is not finite, where parameters are what a loss trains."""
         dead = np.zeros(block.shape, bool)
-        if not self.runtime.job.program.dies or block.carry is None:
+        if block.carry is None:
             return dead
         kept = self.runtime.job.program.kept(self.runtime.analysis.treedef.unflatten(range(len(block.carry))))
         for i in jax.tree.leaves(kept):
@@ -134,12 +146,6 @@ def _bring(waiting: deque[tuple[int, Callable[[], None]]], executable: Executabl
     if count >= executable.quick and now - before < CHUNK_S / 4:
         executable.quick = 4 * count
     return now
-
-
-def _worrying(outcome: BlockOutcome) -> bool:
-    """Whether a number was recorded that is not finite."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return not all(np.isfinite(x.sum()) for _, _, found in outcome.records for x in found.values())
 
 
 def _to_host(metrics: Sequence[Any], count: int, by_step: bool) -> list[np.ndarray]:

@@ -1,0 +1,113 @@
+"""Dead lanes: a parameter that is not finite stays so, so the lane stops, and what it leaves is the same under every plan."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jopt
+from jopt.engine.running import carry_out
+
+STEPS = 400
+PLANS = {
+    "one block": jopt.Plan(width=12, chunk=8, loop="scan", workers=1),
+    "two workers": jopt.Plan(width=4, chunk=8, loop="scan", workers=2),
+    "alone": jopt.Plan(width=1, chunk=16, loop="scan", workers=2),
+    "host": jopt.Plan(width=3, chunk=8, loop="host", workers=2),
+    "auto": "auto",
+}
+RATES = np.geomspace(0.01, 30.0, 12)  # those above 1 blow up on this loss: the factor of a step is 1 - 2 rate
+
+
+def loss(w, batch, key):
+    return jnp.sum(w**2) + 0 * jax.random.normal(key)
+
+
+def evaluate(w):
+    return {"size": jnp.sum(jnp.abs(w))}
+
+
+def run(plan, rates=RATES, **options):
+    options = {"steps": STEPS, "seeds": 2, "evaluate": evaluate, "eval_every": 50, "progress": False, "plan": plan, **options}
+    return jopt.sweep(loss, jnp.ones(3), jopt.sgd(jopt.choice(*rates)), **options)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return run(jopt.Plan(width=1, loop="scan", workers=1))
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Blocks are formed anew whenever a lane dies, however little there is to gain."""
+    real = carry_out._Run._bury
+
+    def bury(self, block, dead):
+        real(self, block, dead)
+        self.forms_anew |= bool(dead.any())
+
+    monkeypatch.setattr(carry_out._Run, "_bury", bury)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("record_every", [1, 7])
+def test_what_dead_lanes_leave_does_not_depend_on_the_plan(alone, eager, plan, record_every):
+    expected = alone if record_every == 1 else run(jopt.Plan(width=1, loop="scan", workers=1), record_every=record_every)
+    found = run(PLANS[plan], record_every=record_every).dataset
+    np.testing.assert_array_equal(found.diverged_at, expected.dataset.diverged_at)
+    np.testing.assert_array_equal(found.steps_done, expected.dataset.steps_done)
+    np.testing.assert_allclose(found.loss, expected.dataset.loss, rtol=1e-4)
+    np.testing.assert_allclose(found.size, expected.dataset.size, rtol=1e-4)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_dead_lane_ends_where_it_diverged_and_has_nothing_behind(plan):
+    found = run(PLANS[plan]).dataset
+    dead = RATES > 1
+    assert (found.steps_done.values[~dead] == STEPS).all()
+    for lane in np.argwhere(np.isfinite(found.diverged_at.values)):
+        done = int(found.steps_done.values[tuple(lane)])
+        assert dead[lane[0]]
+        assert done == found.diverged_at.values[tuple(lane)] < STEPS
+        assert np.isnan(found.loss.values[tuple(lane)][done:]).all()
+        assert np.isnan(found["size"].values[tuple(lane)][found.eval_step.values > done]).all()
+    assert np.isfinite(found.diverged_at.values[dead]).all()
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_living_lanes_learn_as_they_do_without_dead_ones(plan):
+    living = RATES[RATES < 1]
+    with_dead, without = run(PLANS[plan]), run(PLANS[plan], living)
+    np.testing.assert_allclose(with_dead.params[: len(living)], without.params, rtol=1e-5, atol=1e-30)
+    assert not np.isfinite(with_dead.params[len(living) :]).all()
+
+
+def test_dead_lanes_are_trained_no_further():
+    lane_steps = []
+
+    class Bar:
+        def advance(self, done, best=None):
+            lane_steps.append(done)
+
+    real = carry_out.Sweep.carry_out
+    try:
+        carry_out.Sweep.carry_out = lambda self, asked, bar: real(self, asked, Bar())
+        run(jopt.Plan(width=1, chunk=20, loop="scan", workers=1), seeds=1, steps=20_000, evaluate=None, eval_every=None)
+    finally:
+        carry_out.Sweep.carry_out = real
+    living = int((RATES < 1).sum())
+    assert sum(lane_steps) < 20_000 * (living + 1.5)
+
+
+def test_a_lane_of_a_step_of_ones_own_goes_on_since_nobody_knows_what_brings_it_back():
+    def init(optimizer, key):
+        return jnp.float32(1.0), jnp.int32(0)
+
+    def step(optimizer, carry, batch, key):
+        w, count = carry
+        w = jnp.where(count % 10 == 9, 1.0, jnp.where(count % 10 == 5, jnp.nan, w * 0.5))
+        return (w, count + 1), {"loss": w}
+
+    found = jopt.sweep_steps(init, step, jopt.sgd(jopt.choice(0.1, 0.2)), steps=40, progress=False).dataset
+    assert (found.steps_done == 40).all()
+    assert np.isfinite(found.loss[..., -1]).all()
