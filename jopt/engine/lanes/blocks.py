@@ -59,6 +59,17 @@ class Block:
     def _neighbours(self) -> bool:
         return bool((np.diff(self.seeds) == 1).all())
 
+    def on_host(self) -> Block:
+        """The same block with its arrays on the host, so that it can travel."""
+
+        def brought(leaves: Sequence[Any] | None) -> list[Any] | None:
+            return None if leaves is None else [to_numpy(x) for x in leaves]
+
+        fresh = None if self.fresh is None else np.asarray(self.fresh)
+        return dataclasses.replace(
+            self, carry=brought(self.carry), feedback=brought(self.feedback), fresh=fresh, optimizer=None
+        )
+
     def halves(self) -> list[Block]:
         """The same lanes as two narrower blocks before their first step."""
         axis = 0 if len(self.seeds) > 1 else 1
