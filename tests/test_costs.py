@@ -242,8 +242,24 @@ def test_arrays_that_a_function_closes_over_do_not_matter():
     assert found[0] == found[1]
 
 
-def test_equations_of_single_elements_cost_nothing():
-    assert counted(lambda x: jnp.tanh(x) + jnp.sort(x), SQUARE) == costs.Costs()
+@cases(
+    ("function", "args"),
+    sums=(lambda x, y: jnp.tanh(x) * y + 2, (ones(3, 5), ones(3, 5))),
+    broadcast=(lambda x, y: jnp.exp(x - y), (ones(3, 5), ones(5))),
+    moved=(lambda x: x.T[::2].reshape(-1), (ones(6, 5),)),
+)
+def test_operations_on_single_elements_are_counted_apart_as_xla_counts_them(function, args):
+    found, said = counted(function, *args), jax.jit(function).lower(*args).cost_analysis()
+    assert found == costs.Costs(0, said.get("flops", 0) + said.get("transcendentals", 0), 0)
+
+
+def test_a_sum_of_many_elements_costs_as_much_as_it_has_terms_and_whole_numbers_nothing():
+    assert counted(jnp.sum, SQUARE) == costs.Costs(elements=N * N)
+    assert counted(jnp.sum, SQUARE.astype(int)) == costs.Costs()
+
+
+def test_operations_on_single_elements_count_with_the_passes_of_their_loop():
+    assert counted(lambda x: lax.fori_loop(0, 50, lambda i, x: jnp.sin(x), x), SQUARE).elements == 50 * N * N
 
 
 def newton_schulz(passes):
@@ -273,32 +289,35 @@ def shampoo(learning_rate):
     return lambda params: (), lambda grads, state, params=None: (jax.tree.map(divided, grads), state)
 
 
-def swept(monkeypatch, optimizer):
-    """What a sweep of a layer counts, and the width that its planner proposes first for a run of 10,000 steps."""
+def layer(w, batch):
+    return jnp.mean((batch[0] @ w - batch[1]) ** 2)
+
+
+def iterated(w, batch):
+    """A logistic map in place of a layer: nothing but operations on single elements."""
+    return jnp.mean(lax.fori_loop(0, 300, lambda i, x: x + 0.01 * w * x * (1 - x), batch[0]))
+
+
+def swept(monkeypatch, loss, optimizer):
+    """What a step of a sweep costs, and the width that its planner proposes first for a run of 10,000 steps."""
     asked, real = [], planner._on_cpu
     monkeypatch.setattr(planner, "_on_cpu", lambda analysis, *rest: asked.append(analysis) or real(analysis, *rest))
     data = ones(32, 64), ones(32, 64)
-    jopt.sweep(
-        lambda w, batch: jnp.mean((batch[0] @ w - batch[1]) ** 2),
-        ones(64, 64),
-        optimizer(jopt.geomspace(1e-4, 1e-1, 4)),
-        data,
-        steps=2,
-        batch_size=16,
-        workers=2,
-        progress=False,
-    )
+    optimizer = optimizer(jopt.geomspace(1e-4, 1e-1, 4))
+    params = ones(64, 64) if loss is layer else ones(64)
+    jopt.sweep(loss, params, optimizer, data, steps=2, batch_size=16, workers=2, progress=False)
     return asked[0].flops, real(asked[0], 128, 1, 10_000, 2)[0][0]
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rule is for CPUs")
 @cases(
-    ("optimizer", "step"),
-    newton_schulz=(newton_schulz(30), 30 * 4 * 64**3),
-    shampoo=(shampoo, 9 * 64**3 + 6 * 64**3),
+    ("loss", "optimizer", "step"),
+    newton_schulz=(layer, newton_schulz(30), 30 * 4 * 64**3),
+    shampoo=(layer, shampoo, 9 * 64**3 + 6 * 64**3),
+    elements=(iterated, jopt.sgd, 300 * 7 * 16 * 64),
 )
-def test_a_step_that_factorizes_matrices_gets_narrower_blocks_than_sgd(monkeypatch, optimizer, step):
-    light, wide = swept(monkeypatch, jopt.sgd)
-    heavy, narrow = swept(monkeypatch, optimizer)
-    assert heavy - light == step
+def test_a_step_that_factorizes_or_loops_gets_narrower_blocks_than_sgd_on_a_layer(monkeypatch, loss, optimizer, step):
+    light, wide = swept(monkeypatch, layer, jopt.sgd)
+    heavy, narrow = swept(monkeypatch, loss, optimizer)
+    assert heavy - light > step
     assert narrow < wide

@@ -39,7 +39,7 @@ class Analysis:
     carry_bytes: int
     fingerprint: str  # of the computation, the same in another process
     convolutions: int
-    flops: float  # of matrix products and convolutions
+    flops: float  # of a step of one lane, operations on single elements included
 
     @property
     def evaluated_names(self) -> list[str]:
@@ -105,10 +105,12 @@ def _costs_of(stepped: Traced, data: Any) -> dict[str, Any]:
         if key in _costs:
             _costs.move_to_end(key)
             return _costs[key]
+    counted = costs.count(stepped.closed)
     described = re.sub("0x[0-9a-f]+", "", str(stepped.closed)) + str(key[1])
     found = {
         "fingerprint": hashlib.sha256(described.encode()).hexdigest()[:32],
-        **dataclasses.asdict(costs.count(stepped.closed)),
+        "convolutions": counted.convolutions,
+        "flops": counted.flops + counted.elements,
     }
     with _lock:
         _costs[key] = found

@@ -1,7 +1,6 @@
-"""The floating-point operations of one equation of a jaxpr: products, convolutions, factorizations, transforms.
+"""What one equation of a jaxpr computes: operations of products, factorizations and transforms, and those on single elements.
 
-Operations on single elements count nothing: they move memory rather than compute, and a lane's bytes stand for them in the
-planner. A product of real numbers and its sum are two operations, of complex numbers eight. Counts are leading terms, from
+A product of real numbers and its sum are two operations, of complex numbers eight. Counts are leading terms, from
 [GVL] G. H. Golub and C. F. Van Loan, Matrix Computations, 4th edition, 2013;
 [LAWN] S. Blackford and J. Dongarra, Installation Guide for LAPACK, LAPACK Working Note 41, 1999, appendix C; and
 [VL] C. F. Van Loan, Computational Frameworks for the Fast Fourier Transform, 1992.
@@ -16,6 +15,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+_ARITHMETIC = set(
+    "add add_any sub mul div rem neg abs sign max min clamp square sqrt rsqrt cbrt pow integer_pow exp exp2 expm1 log log1p "  # noqa: SIM905
+    "logistic tanh sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erf_inv lgamma digamma".split()
+)
+
 
 def flops(equation: Any) -> float:
     """What an equation costs by itself; 0 where there is no formula, as for a loop, whose cost is in what it repeats."""
@@ -24,6 +28,15 @@ def flops(equation: Any) -> float:
         return 0.0
     multiplied = _is_complex(equation.invars[0]) and equation.primitive.name != "fft"
     return (4.0 if multiplied else 1.0) * float(formula(equation))
+
+
+def elements(equation: Any) -> float:
+    """Operations on single elements, a sine as much as a sum; 0 where numbers are only moved, chosen or compared."""
+    name = equation.primitive.name
+    counts = name in _ARITHMETIC or name.startswith(("reduce_", "cum"))
+    if not counts or not jnp.issubdtype(equation.invars[0].aval.dtype, jnp.inexact):
+        return 0.0
+    return float(max(math.prod(v.aval.shape) for v in (*equation.invars, *equation.outvars)))
 
 
 def _is_complex(v: Any) -> bool:
