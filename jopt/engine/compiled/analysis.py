@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt.engine.compiled import costs
 from jopt.engine.compiled.steps import Step
 from jopt.engine.compiled.tracing import Traced, trace
 from jopt.engine.data.arrays import is_keys
@@ -38,7 +39,7 @@ class Analysis:
     carry_bytes: int
     fingerprint: str  # of the computation, the same in another process
     convolutions: int
-    flops: float  # of matrix products and convolutions
+    flops: float  # of a step of one lane, operations on single elements included
 
     @property
     def evaluated_names(self) -> list[str]:
@@ -104,12 +105,12 @@ def _costs_of(stepped: Traced, data: Any) -> dict[str, Any]:
         if key in _costs:
             _costs.move_to_end(key)
             return _costs[key]
-    equations = list(_equations(stepped.closed.jaxpr))
+    counted = costs.count(stepped.closed)
     described = re.sub("0x[0-9a-f]+", "", str(stepped.closed)) + str(key[1])
     found = {
         "fingerprint": hashlib.sha256(described.encode()).hexdigest()[:32],
-        "convolutions": sum(e.primitive.name == "conv_general_dilated" for e in equations),
-        "flops": float(sum(map(_flops, equations))),
+        "convolutions": counted.convolutions,
+        "flops": counted.flops + counted.elements,
     }
     with _lock:
         _costs[key] = found
@@ -150,28 +151,6 @@ def _top(jaxpr: Any) -> Iterator[list[Any]]:
     for equation in jaxpr.eqns:
         yield list(equation.invars)
     yield list(jaxpr.outvars)
-
-
-def _equations(jaxpr: Any) -> Iterator[Any]:
-    for equation in jaxpr.eqns:
-        yield equation
-        for value in equation.params.values():
-            for inner in value if isinstance(value, (tuple, list)) else (value,):
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from _equations(inner)
-
-
-def _flops(equation: Any) -> float:
-    if equation.primitive.name == "dot_general":
-        (contracted, _), _ = equation.params["dimension_numbers"]
-        lhs = equation.invars[0].aval.shape
-        return float(2 * math.prod(equation.outvars[0].aval.shape) * math.prod(lhs[i] for i in contracted))
-    if equation.primitive.name == "conv_general_dilated":
-        kernel = equation.invars[1].aval.shape
-        out = equation.params["dimension_numbers"].rhs_spec[0]
-        return float(2 * math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) / max(1, kernel[out]))
-    return 0.0
 
 
 def _bytes(tree: Any) -> int:

@@ -22,7 +22,9 @@ from jopt.engine.planning.plan import Plan
 CACHE_BYTES = 2**20  # what a block's carries may take of a core's cache
 LIGHT_FLOPS = 32e6  # what the lanes of a block may compute in a step before width brings nothing more
 MANY_ARRAYS, SMALL_ARRAY = 100, 4096  # of a carry, and the bytes of each: XLA's threads share their many small operations
-TINY_FLOPS, TINY_BYTES = 5e4, 32 * 1024  # of all lanes in a step: less is not worth a second worker
+# Of all lanes in a step: less is not worth a second worker. Rosenbrock's function with 1,024 lanes (71 kflop, 28 kB) and
+# logistic regression with 16 (81 kflop, 6 kB) were quicker in one block than in two side by side.
+TINY_FLOPS, TINY_BYTES = 1e5, 32 * 1024
 WORTH = 12.0  # a candidate is tried while the rest of the run takes this many times what compiling it does
 LONGER = 2.0  # a run so many times longer than the one that chose a plan looks further
 BLOCK_S = 0.003  # what it takes to start a block and to bring it home, one after another whatever the workers
