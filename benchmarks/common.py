@@ -18,7 +18,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.engine.planning import limits, memory
+from jopt.engine.machine import budget
+from jopt.engine.planning import remembered
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("jax", "jaxlib", "optax", "numpy", "torch", "hyperoptax")
@@ -78,7 +79,7 @@ def no_plans() -> Iterator[None]:
     before = os.environ.get("JOPT_CACHE_DIR")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["JOPT_CACHE_DIR"] = folder
-        memory.forget()
+        remembered.forget()
         try:
             yield
         finally:
@@ -93,7 +94,7 @@ def warm_memory(most: int = WARMED) -> None:
     Some hosts take what is free back within seconds, so each run needs it anew, or its time depends on how long the one
     before it took.
     """
-    size = int(min(most, limits.budget(jax.local_devices(backend="cpu")[0]) / 2))
+    size = int(min(most, budget(jax.local_devices(backend="cpu")[0]) / 2))
     parts = [np.ones(2**26, np.uint8) for _ in range(size // 2**26)]
     del parts
 

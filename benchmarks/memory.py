@@ -24,7 +24,8 @@ def child(lanes: int, width: int, fits: int | None, quick: bool) -> dict[str, An
     """
     import jopt
     from benchmarks.models import mlp, mlp_init
-    from jopt.engine.planning import limits
+    from jopt.engine import machine
+    from jopt.engine.planning import fitting
 
     sizes = (64, 10) if fits else SIZES
     params = mlp_init(sizes, jax.random.key(0))
@@ -32,8 +33,8 @@ def child(lanes: int, width: int, fits: int | None, quick: bool) -> dict[str, An
     data = (rng.normal(size=(EXAMPLES, sizes[0])).astype(np.float32), rng.integers(0, 10, EXAMPLES).astype(np.int32))
     lane = 3 * sum(x.nbytes for x in jax.tree.leaves(params))  # parameters and two moments
     if fits:
-        limits.UNDOUBTED = 0.0
-        limits.budget = lambda device: 2.0 * 4 * lane * fits  # as the widest block of one worker, of two, takes it
+        fitting.UNDOUBTED = 0.0
+        machine.budget = lambda device: 2.0 * 4 * lane * fits  # as the widest block of one worker, of two, takes it
     plan = jopt.Plan(width=None if fits else width, workers=2)
     optimizer = jopt.adam(jopt.geomspace(1e-5, 1e-2, lanes))
 
