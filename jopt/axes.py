@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.values.numbers import Axis, is_number
+from jopt.values.numbers import Axis, is_number, whole
 
 
 class Grid(Axis):
@@ -75,7 +75,7 @@ def geomspace(start: float, stop: float, num: int, *, name: str | None = None) -
       (0.0001, 0.001, 0.01)
     """
     _positive("geomspace", start=start, stop=stop)
-    return Grid(_between(start, stop, np.geomspace(start, stop, _count("geomspace: num", num))), name)
+    return Grid(_between(start, stop, np.geomspace(start, stop, whole("geomspace: num", num))), name)
 
 
 def linspace(start: float, stop: float, num: int, *, name: str | None = None) -> Grid:
@@ -98,7 +98,7 @@ def linspace(start: float, stop: float, num: int, *, name: str | None = None) ->
       (0.0, 0.5, 1.0)
     """
     start, stop = _number(start), _number(stop)
-    u = np.linspace(0.0, 1.0, _count("linspace: num", num))
+    u = np.linspace(0.0, 1.0, whole("linspace: num", num))
     return Grid(_between(start, stop, start * (1.0 - u) + stop * u), name)  # stop - start may be more than a float holds
 
 
@@ -260,14 +260,6 @@ def _positive(name: str, **ends: float) -> None:
     for argument, x in ends.items():
         if not _number(x) > 0:
             raise ValueError(f"{name}: {argument} must be above 0 on a logarithmic scale, but got {x!r}.")
-
-
-def _count(name: str, num: int) -> int:
-    whole = isinstance(num, (int, np.integer)) and not isinstance(num, bool)
-    if not whole or num < 1:
-        kind = ValueError if is_number(num) else TypeError
-        raise kind(f"{name} must be a whole number of at least 1, but got {num!r}.")
-    return int(num)
 
 
 def _between(start: float, stop: float, spaced: np.ndarray) -> list[float]:
