@@ -75,7 +75,7 @@ def geomspace(start: float, stop: float, num: int, *, name: str | None = None) -
       (0.0001, 0.001, 0.01)
     """
     _positive("geomspace", start=start, stop=stop)
-    return Grid(_between(start, stop, np.geomspace(start, stop, whole("geomspace: num", num))), name)
+    return Grid(_between(start, stop, np.geomspace(start, stop, _count("geomspace: num", num))), name)
 
 
 def linspace(start: float, stop: float, num: int, *, name: str | None = None) -> Grid:
@@ -98,7 +98,7 @@ def linspace(start: float, stop: float, num: int, *, name: str | None = None) ->
       (0.0, 0.5, 1.0)
     """
     start, stop = _number(start), _number(stop)
-    u = np.linspace(0.0, 1.0, whole("linspace: num", num))
+    u = np.linspace(0.0, 1.0, _count("linspace: num", num))
     return Grid(_between(start, stop, start * (1.0 - u) + stop * u), name)  # stop - start may be more than a float holds
 
 
@@ -260,6 +260,12 @@ def _positive(name: str, **ends: float) -> None:
     for argument, x in ends.items():
         if not _number(x) > 0:
             raise ValueError(f"{name}: {argument} must be above 0 on a logarithmic scale, but got {x!r}.")
+
+
+def _count(name: str, num: Any) -> int:
+    if not is_number(num):
+        raise TypeError(f"{name} must be a number, a whole one of at least 1, but got {num!r}.")
+    return whole(name, num)
 
 
 def _between(start: float, stop: float, spaced: np.ndarray) -> list[float]:

@@ -128,7 +128,7 @@ class SweepRecord:
             name = self.names_along(name)[0]
         if name not in self.coords:
             known = ", ".join(self.coords) or "nothing"
-            raise ValueError(f"No axis is called {name!r} in this result; it swept {known}.")
+            raise ValueError(f"The number {name!r} was not swept in this result; it swept {known}.")
         dim, values = self.coords[name]
         return self.dims.index(dim), np.asarray(values)
 

@@ -106,9 +106,8 @@ def whole(name: str, x: Any, at_least: int = 1, bits: int | None = None) -> int:
     integral = isinstance(x, (int, np.integer)) and not isinstance(x, bool)
     if integral and x >= at_least and (bits is None or int(x) < 2**bits):
         return int(x)
-    kind = ValueError if is_number(x) else TypeError
     under = "" if bits is None else f" and under 2**{bits}"
-    raise kind(f"{name} must be a whole number of at least {at_least}{under}, but got {x!r}.")
+    raise ValueError(f"{name} must be a whole number of at least {at_least}{under}, but got {x!r}.")
 
 
 def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> None:
