@@ -251,7 +251,7 @@ def test_the_curves_table_is_long():
 
 
 def test_an_unknown_kind_of_table_is_an_error():
-    with pytest.raises(ValueError, match="kind.*'wide'"):
+    with pytest.raises(ValueError, match=r"kind.*'wide'"):
         result(record([1.0])).to_pandas(kind="wide")
 
 
