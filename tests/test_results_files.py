@@ -224,7 +224,7 @@ def contents(made):
     """All that a file holds, the pickles as bytes."""
     groups = made if isinstance(made, GroupedResult) else {"": made}
     return {
-        name: (repr(each), each.dataset.to_dict(), [pickle.dumps(part) for part in vars(each.stored()).values()])
+        name: (repr(each), each.dataset.to_dict(), [pickle.dumps(part) for part in vars(each._stored()).values()])
         for name, each in groups.items()
     }
 

@@ -1,5 +1,6 @@
 """Results of sweeps: labelled arrays, the best setting, pictures, files, progress."""
 
+from jopt.results.base import Result
 from jopt.results.groups import GroupedResult
 from jopt.results.loading import load_result
 from jopt.results.progress import Progress
@@ -10,6 +11,7 @@ from jopt.results.trial import Trial
 __all__ = [
     "GroupedResult",
     "Progress",
+    "Result",
     "SweepRecord",
     "SweepResult",
     "Timings",

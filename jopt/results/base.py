@@ -116,7 +116,7 @@ class Result(abc.ABC):
         Args:
           path: The name of the file, used exactly.
         """
-        storage.save({name: part.stored() for name, part in self._parts().items()}, path)
+        storage.save({name: part._stored() for name, part in self._parts().items()}, path)
 
     def __copy__(self) -> Self:
         """A result of the same objects; the dataset is made again when it is asked for."""

@@ -105,7 +105,7 @@ class SweepRecord:
         """The recorded values of one metric over time.
 
         Raises:
-          ValueError: If there is no such metric, or nothing of it was recorded.
+          ValueError: For a metric that there is not, and one of which nothing was recorded.
         """
         if metric not in self.metric_names:
             known = ", ".join(self.metric_names)
@@ -122,7 +122,7 @@ class SweepRecord:
         """Position in ``dims`` and values [n] of a swept hyperparameter (or of a dim's first one).
 
         Raises:
-          ValueError: If nothing of that name was swept.
+          ValueError: For a name that was not swept.
         """
         if name in self.dims and name not in self.coords:
             name = self.names_along(name)[0]

@@ -137,12 +137,8 @@ class SweepResult(Result):
     def _parts(self) -> dict[str, SweepResult]:
         return {"": self}
 
-    def stored(self) -> Stored:
-        """What a file holds of the result: the user's own objects (optimizer, parameters) as pickles.
-
-        Returns:
-          The parts of the result.
-        """
+    def _stored(self) -> Stored:
+        """What a file holds of the result: the user's own objects (optimizer, parameters) as pickles."""
         optimizer, settings, params = self._optimizer, self._optimizer_at, self._params
         if not isinstance(optimizer, Pickled):
             optimizer = Pickled.of(lambda: self._optimizer, "optimizer", self.description)
@@ -156,7 +152,7 @@ class SweepResult(Result):
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds: what a file does, and the plan itself; the dataset is made again when it is asked for."""
         kept = {name: part for name, part in vars(self).items() if name != "dataset"}
-        made = self.stored()
+        made = self._stored()
         return {**kept, "_optimizer": made.optimizer, "_optimizer_at": made.optimizer_at, "_params": made.params}
 
     def __repr__(self) -> str:

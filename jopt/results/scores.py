@@ -38,7 +38,7 @@ def ranking(records: Iterable[SweepRecord], metric: str | None, mode: Mode | Non
     """The arguments of ``SweepResult.best`` with what they leave open filled in, the same for all of some records.
 
     Raises:
-      ValueError: If an argument is none of its choices, there is no such metric, or nobody said whether high is good.
+      ValueError: For an argument that is none of its choices, and a metric that there is not or whose direction nobody said.
     """
     if mode not in ("min", "max", None):
         raise ValueError(f"mode must be 'min' or 'max', or None for the metric's own, but is {mode!r}.")

@@ -49,7 +49,7 @@ class Swept(Protocol):
     def optimizer_at(self, index: tuple[int, ...]) -> Any:
         """The optimizer of one setting, without axes."""
 
-    def stored(self) -> Stored:
+    def _stored(self) -> Stored:
         """What a file holds of it."""
 
 
