@@ -64,7 +64,7 @@ def _carry_out(jobs: dict[str, Job], plan: Plan, progress: bool | None) -> dict[
         swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
         check_names(swept, recorded, "" not in jobs)
 
-    debugging = bool(jax.config.jax_disable_jit)
+    debugging = bool(jax.config.values["jax_disable_jit"])
     for job in [] if debugging else jobs.values():
         check(job, job.analysis.names)  # traces every group: mistakes show before the first one has run
     progress = False if debugging and progress is None else progress  # a bar would write over what a debugger shows
