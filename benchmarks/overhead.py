@@ -13,7 +13,7 @@ from typing import Any
 
 import jopt
 from benchmarks import common, rivals
-from benchmarks.models import Model, all_models
+from benchmarks.models import Model, Task, all_models
 from benchmarks.search import ByHand, by_hand
 from benchmarks.sweep import task_of
 
@@ -60,7 +60,7 @@ def bookkeeping(model: Model, quick: bool, times: int) -> dict[str, Any]:
     }
 
 
-def _lasting(task: rivals.Task) -> rivals.Task:
+def _lasting(task: Task) -> Task:
     """The same with so many steps that it takes ``LASTING_S``, or keeps ``KEPT_BYTES`` of losses."""
     run = rivals.sweep_by_jopt(task)
     run()
@@ -68,7 +68,7 @@ def _lasting(task: rivals.Task) -> rivals.Task:
     return dataclasses.replace(task, steps=min(times * task.steps, KEPT_BYTES // (4 * len(task.rates))))
 
 
-def _planned(task: rivals.Task) -> Any:
+def _planned(task: Task) -> Any:
     """The sweep as it plans itself, with nothing remembered."""
     model = task.model
     optimizer = jopt.adam(jopt.choice(*task.rates.tolist()))

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,10 +14,7 @@ import torch
 import torch.nn.functional as nn
 
 from benchmarks.common import seconds
-from benchmarks.models import HEADS, TOKENS, WIDTH
-
-if TYPE_CHECKING:
-    from benchmarks.rivals import Task
+from benchmarks.models import HEADS, TOKENS, WIDTH, Task
 
 
 def device() -> torch.device:

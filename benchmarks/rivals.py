@@ -17,52 +17,9 @@ import numpy as np
 import optax
 
 import jopt
-from benchmarks.models import Model
+from benchmarks.models import Task
 
 Run = Callable[[], Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A model, the learning rates, and how many steps each."""
-
-    model: Model
-    rates: np.ndarray
-    steps: int
-
-    @property
-    def label(self) -> str:
-        """The name of its rows, as ``common.label`` has it."""
-        return f"{self.model.name} x {len(self.rates)}"
-
-    @functools.cached_property
-    def params(self) -> Any:
-        return self.model.init(jax.random.key(0))
-
-    @functools.cached_property
-    def data(self) -> Any:
-        return None if self.model.data is None else jax.tree.map(jnp.asarray, self.model.data)
-
-    @functools.cached_property
-    def rows(self) -> np.ndarray:
-        """Which examples each step sees: int32 ``[steps, batch]``, reshuffled each epoch."""
-        if self.model.data is None or self.model.batch_size is None:  # as many empty rows as steps
-            return np.zeros((self.steps, 0), np.int32)
-        count, size = len(self.model.data[0]), self.model.batch_size
-        rng = np.random.default_rng(0)
-        epochs = [
-            rng.permutation(count)[: count // size * size] for _ in range(-(-self.steps * size // (count // size * size)))
-        ]
-        return np.concatenate(epochs).reshape(-1, size)[: self.steps].astype(np.int32)
-
-    def batch(self, data: Any, rows: Any) -> Any:
-        """The batch of one step."""
-        return None if data is None else jax.tree.map(lambda x: x[rows], data)
-
-    def fresh(self) -> Task:
-        """The same with a loss that nobody has compiled."""
-        loss = self.model.loss
-        return Task(dataclasses.replace(self.model, loss=lambda p, b: loss(p, b)), self.rates, self.steps)
 
 
 def sweep_by_jopt(task: Task, plan: Any = "auto") -> Run:

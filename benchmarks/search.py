@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import common, rivals
-from benchmarks.rivals import Run, Task
+from benchmarks.models import Task
+from benchmarks.rivals import Run
 from benchmarks.sweep import tasks
 
 

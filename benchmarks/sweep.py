@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import common, rivals
-from benchmarks.models import Model, all_models
-from benchmarks.rivals import Run, Task
+from benchmarks.models import Model, Task, all_models
+from benchmarks.rivals import Run
 
 # Lanes and steps that one-after-another rivals really train: their time is proportional to the lanes, and to the steps where
 # they do not compile anew for each lane.

@@ -1,8 +1,8 @@
 """jopt: optimizers that are values, and sweeps that are values with axes in them."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from jopt import schedules as schedules
 from jopt.axes import choice, decades, geomspace, linspace, loguniform, uniform, zipped
 from jopt.expanding import groups, lanes
 from jopt.lifting import lift
@@ -44,6 +44,7 @@ from jopt.transforms import (
     trace,
 )
 from jopt.values.leafwise import leafwise, zeros_like
+from jopt.values.numbers import Axis, Numeric, ScalarOrSchedule
 from jopt.values.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
@@ -67,22 +68,29 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'jopt' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # checkers would take every name for one of jopt's
+
+    def __getattr__(name: str) -> object:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'jopt' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*__all__, "schedules", *(name for name in globals() if name.startswith("__"))})
 
 
 __all__ = [
+    "Axis",
     "GradientTransformation",
     "GroupedResult",
+    "Numeric",
     "Plan",
+    "ScalarOrSchedule",
     "Schedule",
     "SweepResult",
     "Trial",

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.values.numbers import Axis, is_number
+from jopt.values.numbers import Axis, is_number, whole
 
 
 class Grid(Axis):
@@ -262,12 +262,10 @@ def _positive(name: str, **ends: float) -> None:
             raise ValueError(f"{name}: {argument} must be above 0 on a logarithmic scale, but got {x!r}.")
 
 
-def _count(name: str, num: int) -> int:
-    whole = isinstance(num, (int, np.integer)) and not isinstance(num, bool)
-    if not whole or num < 1:
-        kind = ValueError if is_number(num) else TypeError
-        raise kind(f"{name} must be a whole number of at least 1, but got {num!r}.")
-    return int(num)
+def _count(name: str, num: Any) -> int:
+    if not is_number(num):
+        raise TypeError(f"{name} must be a number, a whole one of at least 1, but got {num!r}.")
+    return whole(name, num)
 
 
 def _between(start: float, stop: float, spaced: np.ndarray) -> list[float]:

@@ -14,6 +14,7 @@ import numpy as np
 from jopt.axes import Drawn
 from jopt.transformation import GradientTransformation
 from jopt.values.binding import is_value, key_name
+from jopt.values.names import RESERVED, SAMPLE, check_groups
 from jopt.values.numbers import Axis, as_float, settings_of, whole
 from jopt.values.pairs import is_transformation
 from jopt.values.trees import flatten
@@ -102,12 +103,8 @@ def expand(optimizer: Any, samples: int | None = None, seed: int = 0) -> Space:
     for members in groups.values():
         together = len(members) > 1 and isinstance(members[0][0], Drawn)
         named = tuple((name, leaves, values[id(axis)]) for axis, name, leaves in members)
-        dimensions.append(Dimension("sample" if together else members[0][1], named))
+        dimensions.append(Dimension(SAMPLE if together else members[0][1], named))
     return Space(optimizer, tuple(dimensions))
-
-
-# Names that a result has for itself: of its dimensions, its variables, and the columns of its tables.
-RESERVED = ("seed", "step", "eval_step", "sample", "loss", "diverged_at", "steps_done", "group", "metric", "value")
 
 
 def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
@@ -175,7 +172,7 @@ def groups(optimizers: Mapping[str, Any]) -> Groups:
       The groups, to be given in the place of an optimizer. The result is a ``jopt.GroupedResult``.
 
     Raises:
-      ValueError: For no optimizers, or a name that is no string or empty.
+      ValueError: For no optimizers, or a name that is no string, is empty or holds a "/".
       TypeError: For something that is no dict of optimizers, or for groups inside it.
 
     Example:
@@ -185,11 +182,8 @@ def groups(optimizers: Mapping[str, Any]) -> Groups:
     """
     if not isinstance(optimizers, Mapping):
         raise TypeError(f"groups takes a dict, {{name: optimizer}}, but got {type(optimizers).__name__}.")
-    if not optimizers:
-        raise ValueError("groups takes a dict of optimizers by name, at least one, but it is empty.")
+    check_groups(optimizers)
     for name, tree in optimizers.items():
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"groups: the name {name!r} must be a non-empty string.")
         check_tree(f"groups: the optimizer {name!r}", tree)
     return Groups(optimizers)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec
+from typing import Any
 
 from jopt.transformation import from_bound
 from jopt.values.binding import bind
@@ -13,10 +13,8 @@ from jopt.values.pairs import made_by
 from jopt.values.probing import probe
 from jopt.values.schedule import Schedule
 
-P = ParamSpec("P")
 
-
-def lift(factory: Callable[P, Any], *, static: Iterable[str] = ()) -> Callable[P, Any]:
+def lift(factory: Callable[..., Any], *, static: Iterable[str] = ()) -> Callable[..., Any]:
     """Turns somebody else's factory into one whose results are values: every Optax optimizer is a jopt value.
 
     ``jopt.lift(optax.lion)(1e-4)`` computes what ``optax.lion(1e-4)`` computes, and its numbers are leaves. A factory of

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
 
 from jopt.transformation import apply_updates
 from jopt.values import checks
+from jopt.values.names import LOSS
+from jopt.values.numbers import is_number
 from jopt.values.pairs import as_pair, is_transformation
 
 
-def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -> tuple[Any, Any, jax.Array]:
+@overload
+def train(
+    loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any, *, key: Any = ..., has_aux: Literal[False] = ...
+) -> tuple[Any, Any, jax.Array]: ...
+@overload
+def train(
+    loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any, *, key: Any = ..., has_aux: Literal[True]
+) -> tuple[Any, Any, dict[str, jax.Array]]: ...
+def train(
+    loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any, *, key: Any = None, has_aux: bool = False
+) -> tuple[Any, Any, jax.Array | dict[str, jax.Array]]:
     """Trains parameters on a sequence of batches: a scan over ``value_and_grad``, ``update`` and ``apply_updates``.
 
     ``gₜ = ∇ loss(wₜ, batchₜ)``; ``wₜ₊₁ = wₜ + update(gₜ)``, where the gradient of complex parameters is the conjugate of
@@ -21,18 +35,22 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
     ``jopt.lanes`` (a sweep) and ``grad`` with respect to the optimizer (hypergradients).
 
     Args:
-      loss: ``loss(params, batch)``, a floating scalar.
+      loss: As in ``jopt.sweep``: ``loss(params, batch)``, or ``loss(params, batch, key)``, a floating scalar; with ``has_aux``,
+        a pair of that and a dict of named scalars.
       params: The initial parameters, a pytree of floating or complex arrays.
       optimizer: A transformation; its ``update`` is given ``value=``, ``grad=`` and ``value_fn=`` as well.
       batches: A pytree of arrays with a leading axis of steps.
+      key: A random key, for a loss that takes one: step t, from 0, is given ``jax.random.fold_in(key, t)``.
+      has_aux: Whether the loss returns auxiliary values.
 
     Returns:
-      The final parameters, the final optimizer state, and the loss before each step, ``[steps]``.
+      The final parameters, the final optimizer state, and the loss before each step, ``[steps]``. With ``has_aux`` the last
+      is a dict of such arrays: "loss", and the auxiliary values under their names.
 
     Raises:
       TypeError: For swapped arguments, or a loss that is no floating scalar.
       ValueError: For batches without arrays, whose leaves differ in their number of steps, or whose whole numbers don't fit
-        the 32 bits that JAX gives them.
+        the 32 bits that JAX gives them; for a key where the loss takes none, and none where it takes one.
 
     Example:
       >>> import jax.numpy as jnp
@@ -41,48 +59,72 @@ def train(loss: Callable[..., Any], params: Any, optimizer: Any, batches: Any) -
       >>> losses
       Array([1.    , 0.25  , 0.0625], dtype=float32)
     """
+    _check_arguments(loss, params, optimizer, batches, key)
+    weights = jax.tree.map(lambda p: jnp.asarray(p).astype(jnp.result_type(p)), params)
+
+    def step(carry: tuple[Any, Any], given: tuple[Any, Any]) -> tuple[tuple[Any, Any], dict[str, Any]]:
+        t, batch = given
+        args = (batch,) if key is None else (batch, jax.random.fold_in(key, t))
+        return descend(loss, optimizer, carry, args, has_aux, {})
+
+    steps = jnp.arange(same_length("batches", batches, "steps"))
+    (weights, state), recorded = jax.lax.scan(step, (weights, as_pair(optimizer).init(weights)), (steps, batches))
+    return weights, state, dict(recorded) if has_aux else recorded["loss"]
+
+
+def _check_arguments(loss: Any, params: Any, optimizer: Any, batches: Any, key: Any) -> None:
     if not callable(loss):
         raise TypeError(f"train takes (loss, params, optimizer, batches); the loss is a {type(loss).__name__}, not a function.")
     checks.params("train", params)
     if not is_transformation(optimizer):
         hint = "; call the factory: jopt.adam(...)" if callable(optimizer) else ""
         raise TypeError(f"train: the optimizer must be a transformation, but got {type(optimizer).__name__}{hint}.")
-    pair = as_pair(optimizer)
     if not jax.tree.leaves(batches):
         raise ValueError(
             "train: batches holds no array; give a pytree of arrays with a leading axis of steps (jnp.arange(steps), for a "
             "loss that takes no data)."
         )
-    same_length("batches", batches, "steps")
     checks.whole_numbers("batches", batches)
+    if takes_key(loss) and key is None:
+        raise ValueError("train: the loss takes (params, batch, key), so give key=, of which each step gets its own.")
+    if not takes_key(loss) and key is not None:
+        raise ValueError("train: the loss takes (params, batch) and no key, so leave key= out.")
 
-    def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], jax.Array]:
-        weights, state = carry
-        value, grads = jax.value_and_grad(scalar(loss))(weights, batch)
-        grads = downhill(grads)
-        extra = {"value": value, "grad": grads, "value_fn": lambda w: loss(w, batch)}
-        updates, new_state = pair.update(grads, state, weights, **extra)
-        return (apply_updates(weights, updates), like(state, new_state)), value
 
-    weights = jax.tree.map(lambda p: jnp.asarray(p).astype(jnp.result_type(p)), params)
-    (weights, state), losses = jax.lax.scan(step, (weights, pair.init(weights)), batches)
-    return weights, state, losses
+def descend(
+    loss: Callable[..., Any], optimizer: Any, carry: Any, args: tuple[Any, ...], has_aux: bool, extra: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """One step of gradient training: ``value_and_grad``, ``update``, ``apply_updates``.
+
+    ``carry`` is the parameters and the optimizer's state, ``args`` what the loss is given beside the parameters, ``extra``
+    what ``update`` is given beside the loss and its gradients. Returns the new carry, and what the loss said, by name.
+    """
+    params, state = carry
+    split = _split(loss, has_aux)
+    (value, aux), grads = jax.value_and_grad(split, has_aux=True)(params, *args)
+    grads = downhill(grads)
+    known = {"value": value, "grad": grads, "value_fn": lambda p: split(p, *args)[0], **extra}
+    updates, new_state = as_pair(optimizer).update(grads, state, params, **known)
+    return (apply_updates(params, updates), like(state, new_state)), OrderedDict({LOSS: value, **aux})
+
+
+def _split(loss: Callable[..., Any], has_aux: bool) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    """A loss as a function to the scalar and the auxiliary values, both checked."""
+
+    def split(*args: Any) -> tuple[Any, dict[str, Any]]:
+        made = loss(*args)
+        if has_aux and not (isinstance(made, tuple) and len(made) == 2):
+            raise TypeError(f"With has_aux=True the loss must return (scalar, dict), but returned {type(made).__name__}.")
+        value, aux = made if has_aux else (made, {})
+        check_scalar(value)
+        return value, scalars("The auxiliary values of the loss", aux, taken=(LOSS,))
+
+    return split
 
 
 def downhill(grads: Any) -> Any:
     """The gradients against which a loss falls: for complex parameters JAX's ``grad`` is their conjugate."""
     return jax.tree.map(lambda g: jnp.conj(g) if jnp.iscomplexobj(g) else g, grads)
-
-
-def scalar(loss: Callable[..., Any]) -> Callable[..., Any]:
-    """The loss, with an error of its own where it returns no floating scalar."""
-
-    def checked(*args: Any) -> Any:
-        value = loss(*args)
-        check_scalar(value)
-        return value
-
-    return checked
 
 
 def check_scalar(value: Any) -> None:
@@ -113,3 +155,34 @@ def same_length(name: str, tree: Any, what: str) -> int:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{name}: the leading axes ({what}) of the leaves must be equally long, but are {lengths}.")
     return next(iter(lengths.values()), 0)
+
+
+def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A dict of named scalars, checked; ordered, because JAX gives plain dicts back sorted, and the first name matters."""
+    if not isinstance(made, Mapping):
+        raise TypeError(f"{what} must be a dict of named scalars, {{name: scalar}}, but got {type(made).__name__}.")
+    for name, value in made.items():
+        if not isinstance(name, str) or name in taken:
+            raise ValueError(f"{what}: {name!r} can't be the name of a variable here; rename it.")
+        if not is_number(value) and not jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.bool_):
+            raise TypeError(f"{what}: {name!r} must be a number, but is a {type(value).__name__}.")
+        if jnp.iscomplexobj(value):
+            raise TypeError(f"{what}: {name!r} must be a real number, but is complex; take its absolute value.")
+        if jnp.ndim(value) != 0:
+            raise ValueError(f"{what}: {name!r} must be a scalar, but has shape {jnp.shape(value)}; take its mean.")
+    return OrderedDict((name, jnp.asarray(value)) for name, value in made.items())
+
+
+def takes_key(loss: Callable[..., Any]) -> bool:
+    """Whether a loss takes (params, batch, key) rather than (params, batch)."""
+    try:
+        parameters = inspect.signature(loss).parameters.values()
+    except ValueError:  # a builtin without a signature
+        return False
+    required = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(required) not in (2, 3):
+        raise TypeError(
+            f"The loss must take (params, batch) or (params, batch, key), but takes {len(required)} arguments without a "
+            f"default: {[p.name for p in required]}."
+        )
+    return len(required) == 3

@@ -295,7 +295,7 @@ def test_a_sweep_under_jit_without_traced_arguments_says_what_to_use():
 def test_a_seed_that_does_not_fit_is_refused(seed):
     with pytest.raises(ValueError, match=r"seed must be a whole number of at least 0 and under 2\*\*32"):
         run(optimizer=jopt.sgd(RATES), seed=seed)
-    with pytest.raises(ValueError, match=r"seeds must be how many, or ints of at least 0 and under 2\*\*32"):
+    with pytest.raises(ValueError, match=r"seeds\[\d\] must be a whole number of at least 0 and under 2\*\*32"):
         run(optimizer=jopt.sgd(RATES), seeds=[0, seed])
 
 

@@ -8,6 +8,7 @@ import io
 import pkgutil
 import re
 import types
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,9 +36,11 @@ SYNONYMS = {
 
 
 def _members(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """The object itself and, of a class, the methods and properties that it defines."""
+    """The object itself and, of a class, the methods and properties that it or a base of jopt's defines."""
     yield name, value
-    for attribute, member in vars(value).items() if isinstance(value, type) else ():
+    bases = value.__mro__ if isinstance(value, type) else ()
+    own = {k: v for base in reversed(bases) if base.__module__.startswith("jopt") for k, v in vars(base).items()}
+    for attribute, member in own.items():
         if attribute.startswith("_"):
             continue
         if isinstance(member, (classmethod, staticmethod)):
@@ -46,7 +49,8 @@ def _members(name: str, value: object) -> Iterator[tuple[str, object]]:
             yield f"{name}.{attribute}", member
 
 
-PUBLIC = dict(pair for name in jopt.__all__ if not name.startswith("__") for pair in _members(name, getattr(jopt, name)))
+ALIASES = [name for name in jopt.__all__ if typing.get_origin(getattr(jopt, name)) is not None]  # unions of types
+PUBLIC = dict(pair for name in sorted({*jopt.__all__} - {*ALIASES}) for pair in _members(name, getattr(jopt, name)))
 FACTORIES = [name for name, value in PUBLIC.items() if hasattr(value, "factory")]
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import typing
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,17 @@ def test_public_names_are_sorted_and_each_once():
     assert list(jopt.__all__) == sorted(set(jopt.__all__))
 
 
+def test_the_directory_is_what_is_public():
+    shown = _run("import jopt; print(*[n for n in dir(jopt) if not n.startswith('__')])")
+    assert shown.split() == sorted([*jopt.__all__, "schedules"])
+    assert _run("import jopt; jopt.sweep; jopt.Trial; print(*[n for n in dir(jopt) if not n.startswith('__')])") == shown
+
+
 @pytest.mark.parametrize("name", jopt.__all__)
 def test_a_public_name_exists_and_is_documented(name):
     value = getattr(jopt, name)
-    assert name.startswith("__") or (value.__doc__ or "").strip(), f"jopt.{name} has no docstring"
+    alias = typing.get_origin(value) is not None  # a union of types has no docstring of its own
+    assert alias or name.startswith("__") or (value.__doc__ or "").strip(), f"jopt.{name} has no docstring"
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -86,10 +94,11 @@ def _imported(path: Path) -> set[str]:
 
 
 def test_every_library_that_is_imported_is_declared_with_its_lowest_version():
-    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["plot"]]
+    extras = PROJECT["optional-dependencies"]
+    declared = [*PROJECT["dependencies"], *extras["plot"], *extras["progress"]]
     names = {re.match(r"[\w-]+", entry)[0] for entry in declared}
     imported = set().union(*map(_imported, (ROOT / "jopt").rglob("*.py")))
-    assert {"scipy", "pandas", "matplotlib"} <= imported  # inside functions too
+    assert {"scipy", "pandas", "matplotlib", "rich"} <= imported  # inside functions too
     assert imported - names == set()
     assert [entry for entry in declared if ">=" not in entry] == []
 

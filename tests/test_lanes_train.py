@@ -105,6 +105,71 @@ def test_train_takes_python_numbers_and_no_steps():
 # hypergradients
 
 
+def noisy(params, batch, key):
+    return loss(params, batch) + 0.1 * jax.random.normal(key) * params["b"]
+
+
+def told(params, batch):
+    return loss(params, batch), {"largest": jnp.abs(params["w"]).max(), "first": batch[0, 0]}
+
+
+def test_the_key_of_a_step_is_made_of_its_number():
+    key, opt = jax.random.key(3), optax.adam(0.1)
+    params, state, losses = PARAMS, opt.init(PARAMS), []
+    for t, batch in enumerate(BATCHES):
+        value, grads = jax.value_and_grad(noisy)(params, batch, jax.random.fold_in(key, t))
+        updates, state = opt.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        losses.append(value)
+    found, _, found_losses = jopt.train(noisy, PARAMS, jopt.adam(0.1), BATCHES, key=key)
+    assert_trees_close(found, params)
+    np.testing.assert_allclose(found_losses, losses, rtol=1e-5)
+
+
+def test_another_key_is_another_run_and_keys_can_be_mapped_over():
+    keys = jax.random.split(jax.random.key(0), 3)
+    run = jax.vmap(lambda key: jopt.train(noisy, PARAMS, jopt.adam(0.1), BATCHES, key=key)[2])
+    losses = jax.jit(run)(keys)
+    assert len(np.unique(losses[:, 0])) == 3
+    np.testing.assert_allclose(losses[1], jopt.train(noisy, PARAMS, jopt.adam(0.1), BATCHES, key=keys[1])[2], rtol=1e-5)
+
+
+def test_auxiliary_values_stand_beside_the_losses_by_name():
+    plain = jopt.train(loss, PARAMS, jopt.adam(0.1), BATCHES)
+    params, state, recorded = jopt.train(told, PARAMS, jopt.adam(0.1), BATCHES, has_aux=True)
+    assert_trees_close((params, state, recorded["loss"]), plain)
+    assert list(recorded) == ["loss", "largest", "first"]
+    np.testing.assert_array_equal(recorded["first"], BATCHES[:, 0, 0])
+    assert recorded["largest"][0] == 2.0
+
+
+def test_a_loss_with_a_key_and_auxiliary_values_is_trained_as_in_a_sweep():
+    def both(w, batch, key):  # what the key says does not matter: sweeps have their own
+        return (w**2).sum() + 0.0 * jax.random.normal(key), {"norm": jnp.abs(w).max()}
+
+    swept = jopt.sweep(both, PARAMS["w"], jopt.adam(0.1), steps=STEPS, has_aux=True)
+    _, _, recorded = jopt.train(both, PARAMS["w"], jopt.adam(0.1), jnp.arange(STEPS), key=jax.random.key(0), has_aux=True)
+    for name, values in swept.record.losses.items():
+        np.testing.assert_allclose(values[0], recorded[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "error", "named"),
+    [
+        (noisy, {}, ValueError, r"takes \(params, batch, key\), so give key="),
+        (loss, {"key": jax.random.key(0)}, ValueError, r"takes \(params, batch\) and no key"),
+        (told, {}, TypeError, "has_aux=True takes a pair"),
+        (loss, {"has_aux": True}, TypeError, r"must return \(scalar, dict\)"),
+        (lambda w, b: (loss(w, b), {"loss": 1.0}), {"has_aux": True}, ValueError, "'loss' can't be the name"),
+        (lambda w, b: (loss(w, b), {"w": w["w"]}), {"has_aux": True}, ValueError, "'w' must be a scalar"),
+        (lambda w: 0.0, {}, TypeError, r"must take \(params, batch\) or \(params, batch, key\)"),
+    ],
+)
+def test_train_refuses_a_loss_of_another_form(function, options, error, named):
+    with pytest.raises(error, match=named):
+        jopt.train(function, PARAMS, jopt.adam(0.1), BATCHES, **options)
+
+
 @pytest.mark.parametrize("name", ["learning_rate", "momentum"])
 def test_the_gradient_of_training_with_respect_to_the_optimizer_is_the_difference_quotient(x64, name):
     batches = BATCHES.astype(np.float64)

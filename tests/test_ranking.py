@@ -68,14 +68,14 @@ def test_a_first_metric_of_a_step_of_ones_own_ranks_whatever_its_name():
 def test_a_step_that_records_nothing_is_shown_and_has_no_best():
     made = jopt.sweep_steps(lambda opt, key: jnp.float32(1.0), lambda o, c, b, k: (c, {}), jopt.sgd(0.1), steps=3)
     assert made.record.steps_done.tolist() == [3]
-    assert "nothing was recorded" in repr(made)
-    with pytest.raises(ValueError, match="nothing was recorded"):
+    assert "none. Nothing was recorded" in repr(made)
+    with pytest.raises(ValueError, match="Nothing was recorded"):
         made.best()
 
 
 def test_groups_ranked_by_different_metrics_are_not_compared_in_silence():
     mixed = GroupedResult({"a": trained(lambda w: {"error": w}), "b": trained()})
-    with pytest.raises(ValueError, match=r"'error' \(min\) and 'loss' \(min\): give metric="):
+    with pytest.raises(ValueError, match=r"'error' \(min\) and 'loss' \(min\); give metric="):
         mixed.best()
     assert mixed.best("loss").metric == "loss"
     assert "ranked by 'loss'" in repr(mixed)
@@ -113,9 +113,9 @@ def test_an_auxiliary_value_of_such_a_name_asks_too():
 def test_a_repr_never_raises_but_ranks_by_the_loss_and_says_so():
     made = trained(lambda w: {"val_accuracy": w})
     assert "loss" in repr(made).split("best ")[1]
-    assert "nobody said whether 'val_accuracy' is better high or low" in repr(made)
+    assert "Nobody said whether 'val_accuracy' is better high or low" in repr(made)
     groups = trained(lambda w: {"val_accuracy": w}, {"a": jopt.sgd(0.1), "b": jopt.adam(0.1)})
-    assert "ranked by 'loss', for nobody said whether 'val_accuracy'" in repr(groups)
+    assert "ranked by 'loss'. Nobody said whether 'val_accuracy'" in repr(groups)
     with pytest.raises(ValueError, match=AMBIGUOUS):
         groups.best()
 
@@ -125,7 +125,7 @@ def test_a_repr_without_any_loss_to_rank_by_says_so():
         return w, {"reward": w}
 
     made = jopt.sweep_steps(lambda opt, key: jnp.float32(1.0), step, jopt.sgd(0.1), steps=2)
-    assert "none: nobody said whether 'reward'" in repr(made)
+    assert "none. Nobody said whether 'reward'" in repr(made)
 
 
 def test_the_declared_direction_ranks_in_words_pictures_and_files(tmp_path):

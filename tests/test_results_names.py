@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.expanding import RESERVED, expand
-from jopt.results import check_names, load_result
+from jopt.expanding import expand
+from jopt.results import load_result
+from jopt.values.names import RESERVED, check_names
 
 
 def square(w, _):

@@ -183,7 +183,7 @@ def test_a_response_is_drawn_in_the_order_of_its_values():
 
 
 def test_a_response_of_nothing_swept_is_an_error():
-    with pytest.raises(ValueError, match="one setting has no response"):
+    with pytest.raises(ValueError, match="One setting has no response"):
         result(record(np.array(1.0))).plot.response("loss")
 
 
@@ -293,8 +293,8 @@ def test_panels_are_drawn_into_the_axes_given():
 
 
 def test_groups_have_no_heatmap_of_their_own():
-    with pytest.raises(TypeError, match=r"result\['sgd'\].plot.heatmap"):
-        four_groups().plot.heatmap(metric="loss")
+    assert not hasattr(four_groups().plot, "heatmap")
+    assert hasattr(four_groups()["sgd"].plot, "heatmap")
 
 
 @pytest.mark.parametrize("kind", ["curves", "response", "heatmap", "compare"])

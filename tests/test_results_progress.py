@@ -86,7 +86,7 @@ def test_silence_imports_nothing():
 
 def test_a_display_that_breaks_does_not_end_the_sweep(monkeypatch):
     with terminal(), Progress(None, total_lane_steps=100, lanes=1) as bar:
-        monkeypatch.setattr(bar._bar, "update", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr(bar._display, "show", lambda *_: 1 / 0)
         monkeypatch.setattr(progress, "REFRESH_S", 0.0)
         bar.advance(10)
         bar.advance(10)
@@ -119,8 +119,53 @@ def test_the_display_is_refreshed_at_most_ten_times_a_second(monkeypatch):
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     shown = []
     with terminal(), Progress(True, total_lane_steps=1000, lanes=1) as bar:
-        monkeypatch.setattr(bar._bar, "update", lambda *_, **facts: shown.append(facts))
+        monkeypatch.setattr(bar._display, "show", lambda *facts: shown.append(facts))
         for _ in range(1000):
             clock[0] += 0.001
             bar.advance(1)
         assert 8 <= len(shown) <= 10
+
+
+@pytest.fixture
+def _without_rich(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "rich"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)  # so that importing it fails
+
+
+@pytest.mark.usefixtures("_without_rich")
+def test_without_rich_a_terminal_shows_one_line_that_counts(monkeypatch):
+    monkeypatch.setattr(progress, "REFRESH_S", 0.0)
+    with terminal() as stream:
+        run(None)
+    *begun, last, rest = stream.getvalue().replace("\n", "\r").split("\r")
+    assert [line for line in begun if "adam  60%, 7 lanes, best 0.5" in line]
+    assert "adam 100%, 7 lanes, best 0.25" in last
+    assert rest == ""
+    assert len(last) >= len(begun[-1].rstrip())  # nothing of a longer line is left behind it
+
+
+@pytest.mark.usefixtures("_without_rich")
+def test_the_line_is_no_wider_than_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    with terminal() as stream:
+        run(None)
+    assert max(map(len, stream.getvalue().replace("\n", "\r").split("\r"))) < 20
+
+
+@pytest.mark.usefixtures("_without_rich")
+def test_without_rich_and_off_a_terminal_the_last_line_alone_is_written(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    run(None)
+    assert stream.getvalue() == ""
+    run(True)
+    assert stream.getvalue().startswith("adam 100%, 7 lanes, best 0.25")
+    assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.usefixtures("_without_rich")
+def test_without_rich_a_stream_that_breaks_does_not_end_the_sweep(monkeypatch):
+    with terminal() as stream:
+        monkeypatch.setattr(stream, "write", lambda _: 1 / 0)
+        run(None)

@@ -12,10 +12,9 @@ from jopt.results import (
     SweepRecord,
     SweepResult,
     Timings,
-    check_group_names,
-    check_names,
     text,
 )
+from jopt.values.names import check_groups, check_names
 
 RATES = np.array([0.001, 0.01, 0.1, 1.0])
 
@@ -209,8 +208,8 @@ def test_no_finite_score_without_divergence_is_an_error_of_its_own():
     ("arguments", "words"),
     [
         (("lost",), "no metric 'lost'.*loss, norm, accuracy"),
-        (("loss", "least"), "mode is 'least'"),
-        (("loss", "min", "first"), "at is 'first'"),
+        (("loss", "least"), "mode.*'least'"),
+        (("loss", "min", "first"), "at must be.*'first'"),
     ],
 )
 def test_a_wrong_question_names_the_choices(arguments, words):
@@ -220,7 +219,7 @@ def test_a_wrong_question_names_the_choices(arguments, words):
 
 def test_a_metric_without_records_is_an_error():
     rec = dataclasses.replace(record([1.0, 2.0]), eval_step=np.zeros(0, int), metrics={"accuracy": np.zeros((2, 2, 0))})
-    with pytest.raises(ValueError, match="nothing was recorded of 'accuracy'"):
+    with pytest.raises(ValueError, match="Nothing was recorded of 'accuracy'"):
         result(rec).best("accuracy")
     assert np.isnan(result(rec).to_pandas().accuracy).all()
 
@@ -252,7 +251,7 @@ def test_the_curves_table_is_long():
 
 
 def test_an_unknown_kind_of_table_is_an_error():
-    with pytest.raises(ValueError, match="kind is 'wide'"):
+    with pytest.raises(ValueError, match=r"kind.*'wide'"):
         result(record([1.0])).to_pandas(kind="wide")
 
 
@@ -283,13 +282,12 @@ def test_a_trial_reads_on_one_line():
 
 def test_groups_read_like_a_dictionary():
     both = grouped(sgd=[3.0, 2.0], adam=[1.0, 4.0])
-    assert isinstance(both, SweepResult)
     assert list(both) == list(both.keys()) == ["sgd", "adam"]
     assert len(both) == 2
     assert "adam" in both
     assert "lion" not in both
     assert both["sgd"].best("loss").score == 2.0
-    with pytest.raises(KeyError, match="no group 'lion': the groups are sgd, adam"):
+    with pytest.raises(KeyError, match="no group 'lion'; the groups are sgd, adam"):
         both["lion"]
 
 
@@ -305,7 +303,7 @@ def test_the_best_of_groups_says_whose_it_is():
 def test_a_group_that_diverged_altogether_is_passed_over():
     lost = result(record([0.1, 0.1], diverged=[(0, 0), (1, 0)]), "sgd")
     assert GroupedResult({"sgd": lost, "adam": result(record([1.0]))}).best("loss").group == "adam"
-    with pytest.raises(ValueError, match="no setting of sgd is best"):
+    with pytest.raises(ValueError, match="No setting of sgd is best"):
         GroupedResult({"sgd": lost}).best("loss")
     with pytest.raises(ValueError, match="no metric 'lost'"):
         GroupedResult({"sgd": lost}).best("lost")
@@ -331,8 +329,7 @@ def test_what_belongs_to_one_optimizer_is_by_name_in_groups():
     assert both.optimizer == {"sgd": "sgd", "adam": "adam"}
     assert both.params["sgd"]["b"].shape == (2, 2)
     assert both.timings == Timings(2.0, 4.0, 7.0, 2000)
-    with pytest.raises(TypeError, match=r"result\['sgd'\].optimizer_at"):
-        both.optimizer_at((0,))
+    assert not hasattr(both, "optimizer_at")  # an index belongs to the grid of one of them
 
 
 def test_the_text_table_is_aligned_and_counts_what_diverged():
@@ -353,13 +350,13 @@ def test_the_text_table_is_aligned_and_counts_what_diverged():
 @pytest.mark.parametrize("name", ["", "a/b", 3, "."])
 def test_a_group_name_that_cannot_label_a_node_is_refused(name):
     with pytest.raises(ValueError, match="must be a non-empty string without"):
-        check_group_names({name: None})
+        check_groups([name])
 
 
 @pytest.mark.parametrize(
     ("swept", "recorded", "words"),
     [
-        (["seed"], ["loss"], "an axis may not be named 'seed'"),
+        (["seed"], ["loss"], "An axis may not be named 'seed'"),
         (["b1"], ["loss", "b1"], "'b1', which names an axis"),
         ([], ["loss", "step"], "'step', which names the result itself"),
         ([], ["loss", "loss"], "'loss', which names another recorded value"),

@@ -52,7 +52,7 @@ def test_the_call_that_the_others_spoil_is_good():
         ({"seeds": []}, ValueError, "seeds"),
         ({"seeds": [0, 0]}, ValueError, r"seeds.*different"),
         ({"seeds": [0, -1]}, ValueError, r"seeds.*at least 0"),
-        ({"seeds": [0.5]}, (ValueError, TypeError), r"seeds.*ints"),
+        ({"seeds": [1, 0.5]}, ValueError, r"seeds\[1\].*whole number.*0.5"),
         ({"seeds": 1.5}, (ValueError, TypeError), r"seeds.*1.5"),
         ({"seeds": True}, (ValueError, TypeError), r"seeds.*True"),
         ({"seeds": None}, (ValueError, TypeError), r"seeds.*None"),

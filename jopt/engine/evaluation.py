@@ -10,8 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jopt.engine.program import scalars
-from jopt.training import same_length
+from jopt.training import same_length, scalars
 from jopt.values.numbers import whole
 
 

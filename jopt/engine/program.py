@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jopt.engine.data.sources import Source
-from jopt.training import check_scalar, downhill, like
-from jopt.transformation import apply_updates
-from jopt.values.numbers import is_number
+from jopt.training import descend, like, scalars
 from jopt.values.pairs import as_pair
 from jopt.values.trees import structure
 
@@ -61,24 +57,7 @@ class StepGradient:
     has_aux: bool
 
     def __call__(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
-        params, state = carry
-        args = (batch, key) if self.takes_key else (batch,)
-        (value, aux), grads = jax.value_and_grad(self._with_aux, has_aux=True)(params, *args)
-        grads = downhill(grads)
-        extra = {"value": value, "grad": grads, "value_fn": lambda p: self._with_aux(p, *args)[0], **(feedback or {})}
-        updates, new_state = as_pair(optimizer).update(grads, state, params, **extra)
-        return (apply_updates(params, updates), like(state, new_state)), OrderedDict({"loss": value, **aux})
-
-    def _with_aux(self, params: Any, *args: Any) -> tuple[Any, dict[str, Any]]:
-        made = self.loss(params, *args)
-        value, aux = self._split(made) if self.has_aux else (made, {})
-        check_scalar(value)
-        return value, scalars("The auxiliary values of the loss", aux, taken=("loss",))
-
-    def _split(self, made: Any) -> tuple[Any, Any]:
-        if not (isinstance(made, tuple) and len(made) == 2):
-            raise TypeError(f"With has_aux=True the loss must return (scalar, dict), but returned {type(made).__name__}.")
-        return made[0], made[1]
+        return descend(self.loss, optimizer, carry, (batch, key) if self.takes_key else (batch,), self.has_aux, feedback or {})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -150,34 +129,3 @@ def first(carry: Any) -> Any:
 def whole(carry: Any) -> Any:
     """The whole carry."""
     return carry
-
-
-def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A dict of named scalars, checked; ordered, because JAX gives plain dicts back sorted, and the first name matters."""
-    if not isinstance(made, Mapping):
-        raise TypeError(f"{what} must be a dict of named scalars, {{name: scalar}}, but got {type(made).__name__}.")
-    for name, value in made.items():
-        if not isinstance(name, str) or name in taken:
-            raise ValueError(f"{what}: {name!r} can't be the name of a variable here; rename it.")
-        if not is_number(value) and not jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.bool_):
-            raise TypeError(f"{what}: {name!r} must be a number, but is a {type(value).__name__}.")
-        if jnp.iscomplexobj(value):
-            raise TypeError(f"{what}: {name!r} must be a real number, but is complex; take its absolute value.")
-        if jnp.ndim(value) != 0:
-            raise ValueError(f"{what}: {name!r} must be a scalar, but has shape {jnp.shape(value)}; take its mean.")
-    return OrderedDict((name, jnp.asarray(value)) for name, value in made.items())
-
-
-def takes_key(loss: Callable[..., Any]) -> bool:
-    """Whether a loss takes (params, batch, key) rather than (params, batch)."""
-    try:
-        parameters = inspect.signature(loss).parameters.values()
-    except ValueError:  # a builtin without a signature
-        return False
-    required = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(required) not in (2, 3):
-        raise TypeError(
-            f"The loss must take (params, batch) or (params, batch, key), but takes {len(required)} arguments without a "
-            f"default: {[p.name for p in required]}."
-        )
-    return len(required) == 3

@@ -1,20 +1,20 @@
 """Results of sweeps: labelled arrays, the best setting, pictures, files, progress."""
 
-from .groups import GroupedResult, check_group_names
-from .progress import Progress
-from .record import SweepRecord, Timings, check_names
-from .result import SweepResult
-from .storage import load_result
-from .trial import Trial
+from jopt.results.base import Result
+from jopt.results.groups import GroupedResult
+from jopt.results.loading import load_result
+from jopt.results.progress import Progress
+from jopt.results.record import SweepRecord, Timings
+from jopt.results.result import SweepResult
+from jopt.results.trial import Trial
 
 __all__ = [
     "GroupedResult",
     "Progress",
+    "Result",
     "SweepRecord",
     "SweepResult",
     "Timings",
     "Trial",
-    "check_group_names",
-    "check_names",
     "load_result",
 ]

@@ -1,47 +1,31 @@
 """The result of a sweep of several optimizers: one result each, by name."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from __future__ import annotations
 
-from . import report, scores, storage, text
-from .plots import GroupPlots
-from .record import SweepRecord, Timings, in_tree
-from .result import SweepResult
-from .scores import At, Mode
-from .trial import Trial, best_trial
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from jopt.results import report, text
+from jopt.results.base import Result
+from jopt.results.plots import GroupPlots
+from jopt.results.record import SweepRecord, Timings
+from jopt.results.result import SweepResult
+from jopt.values.names import check_groups, in_tree
 
 if TYPE_CHECKING:
-    import os
-
-    import pandas as pd
     import xarray as xr
 
 
-def check_group_names(names: Mapping[str, Any]) -> None:
-    """Raises unless the names can label the groups of a result.
+class GroupedResult(Result, Mapping[str, SweepResult]):
+    """What a sweep of several optimizers returns: a ``SweepResult`` of each, by name.
 
-    Raises:
-      ValueError: if there is no name, or one is empty, holds a "/" or is no string.
-    """
-    if not names:
-        raise ValueError("a dictionary of optimizers must hold at least one, but it is empty")
-    for name in names:
-        if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
-            raise ValueError(f"the group name {name!r} must be a non-empty string without '/'")
-
-
-class GroupedResult(SweepResult, Mapping[str, SweepResult]):
-    """What `jopt.sweep` returns for a dictionary of optimizers: a SweepResult of each, by name.
-
-    It reads like a dictionary (`result["adam"]`, `len`, iteration over names) and answers like a
-    SweepResult: `best` looks at all groups, `dataset` is an `xarray.DataTree` with a node per
-    group, `to_pandas` has a column `group`, and what belongs to one optimizer (`record`, `plan`,
-    `optimizer`, `params`) is a dictionary by name.
+    It reads like a dictionary (``result["adam"]``, ``len``, iteration over names), and ``best``, ``table``, ``to_pandas``,
+    ``plot`` and ``save`` are of all groups. ``dataset`` is an ``xarray.DataTree`` with a node per group; what belongs to one
+    optimizer (``record``, ``plan``, ``optimizer``, ``params``) is a dictionary by name.
 
     Args:
-      groups: name -> the result of that optimizer.
+      groups: Name -> the result of that optimizer.
 
     Example:
       >>> rates = jopt.geomspace(0.01, 1.0, 3)
@@ -52,13 +36,16 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
     """
 
     def __init__(self, groups: Mapping[str, SweepResult]) -> None:
-        check_group_names(groups)
+        check_groups(groups)
         self._groups = dict(groups)
+
+    def _parts(self) -> dict[str, SweepResult]:
+        return self._groups
 
     def __getitem__(self, name: str) -> SweepResult:
         """The result of one group."""
         if name not in self._groups:
-            raise KeyError(f"there is no group {name!r}: the groups are {', '.join(self._groups)}")
+            raise KeyError(f"There is no group {name!r}; the groups are {', '.join(self._groups)}.")
         return self._groups[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -70,7 +57,7 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
         return len(self._groups)
 
     @property
-    def record(self) -> dict[str, SweepRecord]:  # type: ignore[override]  # by name
+    def record(self) -> dict[str, SweepRecord]:
         """Name -> the arrays of that group."""
         return {name: result.record for name, result in self.items()}
 
@@ -100,102 +87,23 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
         """Name -> the optimizer value with its axes."""
         return {name: result.optimizer for name, result in self.items()}
 
-    def optimizer_at(self, index: tuple[int, ...]) -> Any:
-        """Not defined over groups: an index belongs to the grid of one of them.
-
-        Args:
-          index: one integer per dimension.
-
-        Returns:
-          Nothing: it raises.
-
-        Raises:
-          TypeError: always; choose a group first.
-        """
-        name = next(iter(self))
-        raise TypeError(f"choose a group first, for example result[{name!r}].optimizer_at({index})")
-
     @property
     def params(self) -> dict[str, Any]:
         """Name -> trained parameters, leaves [*dims, seed, ...]."""
         return {name: result.params for name, result in self.items()}
 
     @cached_property
-    def dataset(self) -> "xr.DataTree":  # type: ignore[override]  # a tree holds datasets of unlike dims
-        """An `xarray.DataTree` with one node per group, each as `SweepResult.dataset`, "/" in names written "."."""
+    def dataset(self) -> xr.DataTree:
+        """An ``xarray.DataTree`` with one node per group, each as ``SweepResult.dataset``, "/" in names written "."."""
         import xarray as xr
 
         nodes = {name: _for_tree(result.dataset) for name, result in self.items()}
         return xr.DataTree.from_dict(nodes, name="jopt sweep")
 
-    def best(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> Trial:
-        """The best setting of all groups; its `group` says whose it is.
-
-        The rules are those of `SweepResult.best`; of equal scores the first group is taken.
-
-        Args:
-          metric: a metric of `evaluate`, "loss", or an auxiliary value of the loss; None: as in `SweepResult.best`.
-          mode: "min" or "max": which values are good; None: as in `SweepResult.best`.
-          at: "last" or "best".
-
-        Returns:
-          The setting as a `Trial`.
-
-        Raises:
-          ValueError: as `SweepResult.best`, and if the groups would be ranked by different metrics.
-        """
-        ranked = scores.ranking(self.record.values(), metric, mode, at)
-        found = [(name, best_trial(result, ranked)) for name, result in self.items()]
-        trials = [replace(trial, group=name) for name, trial in found if trial is not None]
-        if not trials:
-            raise ValueError(report.no_best_of_groups(list(self), ranked.metric))
-        pick = min if ranked.mode == "min" else max
-        return pick(trials, key=lambda trial: trial.score)
-
-    def to_pandas(self, metric: str | None = None, kind: Literal["final", "curves"] = "final") -> "pd.DataFrame":
-        """The long table of `SweepResult.to_pandas`, all groups below each other, `group` first.
-
-        Args:
-          metric: one metric only; None: all.
-          kind: "final" or "curves".
-
-        Returns:
-          A `pandas.DataFrame`. A hyperparameter that a group did not sweep is NaN in its rows.
-        """
-        import pandas as pd
-
-        frames = [result.to_pandas(metric, kind).assign(group=name) for name, result in self.items()]
-        table = pd.concat(frames, ignore_index=True)
-        return table[["group", *(column for column in table.columns if column != "group")]]
-
     @property
     def plot(self) -> GroupPlots:
-        """Pictures: `.compare()` in one axes, `.curves()` with a panel per group."""
+        """Pictures: ``.compare()`` in one axes, ``.curves()`` with a panel per group."""
         return GroupPlots(self.record)
-
-    def table(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> str:
-        """The best of each group, its score and the diverged lanes, as aligned plain text.
-
-        Args:
-          metric: what to score, as in `best`.
-          mode: "min" or "max", as in `best`.
-          at: "last" or "best".
-
-        Returns:
-          The lines, a row per group.
-
-        Raises:
-          ValueError: as `best`, but for the case that every setting diverged.
-        """
-        return text.printable(report.table(self, scores.ranking(self.record.values(), metric, mode, at)))
-
-    def save(self, path: "str | bytes | os.PathLike[str] | os.PathLike[bytes]") -> None:
-        """Writes all groups to one file; see `SweepResult.save`.
-
-        Args:
-          path: the name of the file, used exactly.
-        """
-        storage.save(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds: the groups."""
@@ -203,9 +111,9 @@ class GroupedResult(SweepResult, Mapping[str, SweepResult]):
 
     def __repr__(self) -> str:
         """A table of the best of each group, and the time."""
-        return text.printable(report.describe_groups(self))
+        return text.printable(report.describe_groups(self.record, self.timings))
 
 
-def _for_tree(dataset: "xr.Dataset") -> "xr.Dataset":
+def _for_tree(dataset: xr.Dataset) -> xr.Dataset:
     names = {str(name) for name in (*dataset.dims, *dataset.variables)}
     return dataset.rename({name: in_tree(name) for name in names if in_tree(name) != name})

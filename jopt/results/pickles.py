@@ -1,5 +1,7 @@
 """The user's own objects inside a result, as pickles that are undone when they are asked for."""
 
+from __future__ import annotations
+
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,9 +20,9 @@ class Pickled:
     are no longer where they were: only who asks for the value learns of it.
 
     Attributes:
-      stored: the pickle; empty where there is none.
-      missing: why there is none, as a sentence.
-      shown: what the value reads like.
+      stored: The pickle; empty where there is none.
+      missing: Why there is none, as a sentence.
+      shown: What the value reads like.
     """
 
     stored: bytes
@@ -28,24 +30,24 @@ class Pickled:
     shown: str = "<stored>"
 
     @classmethod
-    def of(cls, make: Callable[[], Any], what: str, shown: str = "<stored>") -> "Pickled":
-        """The pickle of what `make` returns; an error calls it the `what`."""
+    def of(cls, make: Callable[[], Any], what: str, shown: str = "<stored>") -> Pickled:
+        """The pickle of what ``make`` returns; an error calls it the ``what``."""
         try:
             return cls(pickle.dumps(make()), shown=shown)
         except Exception as error:  # pickling runs code of every class inside the value
-            return cls(b"", f"the {what} could not be saved: {type(error).__name__}: {error}", shown)
+            return cls(b"", f"The {what} could not be saved: {type(error).__name__}: {error}", shown)
 
     @cached_property
     def value(self) -> Any:
         """The value, made once."""
         if self.missing:
-            raise ValueError(f"{self.missing}. Define its functions at the top of a module")
+            raise ValueError(f"{self.missing}. Define its functions at the top of a module.")
         try:
             return pickle.loads(self.stored)
         except Exception as error:  # unpickling runs code of every class inside the value
             raise ValueError(
-                f"a stored value could not be read back: {type(error).__name__}: {error}. "
-                "Import the modules that defined it, in the versions that saved it"
+                f"A stored value could not be read back: {type(error).__name__}: {error}. "
+                "Import the modules that defined it, in the versions that saved it."
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -62,16 +64,16 @@ class PickledTree:
     """A pytree of arrays whose structure is a pickle.
 
     Attributes:
-      leaves: the arrays.
-      structure: the tree with the number of each array in its place.
+      leaves: The arrays.
+      structure: The tree with the number of each array in its place.
     """
 
     leaves: Sequence[NDArray[Any]]
     structure: Pickled
 
     @classmethod
-    def of(cls, tree: Any, what: str) -> "PickledTree":
-        """The tree; an error calls it the `what`."""
+    def of(cls, tree: Any, what: str) -> PickledTree:
+        """The tree; an error calls it the ``what``."""
         leaves, structure = jax.tree.flatten(tree)
         return cls(leaves, Pickled.of(lambda: jax.tree.unflatten(structure, range(len(leaves))), f"structure of the {what}"))
 

@@ -1,52 +1,15 @@
 """What an engine hands over when a sweep is finished: plain NumPy arrays and their names."""
 
-from collections.abc import Iterable, Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.expanding import RESERVED
-
-# Columns of its own that a result has beside the recorded values.
-BESIDE = ("seed", "step", "eval_step", "diverged_at", "steps_done", "group")
-
-
-def in_tree(name: str) -> str:
-    """A name as the tree of a grouped result writes it: there "/" parts nodes."""
-    return name.replace("/", ".")
-
-
-def check_names(swept: Iterable[str], recorded: Iterable[str], grouped: bool = False) -> None:
-    """Raises unless every name can stand beside the others in one dataset.
-
-    An engine calls this before it runs, so that no finished run is lost to a name.
-
-    Args:
-      swept: names of dimensions and of hyperparameters.
-      recorded: names of the loss, the auxiliary values and the metrics.
-      grouped: whether they will stand in the tree of a grouped result, where "a/b" is written "a.b".
-
-    Raises:
-      ValueError: if a name is the result's own, or a recorded name is swept or recorded twice.
-    """
-    swept = set(swept)
-    if clash := sorted(swept.intersection(RESERVED) - {"sample"}):  # the dimension of drawn axes is called so
-        raise ValueError(f"an axis may not be named {clash[0]!r}, which the result uses itself: give the axis another name=")
-    written = in_tree if grouped else str
-    if len(set(map(written, swept))) < len(swept):
-        raise ValueError(
-            f"two of the axes {sorted(swept)} have one name in the tree of a grouped result: give one another name="
-        )
-    taken = {**dict.fromkeys(BESIDE, "the result itself"), **dict.fromkeys(map(written, swept), "an axis")}
-    for name in recorded:
-        if written(name) in taken:
-            raise ValueError(
-                f"a recorded value may not be named {name!r}, which names {taken[written(name)]}: "
-                "rename it in the dictionary that the loss, the step or evaluate returns"
-            )
-        taken[written(name)] = "another recorded value"
+from jopt.values.names import check_names
 
 
 class Series(NamedTuple):
@@ -54,7 +17,7 @@ class Series(NamedTuple):
 
     Attributes:
       dim: "step" or "eval_step".
-      steps: steps done at each entry, [n].
+      steps: Steps done at each entry, [n].
       values: [*dims, seed, n].
     """
 
@@ -68,18 +31,18 @@ class SweepRecord:
     """The raw outcome of a sweep of one optimizer.
 
     Attributes:
-      dims: name of each axis of the grid, in order; empty for a sweep of one setting.
-      coords: hyperparameter name -> (dim, values [size of dim]). Names that were walked together
+      dims: Name of each axis of the grid, in order; empty for a sweep of one setting.
+      coords: Hyperparameter name -> (dim, values [size of dim]). Names that were walked together
         share a dim; the name of a plain axis is its dim.
       seeds: [seed], integers.
       step: [step], the number, from 1, of the last step that each record covers.
       eval_step: [eval_step], the steps done at each evaluation; may be empty.
       losses: "loss" and the auxiliary values of the loss: [*dims, seed, step].
-      metrics: what `evaluate` returned, in its order: [*dims, seed, eval_step].
+      metrics: What ``evaluate`` returned, in its order: [*dims, seed, eval_step].
       diverged_at: [*dims, seed], the step, from 1, of the first non-finite loss, or the last step where a final
         parameter or a leaf of the optimizer's state that began finite is not; NaN means never.
       steps_done: [*dims, seed], the steps that each lane ran.
-      maximize: names of the metrics that were declared to be better the higher they are.
+      maximize: Names of the metrics that were declared to be better the higher they are.
     """
 
     dims: tuple[str, ...]
@@ -105,22 +68,22 @@ class SweepRecord:
         sizes: dict[str, int] = {}
         for name, (dim, values) in self.coords.items():
             if dim not in self.dims:
-                raise ValueError(f"coords[{name!r}] lies along {dim!r}, which is not one of dims {self.dims}")
+                raise ValueError(f"coords[{name!r}] lies along {dim!r}, which is not one of dims {self.dims}.")
             if sizes.setdefault(dim, len(values)) != len(values):
-                raise ValueError(f"coords[{name!r}] has {len(values)} values, but {dim!r} has {sizes[dim]}")
+                raise ValueError(f"coords[{name!r}] has {len(values)} values, but {dim!r} has {sizes[dim]}.")
         if missing := [dim for dim in self.dims if dim not in sizes]:
-            raise ValueError(f"dims {missing} have no coordinate: coords needs a name for each dim")
+            raise ValueError(f"The dims {missing} have no coordinate; coords needs a name for each dim.")
         return tuple(sizes[dim] for dim in self.dims)
 
     @staticmethod
     def _check_shapes(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> None:
         for name, array in arrays.items():
             if array.shape != shape:
-                raise ValueError(f"{name!r} has shape {array.shape}, but dims and coords say {shape}")
+                raise ValueError(f"The array {name!r} has shape {array.shape}, but dims and coords say {shape}.")
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Size of the grid: number of values along each of `dims`."""
+        """Size of the grid: number of values along each of ``dims``."""
         return tuple(int(size) for size in self.diverged_at.shape[:-1])
 
     @property
@@ -142,30 +105,30 @@ class SweepRecord:
         """The recorded values of one metric over time.
 
         Raises:
-          ValueError: if there is no such metric, or nothing of it was recorded.
+          ValueError: For a metric that there is not, and one of which nothing was recorded.
         """
         if metric not in self.metric_names:
             known = ", ".join(self.metric_names)
-            raise ValueError(f"there is no metric {metric!r} in this result: it has {known}")
+            raise ValueError(f"There is no metric {metric!r} in this result; it has {known}.")
         if metric in self.losses:
             series = Series("step", self.step, self.losses[metric])
         else:
             series = Series("eval_step", self.eval_step, self.metrics[metric])
         if not len(series.steps):
-            raise ValueError(f"nothing was recorded of {metric!r}: lower record_every or eval_every")
+            raise ValueError(f"Nothing was recorded of {metric!r}; lower record_every or eval_every.")
         return series
 
     def coordinate(self, name: str) -> tuple[int, NDArray[Any]]:
-        """Position in `dims` and values [n] of a swept hyperparameter (or of a dim's first one).
+        """Position in ``dims`` and values [n] of a swept hyperparameter (or of a dim's first one).
 
         Raises:
-          ValueError: if nothing of that name was swept.
+          ValueError: For a name that was not swept.
         """
         if name in self.dims and name not in self.coords:
             name = self.names_along(name)[0]
         if name not in self.coords:
             known = ", ".join(self.coords) or "nothing"
-            raise ValueError(f"{name!r} was not swept in this result: it swept {known}")
+            raise ValueError(f"The number {name!r} was not swept in this result; it swept {known}.")
         dim, values = self.coords[name]
         return self.dims.index(dim), np.asarray(values)
 
@@ -180,10 +143,10 @@ class Timings:
     """Where the time of a sweep went.
 
     Attributes:
-      compile_s: seconds in which something was traced or compiled; those of several threads at once count once.
-      run_s: the other seconds of the lanes.
-      total_s: seconds of the whole call.
-      lane_steps: optimizer steps done, summed over lanes.
+      compile_s: Seconds in which something was traced or compiled; those of several threads at once count once.
+      run_s: The other seconds of the lanes.
+      total_s: Seconds of the whole call.
+      lane_steps: Optimizer steps done, summed over lanes.
     """
 
     compile_s: float
@@ -193,5 +156,5 @@ class Timings:
 
     @property
     def lane_steps_per_second(self) -> float:
-        """Optimizer steps per second of `run_s`, over all lanes; 0 if nothing was timed."""
+        """Optimizer steps per second of ``run_s``, over all lanes; 0 if nothing was timed."""
         return self.lane_steps / self.run_s if self.run_s > 0 else 0.0

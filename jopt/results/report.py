@@ -1,55 +1,40 @@
 """Results in words: the repr, the table of the best, the reason why nothing is best."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from . import scores, text
-from .record import SweepRecord, Timings
-from .scores import Ranking
-from .trial import best_trial
-
-if TYPE_CHECKING:
-    from .groups import GroupedResult
-    from .result import SweepResult
+from jopt.results import scores, text
+from jopt.results.record import SweepRecord, Timings
+from jopt.results.scores import Ranking
 
 
-class Groups(Protocol):
-    """Results by name."""
-
-    def items(self) -> Iterable[tuple[str, "SweepResult"]]:
-        """Name and result of each group; the name is empty where there is only one."""
-        ...
-
-
-def no_best(record: SweepRecord, metric: str) -> str:
-    """Why no setting is best, and what to try."""
+def no_best(records: Mapping[str, SweepRecord], metric: str) -> str:
+    """Why no setting of any group is best, and what to try."""
+    if len(records) > 1 or "" not in records:
+        return (
+            f"No setting of {', '.join(records)} is best: all diverged or have no finite {metric!r}. "
+            "Try smaller learning rates, or clip the gradient."
+        )
+    (record,) = records.values()
     count, total = int(record.diverged.any(-1).sum()), record.diverged[..., 0].size
     if count == total:
         reason = f"all {total} settings diverged" if total > 1 else "the only setting diverged"
-        return f"no setting is best: {reason}. Try smaller learning rates, or clip the gradient"
+        return f"No setting is best: {reason}. Try smaller learning rates, or clip the gradient."
     return (
-        f"no setting is best: {count} of {total} diverged, and the others have no finite "
-        f"{metric!r}. Look at result.plot.curves(), or ask for another metric"
+        f"No setting is best: {count} of {total} diverged, and the others have no finite "
+        f"{metric!r}. Look at result.plot.curves(), or ask for another metric."
     )
 
 
-def no_best_of_groups(names: Sequence[str], metric: str) -> str:
-    """Why no setting of any group is best, and what to try."""
-    return (
-        f"no setting of {', '.join(names)} is best: all diverged or have no finite {metric!r}. "
-        "Try smaller learning rates, or clip the gradient"
-    )
-
-
-def table(groups: Groups, ranked: Ranking) -> str:
+def table(records: Mapping[str, SweepRecord], ranked: Ranking) -> str:
     """The best of each group as aligned text: group, setting, score, diverged lanes."""
-    named = dict(groups.items())
-    first = next(iter(named.values()))
-    header = ["group", "best", _score_title(first.record, ranked), "diverged"]
-    rows = [[name, *_best_cells(result, ranked), _diverged(result.record)] for name, result in named.items()]
-    if list(named) == [""]:
+    header = ["group", "best", _score_title(next(iter(records.values())), ranked), "diverged"]
+    rows = [[name, *_best_cells(record, ranked), _diverged(record)] for name, record in records.items()]
+    if list(records) == [""]:
         header, rows = header[1:], [row[1:] for row in rows]
     return text.aligned(header, rows)
 
@@ -58,15 +43,17 @@ def _score_title(record: SweepRecord, ranked: Ranking) -> str:
     return ranked.metric if ranked.at == "last" else f"{ranked.metric} ({scores.moment(record, ranked)})"
 
 
-def _best_cells(result: "SweepResult", ranked: Ranking) -> tuple[str, str]:
-    trial = best_trial(result, ranked)
-    if trial is None:
+def _best_cells(record: SweepRecord, ranked: Ranking) -> tuple[str, str]:
+    scored = scores.score(record, ranked)
+    index = scored.best_index()
+    if index is None:
         return "none", "-"
-    return text.setting(trial.setting), text.spread(trial.score, trial.spread, len(trial.scores))
+    mean, per_seed = float(scored.mean[index]), scored.per_seed[index]
+    return text.setting(record.setting(index)), text.spread(mean, scores.spread(per_seed), len(per_seed))
 
 
 def _ranking(records: Iterable[SweepRecord]) -> tuple[Ranking | None, str]:
-    """What a repr ranks by, and why not by what `best` does: it never raises."""
+    """What a repr ranks by, and why not by what ``best`` does: it never raises."""
     records = list(records)
     try:
         return scores.ranking(records, None, None, "last"), ""
@@ -83,44 +70,37 @@ def _diverged(record: SweepRecord) -> str:
     return f"{int(lanes.sum())} of {lanes.size}"
 
 
-def describe(result: "SweepResult") -> str:
+def describe(record: SweepRecord, plan: Any, timings: Timings) -> str:
     """A few lines: what was swept, what ran, the best, what diverged, the plan, the time."""
-    record = result.record
     lines = {
         "swept": _swept(record),
         "ran": _ran(record),
-        "best": _best(result),
+        "best": _best(record),
         "diverged": f"{_diverged(record)} lanes",
-        "plan": str(result.plan),
-        "time": _time(result.timings),
+        "plan": str(plan),
+        "time": _time(timings),
     }
     return "\n".join(["SweepResult", *_indented(lines)])
 
 
-def _best(result: "SweepResult") -> str:
-    ranked, reason = _ranking([result.record])
+def _best(record: SweepRecord) -> str:
+    ranked, reason = _ranking([record])
     if ranked is None:
-        return f"none: {reason}"
-    trial = best_trial(result, ranked)
-    if trial is None:
-        return f"none: {no_best(result.record, ranked.metric)}"
-    setting, score = _best_cells(result, ranked)
-    return f"{setting}: {ranked.metric} {score}{_by(ranked, reason)}"
+        return f"none. {reason}"
+    setting, score = _best_cells(record, ranked)
+    if setting == "none":
+        return f"none. {no_best({'': record}, ranked.metric)}"
+    return f"{setting}: {ranked.metric} {score}" + (f" (ranked by {ranked.metric!r}. {reason})" if reason else "")
 
 
-def _by(ranked: Ranking, reason: str) -> str:
-    return f" (ranked by {ranked.metric!r}, for {reason})" if reason else ""
-
-
-def describe_groups(result: "GroupedResult") -> str:
+def describe_groups(records: Mapping[str, SweepRecord], timings: Timings) -> str:
     """The best of each group as a table, with the time below."""
-    records = [each.record for each in result.values()]
-    ranked, reason = _ranking(records)
-    body = table(result, ranked).splitlines() if ranked else []
-    lanes = sum(record.diverged.size for record in records)
-    lines = {"best": f"none: {reason}" if ranked is None else f"ranked by {ranked.metric!r}, for {reason}"} if reason else {}
-    lines |= {"ran": f"{lanes} lanes in {len(result)} groups", "time": _time(result.timings)}
-    return "\n".join([f"SweepResult of {len(result)} optimizers", *body, *_indented(lines)])
+    ranked, reason = _ranking(records.values())
+    body = table(records, ranked).splitlines() if ranked else []
+    lanes = sum(record.diverged.size for record in records.values())
+    lines = {"best": f"none. {reason}" if ranked is None else f"ranked by {ranked.metric!r}. {reason}"} if reason else {}
+    lines |= {"ran": f"{lanes} lanes in {len(records)} groups", "time": _time(timings)}
+    return "\n".join([f"GroupedResult of {len(records)} optimizers", *body, *_indented(lines)])
 
 
 def _indented(lines: Mapping[str, Any]) -> list[str]:

@@ -1,44 +1,41 @@
 """The result of a sweep: labelled, plotted, saved."""
 
-import copy
+from __future__ import annotations
+
 import functools
-import html
 from collections.abc import Callable
 from functools import cached_property
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import report, scores, storage, tables, text
-from .pickles import Pickled, PickledTree
-from .plots import Plots
-from .record import SweepRecord, Timings
-from .scores import At, Mode
-from .trial import Trial, best_trial
+from jopt.results import report, tables, text
+from jopt.results.base import Result
+from jopt.results.pickles import Pickled, PickledTree
+from jopt.results.plots import Plots
+from jopt.results.record import SweepRecord, Timings
+from jopt.results.storage import Stored
 
 if TYPE_CHECKING:
-    import os
-
-    import pandas as pd
     import xarray as xr
 
 
-class SweepResult:
-    """What `jopt.sweep` returns: every lane's curves, outcome and trained parameters, labelled.
+class SweepResult(Result):
+    """What ``jopt.sweep`` returns: every lane's curves, outcome and trained parameters, labelled.
 
-    A sweep of several optimizers returns a `GroupedResult`, which is a SweepResult of each by name.
+    A sweep of several optimizers returns a ``GroupedResult``, which holds a SweepResult of each by name.
     Results can be pickled and copied. A pickle holds what a saved file does: where an optimizer has
     no pickle (a function defined inside another), all else comes back.
 
     Args:
-      record: the arrays and their names.
-      optimizer: the value that was swept, with its axes.
-      optimizer_at: index of a setting in the grid -> the optimizer of that setting, without axes.
-      params: trained parameters, leaves [*dims, seed, ...].
-      plan: what ran and why; its str() is a sentence.
-      timings: where the time went.
-      version: the jopt that ran the sweep; None: this one.
+      record: The arrays and their names.
+      optimizer: The value that was swept, with its axes.
+      optimizer_at: Index of a setting in the grid -> the optimizer of that setting, without axes.
+      params: Trained parameters, leaves [*dims, seed, ...].
+      plan: What ran and why; its str() is a sentence.
+      timings: Where the time went.
+      version: The jopt that ran the sweep; None: this one.
 
     Example:
       >>> rates = jopt.geomspace(0.01, 1.0, 3)
@@ -102,7 +99,7 @@ class SweepResult:
         """The optimizer of one setting, without axes.
 
         Args:
-          index: one integer per dimension of the grid.
+          index: One integer per dimension of the grid.
 
         Returns:
           The optimizer value.
@@ -115,10 +112,10 @@ class SweepResult:
         return self._params.value if isinstance(self._params, PickledTree) else self._params
 
     @cached_property
-    def dataset(self) -> "xr.Dataset":
-        """Everything recorded, as an `xarray.Dataset`.
+    def dataset(self) -> xr.Dataset:
+        """Everything recorded, as an ``xarray.Dataset``.
 
-        Dimensions: one per axis, `seed`, `step` (end of each record), `eval_step` (evaluations).
+        Dimensions: one per axis, ``seed``, ``step`` (end of each record), ``eval_step`` (evaluations).
         Variables:
           loss and the auxiliary values of the loss: [*axes, seed, step], means over the record.
           the metrics of evaluate: [*axes, seed, eval_step].
@@ -132,122 +129,35 @@ class SweepResult:
         attrs = {"title": "jopt sweep", "optimizer": self.description, "steps": steps}
         return tables.to_dataset(self.record, {**attrs, "jopt_version": self.version})
 
-    def best(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> Trial:
-        """The best setting: mean over seeds of a score, diverged settings left out.
-
-        The score of a seed is the last evaluation of a metric, or with `at="best"` its best one. The training loss, or an
-        auxiliary value of it, is a mean over a tenth of the run, never the loss of one minibatch: over the last tenth, or
-        with `at="best"` over the best of ten consecutive ones (a run of at most ten steps has tenths of one step). A
-        setting of which any seed diverged, or scored no finite number, is never best. Of equal settings the first in grid
-        order is taken.
-
-        Args:
-          metric: a metric of `evaluate`, "loss", or an auxiliary value of the loss; None: the first metric of `evaluate`
-            (under `jax.jit` a function returns its dictionary sorted), without one the training loss.
-          mode: "min" or "max": which values are good; None: as `jopt.metrics(..., maximize=...)` declared, else "min".
-          at: "last" or "best".
-
-        Returns:
-          The setting as a `Trial`.
-
-        Raises:
-          ValueError: if there is no such metric, every setting diverged, or nobody said whether a metric is better high or
-            low whose name holds accuracy, acc, score, f1, auc, reward or return, as in "val_accuracy".
-        """
-        ranked = scores.ranking([self.record], metric, mode, at)
-        trial = best_trial(self, ranked)
-        if trial is None:
-            raise ValueError(report.no_best(self.record, ranked.metric))
-        return trial
-
-    def to_pandas(self, metric: str | None = None, kind: Literal["final", "curves"] = "final") -> "pd.DataFrame":
-        """The result as a long table.
-
-        Args:
-          metric: one metric only; None: all.
-          kind: "final": a row per setting and seed, with the last value of each metric, diverged_at
-            and steps_done. "curves": a row per setting, seed, time and metric, with columns step,
-            metric and value.
-
-        Returns:
-          A `pandas.DataFrame`, a column per swept hyperparameter first.
-        """
-        if kind not in ("final", "curves"):
-            raise ValueError(f"kind is {kind!r}, but it must be 'final' or 'curves'")
-        build = tables.final_frame if kind == "final" else tables.curves_frame
-        return build(self.record, metric)
-
     @property
     def plot(self) -> Plots:
-        """Pictures: `.curves()`, `.response()`, `.heatmap()`, `.compare()`; axes in, axes out."""
+        """Pictures: ``.curves()``, ``.response()``, ``.heatmap()``, ``.compare()``; axes in, axes out."""
         return Plots(self.record)
 
-    def table(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> str:
-        """The best setting, its score and the diverged lanes, as aligned plain text.
+    def _parts(self) -> dict[str, SweepResult]:
+        return {"": self}
 
-        Args:
-          metric: what to score, as in `best`.
-          mode: "min" or "max", as in `best`.
-          at: "last" or "best".
-
-        Returns:
-          The lines: a header, a rule and a row.
-
-        Raises:
-          ValueError: as `best`, but for the case that every setting diverged.
-        """
-        return text.printable(report.table({"": self}, scores.ranking([self.record], metric, mode, at)))
-
-    def save(self, path: "str | bytes | os.PathLike[str] | os.PathLike[bytes]") -> None:
-        """Writes the result to one file, which `jopt.load_result` reads back.
-
-        Arrays are stored as NumPy stores them; the optimizer and the structure of the parameters
-        are pickled. Where pickling fails (a function defined inside another), all else is saved and
-        the loaded result says so when the optimizer is asked for. The file appears whole or not at
-        all: until then it has a name of its own, in the same directory.
-
-        Args:
-          path: the name of the file, used exactly.
-        """
-        storage.save({"": self}, path)
-
-    def _pickles(self) -> tuple[Pickled, Pickled, PickledTree]:
-        """The user's own objects as pickles: the optimizer, that of each setting by index, the parameters."""
+    def _stored(self) -> Stored:
+        """What a file holds of the result: the user's own objects (optimizer, parameters) as pickles."""
         optimizer, settings, params = self._optimizer, self._optimizer_at, self._params
         if not isinstance(optimizer, Pickled):
             optimizer = Pickled.of(lambda: self._optimizer, "optimizer", self.description)
         if not isinstance(settings, Pickled):
             indices = list(np.ndindex(self.record.shape))
             settings = Pickled.of(lambda: {index: self.optimizer_at(index) for index in indices}, "optimizer")
-        return optimizer, settings, params if isinstance(params, PickledTree) else PickledTree.of(params, "parameters")
+        if not isinstance(params, PickledTree):
+            params = PickledTree.of(params, "parameters")
+        return Stored(self.record, optimizer, settings, params, str(self.plan), self.timings, self.version)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle holds; the dataset is made again when it is asked for."""
-        names = ("_optimizer", "_optimizer_at", "_params")
+        """What a pickle holds: what a file does, and the plan itself; the dataset is made again when it is asked for."""
         kept = {name: part for name, part in vars(self).items() if name != "dataset"}
-        return {**kept, **dict(zip(names, self._pickles(), strict=True))}
-
-    def __copy__(self) -> Self:
-        """A result of the same objects."""
-        made = object.__new__(type(self))
-        vars(made).update({name: part for name, part in vars(self).items() if name != "dataset"})
-        return made
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A result of copied objects; a pickle would not do, since not every optimizer has one."""
-        made = copy.copy(self)
-        memo[id(self)] = made
-        vars(made).update(copy.deepcopy(vars(made), memo))
-        return made
+        made = self._stored()
+        return {**kept, "_optimizer": made.optimizer, "_optimizer_at": made.optimizer_at, "_params": made.params}
 
     def __repr__(self) -> str:
         """What was swept, what ran, the best setting, what diverged, the plan and the time."""
-        return text.printable(report.describe(self))
-
-    def _repr_html_(self) -> str:
-        # xarray's own table folds; the lines above it are what one wants first.
-        table = self.dataset._repr_html_()
-        return f"<pre>{html.escape(repr(self))}</pre>{table}"
+        return text.printable(report.describe(self.record, self.plan, self.timings))
 
 
 @functools.cache

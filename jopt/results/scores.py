@@ -1,5 +1,7 @@
 """One number per setting: what ranks settings, how a recorded curve becomes a score, and which setting is best."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .record import SweepRecord
+from jopt.results.record import SweepRecord
 
 Mode = Literal["min", "max"]
 At = Literal["last", "best"]
@@ -22,7 +24,7 @@ class Ranking(NamedTuple):
     """What settings are ranked by.
 
     Attributes:
-      metric: its name.
+      metric: Its name.
       mode: "min" or "max": which values are good.
       at: "last" or "best": when.
     """
@@ -33,32 +35,32 @@ class Ranking(NamedTuple):
 
 
 def ranking(records: Iterable[SweepRecord], metric: str | None, mode: Mode | None, at: At) -> Ranking:
-    """The arguments of `SweepResult.best` with what they leave open filled in, the same for all of some records.
+    """The arguments of ``SweepResult.best`` with what they leave open filled in, the same for all of some records.
 
     Raises:
-      ValueError: if an argument is none of its choices, there is no such metric, or nobody said whether high is good.
+      ValueError: For an argument that is none of its choices, and a metric that there is not or whose direction nobody said.
     """
     if mode not in ("min", "max", None):
-        raise ValueError(f"mode is {mode!r}, but it must be 'min' or 'max', or None for the metric's own")
+        raise ValueError(f"mode must be 'min' or 'max', or None for the metric's own, but is {mode!r}.")
     if at not in ("last", "best"):
-        raise ValueError(f"at is {at!r}, but it must be 'last' or 'best'")
+        raise ValueError(f"at must be 'last' or 'best', but is {at!r}.")
     found = dict.fromkeys(_ranking(record, metric, mode, at) for record in records)
     if len(found) > 1:
         ways = " and ".join(f"{each.metric!r} ({each.mode})" for each in found)
-        raise ValueError(f"the groups are ranked by {ways}: give metric= and mode=, so that they can be compared")
+        raise ValueError(f"The groups are ranked by {ways}; give metric= and mode=, so that they can be compared.")
     return next(iter(found))
 
 
 def _ranking(record: SweepRecord, metric: str | None, mode: Mode | None, at: At) -> Ranking:
     metric = default_metric(record) if metric is None else metric
     if metric is None:
-        raise ValueError("nothing was recorded that could rank the settings: return a metric from the step or from evaluate")
+        raise ValueError("Nothing was recorded that could rank the settings; return a metric from the step or from evaluate.")
     record.series(metric)  # raises where there is no such metric
     mode = direction(record, metric) if mode is None else mode
     if mode is None:
         raise ValueError(
-            f"nobody said whether {metric!r} is better high or low: give mode='max' or mode='min', "
-            f"or declare it where it is made, evaluate=jopt.metrics(..., maximize={metric!r})"
+            f"Nobody said whether {metric!r} is better high or low; give mode='max' or mode='min', "
+            f"or declare it where it is made, evaluate=jopt.metrics(..., maximize={metric!r})."
         )
     return Ranking(metric, mode, at)
 
@@ -109,7 +111,7 @@ class Scores:
         flat = np.argmin(_ranked(self.mean, self.mode))
         return tuple(int(i) for i in np.unravel_index(flat, self.mean.shape))
 
-    def at_best(self, kept: Sequence[int]) -> "Scores":
+    def at_best(self, kept: Sequence[int]) -> Scores:
         """The scores over some axes of the grid, in that order, the others at their best value."""
         others = [axis for axis in range(self.mean.ndim) if axis not in kept]
         shape = tuple(self.mean.shape[axis] for axis in kept)
@@ -135,8 +137,13 @@ def score(record: SweepRecord, ranked: Ranking) -> Scores:
     return Scores(np.where(np.isfinite(mean), mean, np.nan), per_seed, ranked.mode)
 
 
+def spread(per_seed: NDArray[Any]) -> float:
+    """Standard deviation over seeds (n - 1 in the denominator); 0 for one seed."""
+    return float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else 0.0
+
+
 def _tenths(steps: NDArray[Any], values: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Means over the last `count` tenths of a run, [..., count]: one minibatch's loss says little."""
+    """Means over the last ``count`` tenths of a run, [..., count]: one minibatch's loss says little."""
     lengths = np.diff(steps, prepend=0)
     with np.errstate(invalid="ignore", over="ignore"):
         means = [

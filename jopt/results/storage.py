@@ -1,30 +1,41 @@
 """A result in one file: arrays as NumPy writes them, their list as JSON, pickles for the rest."""
 
+from __future__ import annotations
+
 import json
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
+from dataclasses import asdict, dataclass
+from typing import IO, Any, TypeAlias, TypeVar
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from jopt.engine.files import replacing
+from jopt.results.pickles import Pickled, PickledTree
+from jopt.results.record import SweepRecord, Timings
+from jopt.values.names import check_groups
 
-from .pickles import Pickled, PickledTree
-from .record import SweepRecord, Timings
-
-if TYPE_CHECKING:
-    from .report import Groups
-    from .result import SweepResult
-
-Path: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Kind = TypeVar("Kind")
 
 FORMAT = "jopt sweep result"
 VERSION = 1
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds of one result; the arguments of a ``SweepResult``."""
+
+    record: SweepRecord
+    optimizer: Pickled
+    optimizer_at: Pickled
+    params: PickledTree
+    plan: str
+    timings: Timings
+    version: str
 
 
 class _Writer:
@@ -47,7 +58,7 @@ class _Writer:
 
 
 class _Reader:
-    """Gives back what a `_Writer` wrote."""
+    """Gives back what a ``_Writer`` wrote."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._arrays = arrays
@@ -65,26 +76,25 @@ class _Reader:
         return Pickled(b"" if missing else self.get(entry).tobytes(), missing, shown)
 
 
-def save(groups: "Groups", path: Path) -> None:
-    """Writes results by name (one named "" for a plain result) to exactly `path`."""
+def save(results: Mapping[str, Stored], path: Path) -> None:
+    """Writes results by name (one named "" for a plain result) to exactly ``path``."""
     writer = _Writer()
-    contents = {name: _write(result, writer) for name, result in groups.items()}
+    contents = {name: _write(result, writer) for name, result in results.items()}
     manifest = json.dumps({"format": FORMAT, "version": VERSION, "groups": contents})
     entries = {"manifest": np.frombuffer(manifest.encode(), np.uint8), **writer.arrays}
     with replacing(path) as file:  # an open file keeps NumPy from adding ".npz" to its name
         np.savez(file, allow_pickle=False, **entries)
 
 
-def _write(result: "SweepResult", writer: _Writer) -> dict[str, Any]:
-    optimizer, settings, params = result._pickles()
+def _write(result: Stored, writer: _Writer) -> dict[str, Any]:
     return {
         "record": _write_record(result.record, writer),
-        "optimizer": writer.pickle(optimizer),
-        "settings": writer.pickle(settings),
-        "description": result.description,
-        "params": [writer.add(leaf) for leaf in params.leaves],
-        "structure": writer.pickle(params.structure),
-        "plan": str(result.plan),
+        "optimizer": writer.pickle(result.optimizer),
+        "settings": writer.pickle(result.optimizer_at),
+        "description": result.optimizer.shown,
+        "params": [writer.add(leaf) for leaf in result.params.leaves],
+        "structure": writer.pickle(result.params.structure),
+        "plan": result.plan,
         "timings": asdict(result.timings),
         "version": result.version,
     }
@@ -103,30 +113,8 @@ def _write_record(record: SweepRecord, writer: _Writer) -> dict[str, Any]:
     }
 
 
-def load_result(path: Path) -> "SweepResult":
-    """Reads a result that `SweepResult.save` wrote.
-
-    Load only files that you trust: the optimizer and the structure of the parameters are pickles,
-    and a pickle runs code. They are unpickled when they are first asked for.
-
-    Args:
-      path: the file, named exactly as it was saved.
-
-    Returns:
-      The result: a `GroupedResult` if several optimizers were swept. Its `plan` is the sentence
-      that the plan read as.
-
-    Raises:
-      OSError: if the file can't be opened: FileNotFoundError if there is none.
-      ValueError: if the file holds no result or is damaged.
-
-    Example:
-      >>> rates = jopt.geomspace(0.01, 1.0, 3)
-      >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
-      >>> result.save("sgd.sweep")
-      >>> jopt.load_result("sgd.sweep").best().index
-      (1,)
-    """
+def read(path: Path) -> dict[str, Stored]:
+    """The results in a file, by name."""
     name = os.fspath(path)
     with open(name, "rb") as file:
         try:
@@ -135,14 +123,12 @@ def load_result(path: Path) -> "SweepResult":
         # RecursionError, OverflowError, MemoryError and struct.error among them.
         except Exception as error:
             raise ValueError(
-                f"{name!r} is damaged or not a result that this jopt can read ({type(error).__name__}: {error}): "
-                "give the name of a file written by result.save(path)"
+                f"{name!r} is damaged or not a result that this jopt can read ({type(error).__name__}: {error}). "
+                "Give the name of a file written by result.save(path)."
             ) from error
 
 
-def _read_all(file: IO[bytes]) -> "SweepResult":
-    from .groups import GroupedResult
-
+def _read_all(file: IO[bytes]) -> dict[str, Stored]:
     with zipfile.ZipFile(file) as archive:
         arrays = {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
     if "manifest" not in arrays:
@@ -152,7 +138,9 @@ def _read_all(file: IO[bytes]) -> "SweepResult":
         raise ValueError(f"its format is {manifest['format']} {manifest['version']}")
     reader = _Reader(arrays)
     groups = {name: _read(content, reader) for name, content in manifest["groups"].items()}
-    return groups[""] if list(groups) == [""] else GroupedResult(groups)
+    if list(groups) != [""]:
+        check_groups(groups)
+    return groups
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
@@ -164,11 +152,9 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     return array
 
 
-def _read(content: dict[str, Any], reader: _Reader) -> "SweepResult":
-    from .result import SweepResult
-
+def _read(content: dict[str, Any], reader: _Reader) -> Stored:
     leaves = [reader.get(entry) for entry in _typed(content["params"], list)]
-    return SweepResult(
+    return Stored(
         _read_record(content["record"], reader),
         optimizer=reader.pickle(content["optimizer"], _typed(content["description"], str)),
         optimizer_at=reader.pickle(content["settings"]),

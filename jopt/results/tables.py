@@ -1,18 +1,21 @@
 """A record as labelled tables: an xarray Dataset, a long pandas DataFrame."""
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .record import SweepRecord
+from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
 
-def to_dataset(record: SweepRecord, attrs: dict[str, Any]) -> "xr.Dataset":
+def to_dataset(record: SweepRecord, attrs: dict[str, Any]) -> xr.Dataset:
     """The record as a dataset: dims [*dims, seed, step, eval_step], arrays shared, not copied."""
     import xarray as xr
 
@@ -62,7 +65,19 @@ def _about(long_name: str, units: str) -> dict[str, str]:
     return {"long_name": long_name, "units": units}
 
 
-def final_frame(record: SweepRecord, metric: str | None) -> "pd.DataFrame":
+def frame(records: Mapping[str, SweepRecord], metric: str | None, kind: Literal["final", "curves"]) -> pd.DataFrame:
+    """The long table of some groups, ``group`` first; of one record without a name the table alone."""
+    import pandas as pd
+
+    build = _final_frame if kind == "final" else _curves_frame
+    frames = {name: build(record, metric) for name, record in records.items()}
+    if list(frames) == [""]:
+        return frames[""]
+    table = pd.concat([each.assign(group=name) for name, each in frames.items()], ignore_index=True)
+    return table[["group", *(column for column in table.columns if column != "group")]]
+
+
+def _final_frame(record: SweepRecord, metric: str | None) -> pd.DataFrame:
     """One row per setting and seed: hyperparameters, seed, last values, diverged_at, steps_done."""
     import pandas as pd
 
@@ -77,7 +92,7 @@ def final_frame(record: SweepRecord, metric: str | None) -> "pd.DataFrame":
     return pd.DataFrame(columns)
 
 
-def curves_frame(record: SweepRecord, metric: str | None) -> "pd.DataFrame":
+def _curves_frame(record: SweepRecord, metric: str | None) -> pd.DataFrame:
     """One row per setting, seed, time and metric: hyperparameters, seed, step, metric, value."""
     import pandas as pd
 
@@ -86,7 +101,7 @@ def curves_frame(record: SweepRecord, metric: str | None) -> "pd.DataFrame":
     return pd.concat([_one_curve(record, name) for name in wanted], ignore_index=True)
 
 
-def _one_curve(record: SweepRecord, name: str) -> "pd.DataFrame":
+def _one_curve(record: SweepRecord, name: str) -> pd.DataFrame:
     import pandas as pd
 
     _, steps, values = record.series(name)

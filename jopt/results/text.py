@@ -3,6 +3,8 @@
 The words of results are ASCII, which every stream and file takes; names are the user's own.
 """
 
+from __future__ import annotations
+
 import math
 import re
 import sys

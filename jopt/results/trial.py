@@ -1,33 +1,71 @@
 """One setting of a finished sweep."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from jopt.results import scores, text
+from jopt.results.plots import Plots
+from jopt.results.record import SweepRecord, Timings
+from jopt.results.storage import Stored
 from jopt.values.binding import hyperparams
 
-from . import scores, text
-
 if TYPE_CHECKING:
-    from .result import SweepResult
+    import xarray as xr
+
+
+class Swept(Protocol):
+    """The result of one optimizer, as its trials and its groups see it; a ``SweepResult`` is one."""
+
+    @property
+    def record(self) -> SweepRecord:
+        """The arrays and their names."""
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """Everything recorded, labelled."""
+
+    @property
+    def params(self) -> Any:
+        """Trained parameters of all lanes."""
+
+    @property
+    def plan(self) -> Any:
+        """How the sweep ran and why."""
+
+    @property
+    def timings(self) -> Timings:
+        """Where the time went."""
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures."""
+
+    def optimizer_at(self, index: tuple[int, ...]) -> Any:
+        """The optimizer of one setting, without axes."""
+
+    def _stored(self) -> Stored:
+        """What a file holds of it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trial:
-    """One setting of a sweep, with its score: what `SweepResult.best` returns.
+    """One setting of a sweep, with its score: what ``SweepResult.best`` returns.
 
     Attributes:
-      setting: the swept hyperparameters only, name -> number.
-      score: mean of `scores`.
+      setting: The swept hyperparameters only, name -> number.
+      score: Mean of ``scores``.
       scores: [seed], the score of each seed.
-      metric: name of the metric that was scored.
+      metric: Name of the metric that was scored.
       mode: "min" or "max": which scores are good.
-      group: name of the optimizer in a sweep of several, else None.
-      index: position of the setting in the grid, one integer per dimension.
-      result: the result that the setting belongs to.
+      group: Name of the optimizer in a sweep of several, else None.
+      index: Position of the setting in the grid, one integer per dimension.
+      result: The result that the setting belongs to.
 
     Example:
       >>> rates = jopt.geomspace(0.01, 1.0, 3)
@@ -43,7 +81,7 @@ class Trial:
     metric: str
     mode: str
     index: tuple[int, ...]
-    result: "SweepResult" = field(repr=False)
+    result: Swept = field(repr=False)
     group: str | None = None
 
     @property
@@ -53,7 +91,7 @@ class Trial:
 
     @property
     def hyperparams(self) -> Any:
-        """All hyperparameters of `optimizer`, swept or not, nested as `optimizer.hyperparams`.
+        """All hyperparameters of ``optimizer``, swept or not, nested as ``optimizer.hyperparams``.
 
         Of a tree of optimizers a dict of theirs, by the keys of dicts, by field, and by the names of the rules in sequences.
         """
@@ -72,8 +110,8 @@ class Trial:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of `scores` over seeds (n - 1 in the denominator); 0 for one seed."""
-        return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else 0.0
+        """Standard deviation of ``scores`` over seeds (n - 1 in the denominator); 0 for one seed."""
+        return scores.spread(self.scores)
 
     def __repr__(self) -> str:
         """The setting and its score on one line."""
@@ -84,8 +122,8 @@ class Trial:
         return text.printable(f"Trial({group}{text.setting(self.setting)} -> {self.metric} {score}{over})")
 
 
-def best_trial(result: "SweepResult", ranked: scores.Ranking) -> Trial | None:
-    """The best setting of a result; None if no setting is fit to be."""
+def best_trial(result: Swept, ranked: scores.Ranking, group: str | None = None) -> Trial | None:
+    """The best setting of a result; ``None`` where no setting is fit to be."""
     scored = scores.score(result.record, ranked)
     index = scored.best_index()
     if index is None:
@@ -98,4 +136,5 @@ def best_trial(result: "SweepResult", ranked: scores.Ranking) -> Trial | None:
         mode=ranked.mode,
         index=index,
         result=result,
+        group=group,
     )

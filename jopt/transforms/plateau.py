@@ -103,8 +103,8 @@ def reduce_on_plateau(
         "atol": atol,
         "cooldown": cooldown,
         "min_lr": min_lr,
+        "accumulation_size": accumulation_size,
     }
-    numbers["accumulation_size"] = accumulation_size
 
     def init(params: Any) -> ReduceOnPlateauState:
         kind = jnp.result_type(float)
@@ -115,36 +115,6 @@ def reduce_on_plateau(
             cooldown_count=jnp.zeros([], jnp.int32),
             count=jnp.zeros([], jnp.int32),
             avg_value=jnp.zeros([], kind),
-        )
-
-    def gather(state: ReduceOnPlateauState, value: Any) -> Any:
-        count = state.count + 1
-        # The running mean, as Optax takes it; of one value it is that value exactly.
-        total = state.count.astype(state.avg_value.dtype) * state.avg_value + _as(state.avg_value, value)
-        mean = total / count.astype(total.dtype)
-        complete = count.astype(mean.dtype) >= _as(mean, accumulation_size)
-        gathered, observed = state._replace(count=count, avg_value=mean), observe(state, mean)
-        return jax.tree.map(lambda new, old: jnp.where(complete, new, old), observed, gathered)
-
-    def observe(state: ReduceOnPlateauState, value: jax.Array) -> ReduceOnPlateauState:
-        now, best = sign * value, sign * state.best_value
-        seen = jnp.where(jnp.isinf(best), 0.0, jnp.abs(best))  # where nothing is, 0 · inf would be NaN
-        margin = jnp.where(jnp.isinf(best), 0.0, _as(best, rtol) * seen + _as(best, atol))
-        better = now < best - margin
-        cooling = state.cooldown_count > 0
-        bad = jnp.where(better | cooling, 0, state.plateau_count + 1)
-        reduce = steps_since(bad, patience) > 0
-        return ReduceOnPlateauState(
-            scale=jnp.where(reduce, state.scale * _as(best, factor), state.scale),
-            best_value=sign * jnp.where(better, now, best),
-            plateau_count=jnp.where(reduce, 0, bad),
-            cooldown_count=jnp.where(
-                reduce,
-                difference(cooldown, 0)[0].astype(jnp.int32),
-                state.cooldown_count - cooling.astype(jnp.int32),
-            ),
-            count=jnp.zeros_like(state.count),
-            avg_value=jnp.zeros_like(state.avg_value),
         )
 
     def update(
@@ -160,7 +130,7 @@ def reduce_on_plateau(
     ) -> Any:
         for name, x in numbers.items():
             one_number(name, x)
-        observed = gather(state, _monitored(monitor, value, metrics))
+        observed = _gather(state, _monitored(monitor, value, metrics), sign, numbers)
         if monitor is not None:
             observed = jax.tree.map(lambda new, old: jnp.where(evaluated, new, old), observed, state)
         floor = _as(state.scale, min_lr) / jnp.maximum(_as(state.scale, learning_rate), 1e-37)
@@ -169,6 +139,37 @@ def reduce_on_plateau(
         return scaled, observed
 
     return init, update
+
+
+def _gather(state: ReduceOnPlateauState, value: Any, sign: float, n: Mapping[str, Any]) -> Any:
+    """The state after one more value, which may complete an observation."""
+    count = state.count + 1
+    # The running mean, as Optax takes it; of one value it is that value exactly.
+    total = state.count.astype(state.avg_value.dtype) * state.avg_value + _as(state.avg_value, value)
+    mean = total / count.astype(total.dtype)
+    complete = count.astype(mean.dtype) >= _as(mean, n["accumulation_size"])
+    gathered, observed = state._replace(count=count, avg_value=mean), _observe(state, mean, sign, n)
+    return jax.tree.map(lambda new, old: jnp.where(complete, new, old), observed, gathered)
+
+
+def _observe(state: ReduceOnPlateauState, value: jax.Array, sign: float, n: Mapping[str, Any]) -> ReduceOnPlateauState:
+    """The state after one more observation."""
+    now, best = sign * value, sign * state.best_value
+    seen = jnp.where(jnp.isinf(best), 0.0, jnp.abs(best))  # where nothing is, 0 · inf would be NaN
+    margin = jnp.where(jnp.isinf(best), 0.0, _as(best, n["rtol"]) * seen + _as(best, n["atol"]))
+    better = now < best - margin
+    cooling = state.cooldown_count > 0
+    bad = jnp.where(better | cooling, 0, state.plateau_count + 1)
+    reduce = steps_since(bad, n["patience"]) > 0
+    cooldown = difference(n["cooldown"], 0)[0].astype(jnp.int32)
+    return ReduceOnPlateauState(
+        scale=jnp.where(reduce, state.scale * _as(best, n["factor"]), state.scale),
+        best_value=sign * jnp.where(better, now, best),
+        plateau_count=jnp.where(reduce, 0, bad),
+        cooldown_count=jnp.where(reduce, cooldown, state.cooldown_count - cooling.astype(jnp.int32)),
+        count=jnp.zeros_like(state.count),
+        avg_value=jnp.zeros_like(state.avg_value),
+    )
 
 
 def _as(like: jax.Array, x: Any) -> jax.Array:

@@ -36,8 +36,9 @@ class Axis:
     __divmod__ = __rdivmod__ = __pow__ = __rpow__ = _no_number
 
 
-Numeric: TypeAlias = "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]"
-ScalarOrSchedule: TypeAlias = "jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]"
+# What may stand for a number: itself, an axis, a schedule, or (of some arguments) numbers by name.
+Numeric: TypeAlias = jax.typing.ArrayLike | Axis | Mapping[str, Any] | Callable[[Any], Any]
+ScalarOrSchedule: TypeAlias = Numeric
 
 
 _LARGEST_COUNT = 2**24  # up to here float32 holds every whole number
@@ -100,11 +101,13 @@ def _parts(x: Any) -> tuple[jax.Array, jax.Array]:
     return whole.astype(int), x - whole
 
 
-def whole(name: str, x: Any, at_least: int = 1) -> int:
-    """``x`` as an int, or an error where it is no whole number of at least ``at_least``."""
-    if isinstance(x, bool) or not isinstance(x, (int, np.integer)) or x < at_least:
-        raise ValueError(f"{name} must be a whole number of at least {at_least}, but got {x!r}.")
-    return int(x)
+def whole(name: str, x: Any, at_least: int = 1, bits: int | None = None) -> int:
+    """``x`` as an int; an error where it is no whole number of at least ``at_least``, and of no more than ``bits`` bits."""
+    integral = isinstance(x, (int, np.integer)) and not isinstance(x, bool)
+    if integral and x >= at_least and (bits is None or int(x) < 2**bits):
+        return int(x)
+    under = "" if bits is None else f" and under 2**{bits}"
+    raise ValueError(f"{name} must be a whole number of at least {at_least}{under}, but got {x!r}.")
 
 
 def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> None:

@@ -1,16 +1,18 @@
 """Pictures of results. Axes in, axes out; nothing is shown, so the caller decides."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from .. import scores
-from ..record import SweepRecord
-from ..scores import At, Mode
-from .curves import draw_curves, draw_panels
-from .heatmap import draw_heatmap
-from .response import draw_compare, draw_response
+from jopt.results import scores
+from jopt.results.plots.curves import draw_curves, draw_panels
+from jopt.results.plots.heatmap import draw_heatmap
+from jopt.results.plots.response import draw_compare, draw_response
+from jopt.results.record import SweepRecord
+from jopt.results.scores import At, Mode
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,10 +21,10 @@ __all__ = ["GroupPlots", "Plots"]
 
 
 class Plots:
-    """The pictures of one sweep: `result.plot.curves()`, `.response()`, `.heatmap()`, `.compare()`.
+    """The pictures of one sweep: ``result.plot.curves()``, ``.response()``, ``.heatmap()``, ``.compare()``.
 
-    Each draws into the axes given as `ax`, or into a new figure, and returns the axes. `metric`,
-    `mode` and `at` mean what they mean in `SweepResult.best`, whose errors about them they raise, because each marks the
+    Each draws into the axes given as ``ax``, or into a new figure, and returns the axes. ``metric``,
+    ``mode`` and ``at`` mean what they mean in ``SweepResult.best``, whose errors about them they raise, because each marks the
     best setting.
     """
 
@@ -38,18 +40,18 @@ class Plots:
         mode: Mode | None = None,
         *,
         color: str | None = None,
-        ax: "Axes | None" = None,
-    ) -> "Axes":
+        ax: Axes | None = None,
+    ) -> Axes:
         """A line per setting against the step: mean over seeds, band from lowest to highest.
 
         Settings that diverged are dashed grey and end in a cross of their own colour; the best at
         the end is drawn on top. The limits are chosen by the settings that did not diverge.
 
         Args:
-          metric: what to draw; None: what `best` ranks by.
-          mode: "min" or "max": which settings are good; None: as in `best`.
-          color: the hyperparameter that the colours stand for; None: the first with several values.
-          ax: the axes to draw into; None: a new figure.
+          metric: What to draw; None: what ``best`` ranks by.
+          mode: "min" or "max": which settings are good; None: as in ``best``.
+          color: The hyperparameter that the colours stand for; None: the first with several values.
+          ax: The axes to draw into; None: a new figure.
 
         Returns:
           The axes.
@@ -63,19 +65,19 @@ class Plots:
         at: At = "last",
         *,
         x: str | None = None,
-        ax: "Axes | None" = None,
-    ) -> "Axes":
+        ax: Axes | None = None,
+    ) -> Axes:
         """The score against one swept number, the other axes at their best value for each.
 
         The band runs from the lowest to the highest seed; values at which every setting diverged
         have a cross at the edge of the axes.
 
         Args:
-          metric: what to score; None: as in `best`.
-          mode: "min" or "max"; None: as in `best`.
+          metric: What to score; None: as in ``best``.
+          mode: "min" or "max"; None: as in ``best``.
           at: "last" or "best".
-          x: the hyperparameter; None: the first with several values.
-          ax: the axes to draw into; None: a new figure.
+          x: The hyperparameter; None: the first with several values.
+          ax: The axes to draw into; None: a new figure.
 
         Returns:
           The axes.
@@ -90,34 +92,32 @@ class Plots:
         mode: Mode | None = None,
         at: At = "last",
         *,
-        ax: "Axes | None" = None,
-    ) -> "Axes":
+        ax: Axes | None = None,
+    ) -> Axes:
         """The score over two swept numbers, the other axes at their best value for each pair.
 
         Pairs at which every setting diverged are hatched; the best has a star.
 
         Args:
-          x: the hyperparameter to the right; None: the first axis that is free.
-          y: the hyperparameter upwards; None: the next.
-          metric: what to score; None: as in `best`.
-          mode: "min" or "max"; None: as in `best`.
+          x: The hyperparameter to the right; None: the first axis that is free.
+          y: The hyperparameter upwards; None: the next.
+          metric: What to score; None: as in ``best``.
+          mode: "min" or "max"; None: as in ``best``.
           at: "last" or "best".
-          ax: the axes to draw into; None: a new figure.
+          ax: The axes to draw into; None: a new figure.
 
         Returns:
           The axes.
         """
         return draw_heatmap(self._record, x, y, self._ranking(metric, mode, at), ax)
 
-    def compare(
-        self, metric: str | None = None, mode: Mode | None = None, at: At = "last", *, ax: "Axes | None" = None
-    ) -> "Axes":
-        """The response; in a sweep of several optimizers, of all of them in one axes."""
+    def compare(self, metric: str | None = None, mode: Mode | None = None, at: At = "last", *, ax: Axes | None = None) -> Axes:
+        """The response, under the name that it has for several optimizers."""
         return self.response(metric, mode, at, ax=ax)
 
 
-class GroupPlots(Plots):
-    """The pictures of a sweep of several optimizers."""
+class GroupPlots:
+    """The pictures of a sweep of several optimizers: ``.curves()``, ``.response()`` and ``.compare()``."""
 
     def __init__(self, records: dict[str, SweepRecord]) -> None:
         self._records = records
@@ -125,19 +125,19 @@ class GroupPlots(Plots):
     def _ranking(self, metric: str | None, mode: Mode | None, at: At) -> scores.Ranking:
         return scores.ranking(self._records.values(), metric, mode, at)
 
-    def curves(  # type: ignore[override]  # a panel per group
+    def curves(
         self,
         metric: str | None = None,
         mode: Mode | None = None,
         *,
-        ax: "Sequence[Axes] | NDArray[Any] | None" = None,
+        ax: Sequence[Axes] | NDArray[Any] | None = None,
     ) -> NDArray[Any]:
         """The curves of each group in a panel of its own, all with the same vertical axis.
 
         Args:
-          metric: what to draw; None: what `best` ranks by.
-          mode: "min" or "max": which settings are good; None: as in `best`.
-          ax: as many axes as there are groups; None: a new figure.
+          metric: What to draw; None: what ``best`` ranks by.
+          mode: "min" or "max": which settings are good; None: as in ``best``.
+          ax: As many axes as there are groups; None: a new figure.
 
         Returns:
           An array of axes, one per group.
@@ -151,12 +151,11 @@ class GroupPlots(Plots):
         at: At = "last",
         *,
         x: str | None = None,
-        ax: "Axes | None" = None,
-    ) -> "Axes":
-        """The score against the swept number, a line per group; `x` is None or swept by all."""
+        ax: Axes | None = None,
+    ) -> Axes:
+        """The score against the swept number, a line per group; ``x`` is None or swept by all."""
         return draw_compare(self._records, self._ranking(metric, mode, at), x, ax)
 
-    def heatmap(self, *_: Any, **__: Any) -> "Axes":
-        """Not defined over groups: choose one."""
-        name = next(iter(self._records))
-        raise TypeError(f"choose a group for a heat map: result[{name!r}].plot.heatmap()")
+    def compare(self, metric: str | None = None, mode: Mode | None = None, at: At = "last", *, ax: Axes | None = None) -> Axes:
+        """The response of all of them in one axes."""
+        return self.response(metric, mode, at, ax=ax)

@@ -1,14 +1,16 @@
 """Curves: a recorded value against steps, a line per setting."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import scores, text
-from ..record import SweepRecord
-from . import style
+from jopt.results import scores, text
+from jopt.results.plots import style
+from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,9 +28,9 @@ class Curves:
       high: [setting, n], over seeds.
       diverged: [setting].
       ended: [setting], the step at which the first seed diverged.
-      best: the best setting at the end, or None.
-      hue: name of the hyperparameter that the colours stand for, or None.
-      values: its different values, ascending.
+      best: The best setting at the end, or None.
+      hue: Name of the hyperparameter that the colours stand for, or None.
+      values: Its different values, ascending.
       shades: [setting], what the colours stand for: its values, or their ranks where they are few.
     """
 
@@ -66,7 +68,7 @@ class Curves:
         """Where the settings that did not diverge start."""
         return [float(value) for value in self.mean[~self.diverged, 0]]
 
-    def draw(self, ax: "Axes", view: style.View, norm: Any) -> None:
+    def draw(self, ax: Axes, view: style.View, norm: Any) -> None:
         """Draws every setting, the diverged below, the best above the others."""
         cmap = style.colormap()
         view.apply(ax)
@@ -80,12 +82,12 @@ class Curves:
             self._draw_best(ax, self.best)
         ax.set(xlabel="step", ylabel=style.words(self.metric))
 
-    def _draw_settled(self, ax: "Axes", setting: int, color: Any) -> None:
+    def _draw_settled(self, ax: Axes, setting: int, color: Any) -> None:
         ax.plot(self.steps, self.mean[setting], color=color, lw=1.3)
         if self.seeds > 1:
             ax.fill_between(self.steps, self.low[setting], self.high[setting], color=color, alpha=0.13, lw=0)
 
-    def _draw_diverged(self, ax: "Axes", setting: int, view: style.View, color: Any) -> None:
+    def _draw_diverged(self, ax: Axes, setting: int, view: style.View, color: Any) -> None:
         # The line ends where it leaves the picture, at the latest where a seed diverged: what is
         # evaluated after that is finite but means nothing.
         line = self.mean[setting]
@@ -99,7 +101,7 @@ class Curves:
         height = view.clip(line[end]) if length else bad_edge
         ax.plot(self.steps[end], height, "x", color=color, ms=6, mew=1.6, clip_on=False, zorder=4)
 
-    def _draw_best(self, ax: "Axes", index: tuple[int, ...]) -> None:
+    def _draw_best(self, ax: Axes, index: tuple[int, ...]) -> None:
         flat = int(np.ravel_multi_index(index, self.shape)) if index else 0
         label = f"best: {text.setting(self.record.setting(index))}"
         ax.plot(self.steps, self.mean[flat], color=style.BEST, lw=2.2, label=label, zorder=3)
@@ -111,7 +113,7 @@ def _hue(record: SweepRecord) -> str | None:
     return record.names_along(several[0])[0] if several else None
 
 
-def draw_curves(record: SweepRecord, ranked: scores.Ranking, color: str | None, ax: "Axes | None") -> "Axes":
+def draw_curves(record: SweepRecord, ranked: scores.Ranking, color: str | None, ax: Axes | None) -> Axes:
     """One record in one axes."""
     curves = Curves(record, ranked, color)
     ax = style.axes(ax)
@@ -122,13 +124,13 @@ def draw_curves(record: SweepRecord, ranked: scores.Ranking, color: str | None, 
 def draw_panels(
     records: dict[str, SweepRecord],
     ranked: scores.Ranking,
-    panels: "Sequence[Axes] | NDArray[Any] | None",
+    panels: Sequence[Axes] | NDArray[Any] | None,
 ) -> NDArray[Any]:
     """A panel per group, all with the same view."""
     every = {name: Curves(record, ranked, None) for name, record in records.items()}
     shown = _grid(len(every)) if panels is None else np.asarray(panels).ravel()
     if len(shown) != len(every):
-        raise ValueError(f"{len(every)} groups need as many axes, but {len(shown)} were given")
+        raise ValueError(f"curves: {len(every)} groups need as many axes, but {len(shown)} were given.")
     values = np.concatenate([curves.kept().ravel() for curves in every.values()])
     view = style.view(values, ranked.mode, [y for curves in every.values() for y in curves.starts()])
     for ax, (name, curves) in zip(shown, every.items(), strict=True):
@@ -148,7 +150,7 @@ def _grid(count: int) -> NDArray[Any]:
     return np.asarray(panels.ravel()[:count])
 
 
-def _draw_panel(ax: "Axes", curves: Curves, view: style.View) -> None:
+def _draw_panel(ax: Axes, curves: Curves, view: style.View) -> None:
     norm = style.norm(curves.shades)
     curves.draw(ax, view, norm)
     handles = list(ax.get_legend_handles_labels()[0])
@@ -162,7 +164,7 @@ def _draw_panel(ax: "Axes", curves: Curves, view: style.View) -> None:
         ax.legend(handles=handles, fontsize="small", framealpha=0.85)
 
 
-def _add_colorbar(ax: "Axes", curves: Curves, norm: Any) -> None:
+def _add_colorbar(ax: Axes, curves: Curves, norm: Any) -> None:
     from matplotlib.cm import ScalarMappable
 
     assert curves.hue is not None

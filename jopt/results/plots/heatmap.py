@@ -1,13 +1,15 @@
 """Heat map: the score over two swept numbers."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import scores, text
-from ..record import SweepRecord
-from . import style
+from jopt.results import scores, text
+from jopt.results.plots import style
+from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,13 +23,13 @@ def draw_heatmap(
     x: str | None,
     y: str | None,
     ranked: scores.Ranking,
-    ax: "Axes | None",
-) -> "Axes":
+    ax: Axes | None,
+) -> Axes:
     """Scores as colours over two hyperparameters, the others at their best."""
     x, y = _names(record, x, y)
     (column, xs), (row, ys) = record.coordinate(x), record.coordinate(y)
     if column == row:
-        raise ValueError(f"{x!r} and {y!r} were walked together: a heat map needs two dimensions")
+        raise ValueError(f"heatmap: {x!r} and {y!r} were walked together, but a heat map needs two dimensions.")
     scored = scores.score(record, ranked).at_best([row, column])
     right, up = np.argsort(xs, kind="stable"), np.argsort(ys, kind="stable")
     mean = scored.mean[np.ix_(up, right)]
@@ -43,7 +45,7 @@ def draw_heatmap(
 
 def _names(record: SweepRecord, x: str | None, y: str | None) -> tuple[str, str]:
     if len(record.dims) < 2:
-        raise ValueError("a heat map needs two swept axes: use plot.response() for one")
+        raise ValueError("A heat map needs two swept axes; use plot.response() for one.")
     free = [record.names_along(dim)[0] for dim in record.dims]
     taken = {record.coordinate(name)[0] for name in (x, y) if name is not None}
     rest = [name for axis, name in enumerate(free) if axis not in taken]
@@ -52,7 +54,7 @@ def _names(record: SweepRecord, x: str | None, y: str | None) -> tuple[str, str]
     return x, y
 
 
-def _draw_cells(ax: "Axes", mean: NDArray[Any], metric: str, mode: str) -> None:
+def _draw_cells(ax: Axes, mean: NDArray[Any], metric: str, mode: str) -> None:
     ax.set_facecolor("0.85")
     if not np.isnan(mean).all():
         view = style.view(mean, mode)
@@ -79,7 +81,7 @@ def _norm(log: bool, low: float, high: float) -> Any:
     return LogNorm(low, high) if log else Normalize(low, high)
 
 
-def _hatch(ax: "Axes", out: NDArray[np.bool_]) -> None:
+def _hatch(ax: Axes, out: NDArray[np.bool_]) -> None:
     from matplotlib.patches import Rectangle
 
     for row, column in np.argwhere(out):
@@ -99,7 +101,7 @@ def _ticks(axis: Any, labels: list[str], room: int) -> None:
     axis.set_ticks([i + 0.5 for i in shown], [labels[i] for i in shown])
 
 
-def _mark_best(ax: "Axes", index: tuple[int, ...] | None, mean: NDArray[Any], metric: str) -> None:
+def _mark_best(ax: Axes, index: tuple[int, ...] | None, mean: NDArray[Any], metric: str) -> None:
     if index is not None:
         row, column = index
         label = f"best: {metric} {text.number(float(mean[index]))}"

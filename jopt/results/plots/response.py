@@ -1,13 +1,15 @@
 """Response: the score against one swept number."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import scores, text
-from ..record import SweepRecord
-from . import style
+from jopt.results import scores, text
+from jopt.results.plots import style
+from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,12 +19,12 @@ class Profile(NamedTuple):
     """Scores along one hyperparameter, in its order, the others at their best.
 
     Attributes:
-      name: the hyperparameter.
+      name: The hyperparameter.
       x: [n], its values.
       mean: [n], over seeds; NaN where nothing survived.
       low: [n], lowest seed.
       high: [n], highest seed.
-      best: position of the best, or None.
+      best: Position of the best, or None.
     """
 
     name: str
@@ -48,12 +50,12 @@ def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profi
 
 def _first_swept(record: SweepRecord) -> str:
     if not record.dims:
-        raise ValueError("one setting has no response to show: sweep an axis, or use plot.curves()")
+        raise ValueError("One setting has no response to show; sweep an axis, or use plot.curves().")
     several = [dim for dim, size in zip(record.dims, record.shape, strict=True) if size > 1]
     return record.names_along((several or list(record.dims))[0])[0]
 
 
-def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, ax: "Axes | None") -> "Axes":
+def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, ax: Axes | None) -> Axes:
     """One record: line, band over seeds, the best, what diverged."""
     line = profile(record, ranked, x)
     ax = style.axes(ax)
@@ -72,8 +74,8 @@ def draw_compare(
     records: dict[str, SweepRecord],
     ranked: scores.Ranking,
     x: str | None,
-    ax: "Axes | None",
-) -> "Axes":
+    ax: Axes | None,
+) -> Axes:
     """The response of each group in one axes; a group of one setting is a level line."""
     lines = {name: profile(r, ranked, x) for name, r in records.items() if r.dims}
     ax = style.axes(ax)
@@ -92,7 +94,7 @@ def draw_compare(
     return ax
 
 
-def _draw_group(ax: "Axes", name: str, line: Profile, color: str, height: float, mode: str, banded: bool) -> None:
+def _draw_group(ax: Axes, name: str, line: Profile, color: str, height: float, mode: str, banded: bool) -> None:
     label = f"{name}: all diverged"
     if line.best is not None:
         where, score = line.x[line.best].item(), float(line.mean[line.best])
@@ -102,14 +104,14 @@ def _draw_group(ax: "Axes", name: str, line: Profile, color: str, height: float,
     _draw_diverged(ax, line, color, height, mode, None)
 
 
-def _draw_level(ax: "Axes", name: str, score: float, color: str) -> None:
+def _draw_level(ax: Axes, name: str, score: float, color: str) -> None:
     if np.isfinite(score):
         ax.axhline(score, color=color, ls=":", label=f"{name}: {text.number(score)}")
     else:
         ax.plot([], [], "x", color=color, label=f"{name}: diverged")
 
 
-def _compare_legend(ax: "Axes", diverged: bool) -> None:
+def _compare_legend(ax: Axes, diverged: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = list(ax.get_legend_handles_labels()[0])
@@ -119,7 +121,7 @@ def _compare_legend(ax: "Axes", diverged: bool) -> None:
 
 
 def _set_scales(
-    ax: "Axes",
+    ax: Axes,
     lines: list[Profile],
     ranked: scores.Ranking,
     when: str,
@@ -150,13 +152,13 @@ def _with_room(view: style.View, mode: str, rows: int) -> style.View:
     return style.View(True, 10**low, 10**high) if view.log else style.View(False, low, high)
 
 
-def _draw_line(ax: "Axes", line: Profile, color: str, label: str | None, banded: bool) -> None:
+def _draw_line(ax: Axes, line: Profile, color: str, label: str | None, banded: bool) -> None:
     ax.plot(line.x, line.mean, "o-", color=color, ms=3.5, lw=1.5, label=label)
     if banded:
         ax.fill_between(line.x, line.low, line.high, color=color, alpha=0.18, lw=0)
 
 
-def _draw_diverged(ax: "Axes", line: Profile, color: str, height: float, mode: str, label: str | None) -> None:
+def _draw_diverged(ax: Axes, line: Profile, color: str, height: float, mode: str, label: str | None) -> None:
     out = line.x[np.isnan(line.mean)]
     heights = np.full(len(out), 1 - height if mode == "min" else height)
     if len(out):

@@ -1,5 +1,7 @@
 """What the pictures share: axes, scales, limits that a diverging lane cannot spoil, colours."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,11 +25,11 @@ def pyplot() -> ModuleType:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError('plots need matplotlib: python -m pip install "jopt[plot]"') from error
+        raise ImportError('Plots need matplotlib: python -m pip install "jopt[plot]".') from error
     return plt
 
 
-def axes(ax: "Axes | None", width: float = 7.0, height: float = 4.4) -> "Axes":
+def axes(ax: Axes | None, width: float = 7.0, height: float = 4.4) -> Axes:
     """The axes given, or those of a new figure."""
     if ax is not None:
         return ax
@@ -36,7 +38,7 @@ def axes(ax: "Axes | None", width: float = 7.0, height: float = 4.4) -> "Axes":
 
 
 def is_log(values: NDArray[Any]) -> bool:
-    """Whether values read better on a log scale: finite ones positive, over `LOG_SPAN` decades."""
+    """Whether values read better on a log scale: finite ones positive, over ``LOG_SPAN`` decades."""
     finite = values[np.isfinite(values)]
     if finite.size < 2 or finite.min() <= 0:
         return False
@@ -50,7 +52,7 @@ class View(NamedTuple):
     low: float
     high: float
 
-    def apply(self, ax: "Axes") -> None:
+    def apply(self, ax: Axes) -> None:
         """Sets scale and limits of the y axis."""
         ax.set_yscale("log" if self.log else "linear")
         ax.set_ylim(self.low, self.high)
@@ -64,9 +66,9 @@ def view(values: NDArray[Any], mode: str, keep: Iterable[float] = ()) -> View:
     """The view of some values: far outliers on the bad side are cut off, the good side is whole.
 
     Args:
-      values: everything drawn of settings that did not diverge.
+      values: Everything drawn of settings that did not diverge.
       mode: "min" or "max": which side is good.
-      keep: values that are shown in any case, such as where the curves start.
+      keep: Values that are shown in any case, such as where the curves start.
     """
     finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size:
@@ -107,7 +109,7 @@ def norm(values: NDArray[Any]) -> Any:
     return kind(float(values.min()), float(values.max()))
 
 
-def star(ax: "Axes", x: float, y: float, color: str, label: str | None) -> None:
+def star(ax: Axes, x: float, y: float, color: str, label: str | None) -> None:
     """Marks the best."""
     ax.plot(x, y, "*", color=color, ms=14, mec="white", ls="", label=label, zorder=4)
 

@@ -1,0 +1,9 @@
+"""Prints what users need, in exactly the lowest versions that pyproject.toml names: the dependencies and the features."""
+
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]
+extras = project["optional-dependencies"]
+for requirement in [*project["dependencies"], *extras["plot"], *extras["progress"]]:
+    print(requirement.replace(">=", "=="))

@@ -1,0 +1,137 @@
+"""What the results of one optimizer and of several have in common."""
+
+from __future__ import annotations
+
+import abc
+import copy
+import html
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from jopt.results import report, scores, storage, tables, text
+from jopt.results.record import SweepRecord, Timings
+from jopt.results.scores import At, Mode
+from jopt.results.trial import Swept, Trial, best_trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Result(abc.ABC):
+    """What every sweep returns: a ``SweepResult``, or a ``GroupedResult`` of several optimizers."""
+
+    @abc.abstractmethod
+    def _parts(self) -> Mapping[str, Swept]:
+        """What was swept, by the names of the groups; a result of one optimizer is its own part, without a name."""
+
+    @property
+    @abc.abstractmethod
+    def dataset(self) -> Any:
+        """Everything recorded, labelled."""
+
+    @property
+    @abc.abstractmethod
+    def timings(self) -> Timings:
+        """Where the time of the sweep went."""
+
+    def _records(self) -> dict[str, SweepRecord]:
+        return {name: part.record for name, part in self._parts().items()}
+
+    def best(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> Trial:
+        """The best setting: mean over seeds of a score, diverged settings left out.
+
+        The score of a seed is the last evaluation of a metric, or with ``at="best"`` its best one. The training loss, or an
+        auxiliary value of it, is a mean over a tenth of the run, never the loss of one minibatch: over the last tenth, or
+        with ``at="best"`` over the best of ten consecutive ones (a run of at most ten steps has tenths of one step). A
+        setting of which any seed diverged, or scored no finite number, is never best. Of equal settings the first in grid
+        order is taken. Of several optimizers all are looked at, and ``Trial.group`` says whose setting it is.
+
+        Args:
+          metric: A metric of ``evaluate``, "loss", or an auxiliary value of the loss; ``None`` for the first metric of
+            ``evaluate`` (under ``jax.jit`` a function returns its dictionary sorted), without one the training loss.
+          mode: "min" or "max": which values are good; ``None``: as ``jopt.metrics(..., maximize=...)`` declared, else "min".
+          at: "last" or "best".
+
+        Returns:
+          The setting as a ``Trial``.
+
+        Raises:
+          ValueError: For a metric that there is not, where every setting diverged, where groups would be ranked by different
+            metrics, and where nobody said whether a metric is better high or low whose name holds accuracy, acc, score, f1,
+            auc, reward or return, as in "val_accuracy".
+        """
+        ranked = scores.ranking(self._records().values(), metric, mode, at)
+        found = [best_trial(part, ranked, name or None) for name, part in self._parts().items()]
+        trials = [trial for trial in found if trial is not None]
+        if not trials:
+            raise ValueError(report.no_best(self._records(), ranked.metric))
+        pick = min if ranked.mode == "min" else max
+        return pick(trials, key=lambda trial: trial.score)
+
+    def table(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> str:
+        """The best setting, its score and the diverged lanes, as aligned plain text.
+
+        Args:
+          metric: What to score, as in ``best``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best".
+
+        Returns:
+          The lines: a header, a rule, and a row for each optimizer.
+
+        Raises:
+          ValueError: As ``best``, but for the case that every setting diverged.
+        """
+        records = self._records()
+        return text.printable(report.table(records, scores.ranking(records.values(), metric, mode, at)))
+
+    def to_pandas(self, metric: str | None = None, kind: Literal["final", "curves"] = "final") -> pd.DataFrame:
+        """The result as a long table.
+
+        Args:
+          metric: One metric only; ``None`` for all.
+          kind: "final": a row per setting and seed, with the last value of each metric, diverged_at
+            and steps_done. "curves": a row per setting, seed, time and metric, with columns step,
+            metric and value.
+
+        Returns:
+          A ``pandas.DataFrame``, a column per swept hyperparameter first. Of several optimizers the rows stand below each
+          other, with a column ``group`` in front; a hyperparameter that a group did not sweep is NaN in its rows.
+
+        Raises:
+          ValueError: For a metric or a kind that there is not.
+        """
+        if kind not in ("final", "curves"):
+            raise ValueError(f"kind must be 'final' or 'curves', but is {kind!r}.")
+        return tables.frame(self._records(), metric, kind)
+
+    def save(self, path: storage.Path) -> None:
+        """Writes the result to one file, which ``jopt.load_result`` reads back.
+
+        Arrays are stored as NumPy stores them; the optimizer and the structure of the parameters
+        are pickled. Where pickling fails (a function defined inside another), all else is saved and
+        the loaded result says so when the optimizer is asked for. The file appears whole or not at
+        all: until then it has a name of its own, in the same directory.
+
+        Args:
+          path: The name of the file, used exactly.
+        """
+        storage.save({name: part._stored() for name, part in self._parts().items()}, path)
+
+    def __copy__(self) -> Self:
+        """A result of the same objects; the dataset is made again when it is asked for."""
+        made = object.__new__(type(self))
+        vars(made).update({name: part for name, part in vars(self).items() if name != "dataset"})
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A result of copied objects; a pickle would not do, since not every optimizer has one."""
+        made = copy.copy(self)
+        memo[id(self)] = made
+        vars(made).update(copy.deepcopy(vars(made), memo))
+        return made
+
+    def _repr_html_(self) -> str:
+        # xarray's own table folds; the lines above it are what one wants first.
+        table = self.dataset._repr_html_()
+        return f"<pre>{html.escape(repr(self))}</pre>{table}"

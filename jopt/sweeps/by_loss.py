@@ -1,0 +1,193 @@
+"""``sweep``: a loss is trained by gradients, with every setting and seed side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
+
+import jax
+
+from jopt.engine import program as programs
+from jopt.engine.data.sources import Feed
+from jopt.engine.planning.plan import Plan
+from jopt.engine.program import Program
+from jopt.expanding import Groups, groups
+from jopt.results import GroupedResult, SweepResult
+from jopt.sweeps.arguments import Asked, Pair, compared
+from jopt.sweeps.running import run
+from jopt.training import takes_key
+from jopt.values import checks
+from jopt.values.binding import is_value
+from jopt.values.pairs import is_transformation
+from jopt.values.trees import is_function
+
+
+@overload
+def sweep(
+    loss: Callable[..., Any],
+    params: Any,
+    optimizer: Pair,
+    data: Any = ...,
+    *,
+    steps: int,
+    batch_size: int | None = ...,
+    seeds: int | Sequence[int] = ...,
+    samples: int | None = ...,
+    has_aux: bool = ...,
+    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    eval_every: int | None = ...,
+    record_every: int = ...,
+    plan: Plan | str = ...,
+    workers: int | None = ...,
+    progress: bool | None = ...,
+    seed: int = ...,
+) -> SweepResult: ...
+@overload
+def sweep(
+    loss: Callable[..., Any],
+    params: Any,
+    optimizer: Mapping[str, Pair] | Groups,
+    data: Any = ...,
+    *,
+    steps: int,
+    batch_size: int | None = ...,
+    seeds: int | Sequence[int] = ...,
+    samples: int | None = ...,
+    has_aux: bool = ...,
+    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    eval_every: int | None = ...,
+    record_every: int = ...,
+    plan: Plan | str = ...,
+    workers: int | None = ...,
+    progress: bool | None = ...,
+    seed: int = ...,
+) -> GroupedResult: ...
+def sweep(
+    loss: Callable[..., Any],
+    params: Any,
+    optimizer: Pair | Mapping[str, Pair] | Groups,
+    data: Any = None,
+    *,
+    steps: int,
+    batch_size: int | None = None,
+    seeds: int | Sequence[int] = 1,
+    samples: int | None = None,
+    has_aux: bool = False,
+    evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
+    eval_every: int | None = None,
+    record_every: int = 1,
+    plan: Plan | str = "auto",
+    workers: int | None = None,
+    progress: bool | None = None,
+    seed: int = 0,
+) -> SweepResult | GroupedResult:
+    """Trains every setting of an optimizer with axes, with every seed, side by side.
+
+    ``wₜ₊₁ = wₜ + update(∇ loss(wₜ, batchₜ))`` for each lane: one setting with one seed. Lanes of one seed see the same
+    initial parameters, batches and keys. A lane computes what its run alone would compute, within floating-point
+    tolerance, however the lanes are grouped into blocks; a lane that diverges changes no other. Under ``jax.disable_jit()``
+    one lane after the other runs in Python, step by step, so that ``print`` and ``pdb`` work in the loss.
+
+    Args:
+      loss: ``loss(params, batch)``, or ``loss(params, batch, key)``, a floating scalar; with ``has_aux``, a pair of that and a
+        dict of named scalars. It is traced anew at each call, so that it is seen with all that it reads as it is now; the same
+        code with other arrays, or defined again, compiles nothing. A Python number in it is part of the code.
+      params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own.
+      optimizer: A jopt value, with axes where numbers stand (none: a sweep of one setting); or a dict of them by name, or
+        ``jopt.groups`` of it, which are swept one after the other in the same call.
+      data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
+        step; or ``batch(key, step)``, traced into the step; or an iterable of batches, read ahead by a thread, each copied
+        before the next is asked for, and passed over again when it ends; or ``None``: the batch is ``None``. A list is an
+        iterable of batches; arrays that belong together are a tuple or a dict. The batches of an iterable have one structure,
+        one shape and one type, so a smaller last one is left out by its maker (``drop_last=True``), else it is an error.
+        Arrays of more than half of the device's memory stay on the host and are not copied: leave them as they are until
+        the sweep has ended.
+      steps: Optimizer steps of each lane, at least 1.
+      batch_size: Examples per step of data given as arrays, reshuffled each epoch, without replacement; the examples that do
+        not fill a last batch are left out of that epoch, others in each. ``None`` for all of them at each step.
+      seeds: How many seeds, or the seeds themselves, different ints in [0, 2³²).
+      samples: How many settings to draw, where an axis is drawn.
+      has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.
+      evaluate: ``evaluate(params) -> {name: scalar}``, pure, or ``jopt.metrics(...)``; its first metric ranks the settings.
+      eval_every: Steps between evaluations; by default such that there are about 20. The last step is always evaluated.
+      record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
+      plan: "auto", or a ``jopt.Plan``.
+      workers: Threads that run blocks side by side; by default one per core, or per accelerator.
+      progress: Whether to show a bar; by default on a terminal only.
+      seed: Of the sweep, in [0, 2³²): with a lane's own seed it decides the initial parameters, batches and keys.
+
+    Returns:
+      A ``jopt.SweepResult``: labelled curves, the best setting, pictures. Of several optimizers a ``jopt.GroupedResult``,
+      which holds one of each by name.
+
+    Raises:
+      ValueError: For an argument out of its range, data that do not fit, a loss that is no scalar; for whole numbers in the
+        data beyond 32 bits where JAX's 64-bit types are off, for masked arrays, and for a batch unlike the first one.
+      TypeError: For an argument of the wrong kind, for data that are no numbers, and under ``jit``, ``vmap`` or ``grad``.
+
+    Example:
+      >>> result = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.sgd(jopt.choice(0.1, 0.5)), steps=3)
+      >>> result.best().hyperparams
+      {'learning_rate': 0.5}
+    """
+    if not callable(loss):
+        raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
+    optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
+    for name, value in compared(optimizer).items():
+        _check_optimizer(name, value)
+    made_by_init = is_function(params)
+    if not made_by_init:
+        checks.params("sweep", params)
+        if not jax.tree.leaves(params):
+            raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
+
+    asked = Asked.of(
+        steps=steps,
+        batch_size=batch_size,
+        seeds=seeds,
+        samples=samples,
+        evaluate=evaluate,
+        eval_every=eval_every,
+        record_every=record_every,
+        plan=plan,
+        workers=workers,
+        progress=progress,
+        seed=seed,
+    )
+
+    def program(feed: Feed, value: Any) -> Program:
+        return Program(
+            start=programs.StartGradient(params if made_by_init else None),
+            step=programs.StepGradient(loss, takes_key(loss), has_aux),
+            evaluate=None if evaluate is None else programs.EvaluateParams(evaluate),
+            kept=programs.first,
+            source=feed.source,
+            feedback=_monitors(value, evaluate),
+            dies=True,
+        )
+
+    return run(program, None if made_by_init else params, optimizer, data, asked)
+
+
+def _check_optimizer(name: str, value: Any) -> None:
+    if not is_transformation(value):
+        which = f"the optimizer {name!r}" if name else "the optimizer"
+        hint = "several are compared as a dict by name, and used together by jopt.sweep_steps"
+        if callable(value):
+            hint = "call the factory: jopt.adam(...)"
+        raise TypeError(f"sweep: {which} must be a transformation, but got {type(value).__name__}; {hint}.")
+
+
+def _monitors(value: Any, evaluate: Any) -> bool:
+    """Whether a plateau in the optimizer watches an evaluation metric."""
+    watched = [m for part in jax.tree.leaves(value, is_leaf=is_value) if is_value(part) for m in _monitored(part)]
+    if watched and evaluate is None:
+        raise ValueError(f"The optimizer monitors {watched[0]!r}, so sweep needs evaluate=, a function that returns it.")
+    return bool(watched)
+
+
+def _monitored(part: Any) -> list[str]:
+    arguments = part.bound.arguments()
+    inner = [v for a in arguments.values() for v in jax.tree.leaves(a, is_leaf=is_value) if is_value(v)]
+    own = arguments.get(part.bound.spec.factory.monitor)
+    return ([own] if isinstance(own, str) else []) + [m for v in inner for m in _monitored(v)]

@@ -1,0 +1,184 @@
+"""``sweep_steps``: a training step of the user's own, with every setting and seed side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
+
+from jopt.engine import program as programs
+from jopt.engine.data.sources import Feed
+from jopt.engine.planning.plan import Plan
+from jopt.engine.program import Program
+from jopt.expanding import Groups, check_tree
+from jopt.results import GroupedResult, SweepResult
+from jopt.sweeps.arguments import Asked, Pair, compared
+from jopt.sweeps.running import run
+
+
+@overload
+def sweep_steps(
+    init: Callable[[Any, Any], Any],
+    step: Callable[[Any, Any, Any, Any], Any],
+    optimizer: Pair,
+    data: Any = ...,
+    *,
+    steps: int,
+    batch_size: int | None = ...,
+    seeds: int | Sequence[int] = ...,
+    samples: int | None = ...,
+    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    eval_every: int | None = ...,
+    record_every: int = ...,
+    plan: Plan | str = ...,
+    workers: int | None = ...,
+    progress: bool | None = ...,
+    seed: int = ...,
+) -> SweepResult: ...
+@overload
+def sweep_steps(
+    init: Callable[[Any, Any], Any],
+    step: Callable[[Any, Any, Any, Any], Any],
+    optimizer: Groups,
+    data: Any = ...,
+    *,
+    steps: int,
+    batch_size: int | None = ...,
+    seeds: int | Sequence[int] = ...,
+    samples: int | None = ...,
+    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    eval_every: int | None = ...,
+    record_every: int = ...,
+    plan: Plan | str = ...,
+    workers: int | None = ...,
+    progress: bool | None = ...,
+    seed: int = ...,
+) -> GroupedResult: ...
+@overload
+def sweep_steps(
+    init: Callable[[Any, Any], Any],
+    step: Callable[[Any, Any, Any, Any], Any],
+    optimizer: Any,
+    data: Any = ...,
+    *,
+    steps: int,
+    batch_size: int | None = ...,
+    seeds: int | Sequence[int] = ...,
+    samples: int | None = ...,
+    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    eval_every: int | None = ...,
+    record_every: int = ...,
+    plan: Plan | str = ...,
+    workers: int | None = ...,
+    progress: bool | None = ...,
+    seed: int = ...,
+) -> SweepResult: ...
+def sweep_steps(
+    init: Callable[[Any, Any], Any],
+    step: Callable[[Any, Any, Any, Any], Any],
+    optimizer: Any,
+    data: Any = None,
+    *,
+    steps: int,
+    batch_size: int | None = None,
+    seeds: int | Sequence[int] = 1,
+    samples: int | None = None,
+    evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
+    eval_every: int | None = None,
+    record_every: int = 1,
+    plan: Plan | str = "auto",
+    workers: int | None = None,
+    progress: bool | None = None,
+    seed: int = 0,
+) -> SweepResult | GroupedResult:
+    """Sweeps a training step of your own, for models with more than parameters: batch norm, averages, several optimizers.
+
+    ``carry = init(optimizer, key)``, then ``carry, metrics = step(optimizer, carry, batch, key)`` for each step and lane;
+    everything else is as in ``jopt.sweep``, which is written with this.
+
+    Args:
+      init: ``init(optimizer, key) -> carry``, a pytree of arrays; the key is the seed's own.
+      step: ``step(optimizer, carry, batch, key) -> (carry, {name: scalar})``. Name the training loss "loss": divergence is
+        watched on it (on the first metric, where there is none), and without ``evaluate`` it ranks the settings.
+      optimizer: A jopt value with axes where numbers stand; or any pytree of such values (a tuple, a dict, a dataclass), for a
+        step that uses several together; or ``jopt.groups({name: optimizer})``, which are compared as in ``jopt.sweep``.
+      data: As in ``jopt.sweep``.
+      steps: Steps of each lane, at least 1.
+      batch_size: As in ``jopt.sweep``.
+      seeds: As in ``jopt.sweep``.
+      samples: As in ``jopt.sweep``.
+      evaluate: ``evaluate(carry) -> {name: scalar}``, pure, or ``jopt.metrics(...)``.
+      eval_every: As in ``jopt.sweep``.
+      record_every: As in ``jopt.sweep``.
+      plan: As in ``jopt.sweep``.
+      workers: As in ``jopt.sweep``.
+      progress: As in ``jopt.sweep``.
+      seed: As in ``jopt.sweep``.
+
+    Returns:
+      A ``jopt.SweepResult``, of ``jopt.groups`` a ``jopt.GroupedResult``; ``Trial.params`` is the final carry.
+
+    Raises:
+      ValueError: For an argument out of its range.
+      TypeError: For an argument of the wrong kind.
+
+    Example:
+      >>> def init(opt, key):
+      ...     return jax.numpy.float32(1.0), opt.init(jax.numpy.float32(1.0))
+      >>> def step(opt, carry, batch, key):
+      ...     w, state = carry
+      ...     u, state = opt.update(2 * w, state, w)
+      ...     return (w + u, state), {"loss": w**2}
+      >>> result = jopt.sweep_steps(init, step, jopt.sgd(jopt.choice(0.1, 0.5)), steps=3)
+      >>> result.best().hyperparams
+      {'learning_rate': 0.5}
+    """
+    for name, function in (("init", init), ("step", step)):
+        if not callable(function):
+            raise TypeError(f"sweep_steps: {name} must be a function, but is a {type(function).__name__}.")
+    for name, value in compared(optimizer).items():
+        check_tree(f"sweep_steps: the optimizer {name!r}" if name else "sweep_steps: the optimizer", value)
+    if isinstance(optimizer, dict):
+        init, step = _OfTree(init), _OfTree(step)
+
+    asked = Asked.of(
+        steps=steps,
+        batch_size=batch_size,
+        seeds=seeds,
+        samples=samples,
+        evaluate=evaluate,
+        eval_every=eval_every,
+        record_every=record_every,
+        plan=plan,
+        workers=workers,
+        progress=progress,
+        seed=seed,
+    )
+
+    def program(feed: Feed, value: Any) -> Program:
+        return Program(
+            start=programs.StartCarry(init),
+            step=programs.StepCarry(step),
+            evaluate=None if evaluate is None else programs.EvaluateCarry(evaluate),
+            kept=programs.whole,
+            source=feed.source,
+        )
+
+    return run(program, None, optimizer, data, asked)
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfTree:
+    """A user's function that is given a dict of optimizers; where it seems to expect one of them, the error says so."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *args: Any) -> Any:
+        try:
+            return self.function(*args)
+        except (AttributeError, TypeError) as error:
+            error.add_note(
+                "jopt.sweep_steps hands a plain dict of optimizers to init and step as it is: a tree that they use together. "
+                "To compare the optimizers with each other, give jopt.groups({name: optimizer})."
+            )
+            raise
