@@ -57,7 +57,16 @@ def bookkeeping(model: Model, quick: bool, times: int) -> dict[str, Any]:
         "by_hand_s": statistics.median(taken["by_hand"]),
         "ratio": common.ratio(taken["by_hand"], taken["jopt"]),
         "compile_s": result.timings.compile_s,
+        "call_ms": 1e3 * call_s(task, chosen, times),
     }
+
+
+def call_s(task: Task, plan: jopt.Plan, times: int) -> float:
+    """Seconds of a warm call with two steps: tracing, finding what was compiled, starting blocks, making the result."""
+    run = rivals.sweep_by_jopt(dataclasses.replace(task, steps=2), plan)
+    for _ in range(2):
+        run()
+    return statistics.median(common.seconds(run) for _ in range(max(times, 7)))
 
 
 def _lasting(task: Task) -> Task:

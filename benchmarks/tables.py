@@ -78,7 +78,9 @@ def search(saved: dict[str, Any]) -> str:
 def overhead(saved: dict[str, Any]) -> str:
     """The sweep against its own plan by hand, and the way to the first result."""
     first = ", ".join(f"{name.removesuffix('_s').replace('_', ' ')} {s:.2f} s" for name, s in saved["first_result"].items())
-    return f"{_against_hand(saved, 'plan')}\n\nIn a fresh process: {first}."
+    calls = ", ".join(f"{r['model']} {r['call_ms']:.0f}" for r in saved["rows"] if "call_ms" in r)
+    fixed = f"\n\nWhat a call costs whatever its steps (a warm call with two steps), ms: {calls}." if calls else ""
+    return f"{_against_hand(saved, 'plan')}{fixed}\n\nIn a fresh process: {first}."
 
 
 def memory(saved: dict[str, Any]) -> str:
