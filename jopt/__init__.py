@@ -48,6 +48,7 @@ from jopt.values.numbers import Axis, Numeric, ScalarOrSchedule
 from jopt.values.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
+    from jopt.engine.caching import enable_compilation_cache
     from jopt.engine.evaluation import metrics
     from jopt.engine.planning.plan import Plan
     from jopt.results import GroupedResult, SweepResult, Trial, load_result
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "GroupedResult": "jopt.results",
     "Plan": "jopt.engine.planning.plan",
+    "enable_compilation_cache": "jopt.engine.caching",
     "SweepResult": "jopt.results",
     "Trial": "jopt.results",
     "load_result": "jopt.results",
@@ -105,6 +107,7 @@ __all__ = [
     "constant_schedule",
     "cosine_decay_schedule",
     "decades",
+    "enable_compilation_cache",
     "exponential_decay",
     "flatten",
     "geomspace",

@@ -11,6 +11,7 @@ os.environ["JOPT_CACHE_DIR"] = tempfile.mkdtemp(prefix="jopt-tests-")  # neither
 import hypothesis
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 hypothesis.settings.register_profile(
     "jopt",
@@ -41,6 +42,22 @@ def x64() -> Iterator[None]:
 def strict_promotion() -> Iterator[None]:
     """The test runs where mixing dtypes is an error."""
     yield from _configured("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def own_compilation_cache() -> Iterator[None]:
+    """Whether and where compiled programs are kept on disk is afterwards as before."""
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_persistent_cache_min_entry_size_bytes",
+    )
+    before = {name: jax.config.values[name] for name in names}
+    yield
+    if jax.config.values["jax_compilation_cache_dir"] != before["jax_compilation_cache_dir"]:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
 
 
 @pytest.fixture(autouse=True)

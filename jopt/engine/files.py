@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pathlib
 import uuid
 from collections.abc import Iterator
 from typing import IO
@@ -30,3 +31,14 @@ def replacing(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Iter
         with contextlib.suppress(OSError):
             os.unlink(partial)
         raise
+
+
+def cache_directory(name: str) -> pathlib.Path:
+    """``$JOPT_CACHE_DIR/name``, or ``jopt/name`` in the user's cache directory.
+
+    Raises:
+      RuntimeError: If it is to be in the user's home directory, and there is none.
+    """
+    given = os.environ.get("JOPT_CACHE_DIR")
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(given or f"{base}/jopt").expanduser() / name

@@ -53,6 +53,7 @@ class Progress:
         self._enabled = _on_terminal() if enabled is None else enabled
         self._display: Display | None = None
         self._done = 0
+        self._compiling = 0.0
         self._best = math.inf
         self._started = self._shown = 0.0
 
@@ -83,10 +84,21 @@ class Progress:
         """
         with self._lock:
             self._done += lane_steps
+            self._compiling = 0.0
             if best is not None and best < self._best:
                 self._best = float(best)
             if time.monotonic() - self._shown >= REFRESH_S:
                 self._safely(self._show)
+
+    def compiling(self, seconds: float) -> None:
+        """Says for how long something has been compiled, where that is long enough to be wondered at.
+
+        Args:
+          seconds: Since when; 0: nothing is.
+        """
+        with self._lock:
+            self._compiling = seconds
+            self._safely(self._show)
 
     def _start(self) -> None:
         self._display = _display(self._description, self._total)
@@ -99,7 +111,8 @@ class Progress:
     def _facts(self) -> str:
         speed = self._done / max(time.monotonic() - self._started, 1e-9)
         best = f", best {text.number(self._best)}" if math.isfinite(self._best) else ""
-        return f"{self._lanes} lanes{best}, {speed:,.0f} lane-steps/s"
+        now = f"compiling, {self._compiling:.0f} s" if self._compiling >= 1.0 else f"{speed:,.0f} lane-steps/s"
+        return f"{self._lanes} lanes{best}, {now}"
 
     def _safely(self, show: Callable[[], None]) -> None:
         try:

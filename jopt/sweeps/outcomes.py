@@ -48,5 +48,5 @@ def _timings(job: Job, outcome: Outcome) -> Timings:
         compile_s=outcome.compile_s,
         run_s=max(0.0, outcome.total_s - outcome.compile_s),
         total_s=outcome.total_s,
-        lane_steps=job.lanes * job.steps,
+        lane_steps=int(outcome.records.steps_done.sum()),
     )

@@ -39,6 +39,10 @@ class Executables:
         self.lock = threading.Lock()
         self.pending: dict[Any, threading.Lock] = {}
 
+    def __contains__(self, wanted: Wanted) -> bool:
+        with self.lock:
+            return wanted.key in self.compiled
+
     def get(self, wanted: Wanted, lower: Callable[[Callable[[], Any]], Any]) -> tuple[Executable, float]:
         """The executable, and the seconds that compiling took just now.
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jaxlib.version
 
-from jopt.engine.files import replacing
+from jopt.engine.files import cache_directory, replacing
 from jopt.engine.planning.plan import Plan
 
 ENGINE = 6  # raised when blocks come to run in another way: what was measured before counts no more
@@ -93,11 +93,5 @@ def forget() -> None:
 
 
 def directory() -> pathlib.Path:
-    """``$JOPT_CACHE_DIR``, or ``jopt/plans`` in the user's cache directory.
-
-    Raises:
-      RuntimeError: If it is to be in the user's home directory, and there is none.
-    """
-    given = os.environ.get("JOPT_CACHE_DIR")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(given or f"{base}/jopt").expanduser() / "plans"
+    """Where plans are kept on disk."""
+    return cache_directory("plans")

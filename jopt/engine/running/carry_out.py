@@ -48,11 +48,12 @@ class Sweep:
 
     def __init__(self, jobs: Mapping[str, Job], workers: int | None) -> None:
         self.devices = machine.devices_for(workers)
-        caller = Caller([job.feed.close for job in jobs.values()])
-        self.runtimes = {name: Runtime(job, caller, len(self.devices)) for name, job in jobs.items()}
+        self.caller = Caller([job.feed.close for job in jobs.values()])
+        self.runtimes = {name: Runtime(job, self.caller, len(self.devices)) for name, job in jobs.items()}
 
     def carry_out(self, asked: Plan, bar: Any) -> dict[str, Outcome]:
         """Runs every job to its last step; ``bar.advance(lane_steps, best=)`` hears of the progress."""
+        self.caller.on_wait = lambda: bar.compiling(max(r.compiling_for() for r in self.runtimes.values()))
         runs = {name: _Run(runtime, asked, self.devices, bar) for name, runtime in self.runtimes.items()}
         together = [run for run in runs.values() if run.job.feed.lockstep]
         for run in together:
@@ -67,7 +68,8 @@ class Sweep:
         return {name: run.outcome() for name, run in runs.items()}
 
     def close(self) -> None:
-        """Lets go of what lies on devices."""
+        """Lets go of what lies on devices, and of whoever is shown the progress."""
+        self.caller.on_wait = bool
         for runtime in self.runtimes.values():
             runtime.close()
 
@@ -199,6 +201,7 @@ class _Run:
         self.lanes.end(block, State.DEAD)
         self._keep(block)
         block.real = real & ~dead
+        self.bar.advance(int((self.job.steps - block.step) * (real & dead).sum()))  # that nobody will run
         alive = self.lanes.in_state(State.WAITING, State.RUNNING, State.PAUSED)
         to_do = int((self.job.steps - self.records.steps_done[alive]).sum())
         pace = (time.perf_counter() - self.began) / max(1, int(self.records.steps_done.sum()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import threading
@@ -53,6 +54,8 @@ class Runtime:
         self._rows: OrderedDict[Any, Future[Any]] = OrderedDict()
         self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
         self._compiling: list[tuple[float, float]] = []  # from when to when
+        self._begun: dict[tuple[float, int], None] = {}  # what is being compiled: since when, by which thread
+        self._prepared: set[Any] = set()  # evaluations that a thread has been sent for
         self._context = context()
         row = job.feed.rows(job.seeds[0], 0, 1)
         self.row_bytes = sum(x.nbytes for x in jax.tree.leaves(row))  # of one step and one seed
@@ -154,12 +157,49 @@ class Runtime:
         one_thread: bool = False,
     ) -> Executable:
         """The executable of ``function(*static, *args)``."""
-        wanted = Wanted(function, static, args, donate, self.weak, one_thread, self._context)
-        executable, seconds = EXECUTABLES.get(wanted, self.caller.do)
+        return self._get(Wanted(function, static, args, donate, self.weak, one_thread, self._context))
+
+    def _get(self, wanted: Wanted) -> Executable:
+        begin = time.perf_counter()
+        self._begun[begin, threading.get_ident()] = None
+        try:
+            executable, seconds = EXECUTABLES.get(wanted, self.caller.do)
+        finally:
+            del self._begun[begin, threading.get_ident()]
         if seconds:
             now = time.perf_counter()
             self._compiling.append((now - seconds, now))
         return executable
+
+    def compiling_for(self) -> float:
+        """For how many seconds something has been compiled now; 0 where nothing is."""
+        begun = [begin for begin, _ in list(self._begun)]
+        return time.perf_counter() - min(begun) if begun else 0.0
+
+    def prepare_evaluation(self, block: Block, device: Any) -> None:
+        """Compiles the evaluation of a block in a thread of its own, while the step of the same block is compiled."""
+        if self.analysis.evaluate is None or (block.shape, device) in self._prepared:
+            return
+        self._prepared.add((block.shape, device))
+        wanted = self._evaluation(block, device)
+        if wanted not in EXECUTABLES:
+            threading.Thread(target=self._prepare, args=(wanted,), name="jopt-compile", daemon=True).start()
+
+    def _prepare(self, wanted: Wanted) -> None:
+        with self.caller.as_in_the_caller(), contextlib.suppress(Exception):  # whoever evaluates hears of it
+            self._get(wanted)
+
+    def evaluation(self, block: Block, device: Any) -> tuple[Executable, tuple[Any, ...]]:
+        """What evaluates a block, and its arguments."""
+        wanted = self._evaluation(block, device)
+        return self._get(wanted), wanted.args
+
+    def _evaluation(self, block: Block, device: Any) -> Wanted:
+        traced = self.analysis.evaluate
+        assert traced is not None
+        args = block.optimizer, block.carry, self.arrays(traced, device)
+        one_thread = self.one_thread(block, device)
+        return Wanted(steps.evaluate, (self.shape(block), traced), args, None, self.weak, one_thread, self._context)
 
     def executable(self, block: Block, loop: str, device: Any) -> Executable:
         """What advances a block (see ``steps.scan_steps`` and ``one_step``)."""

@@ -35,6 +35,7 @@ class Caller:
 
     def __init__(self, on_stop: Sequence[Callable[[], None]] = ()) -> None:
         self.on_stop = on_stop
+        self.on_wait: Callable[[], Any] = bool  # called now and then while nothing is heard; by default it does nothing
         self._options = {name: jax.config.values[f"jax_{name}"] for name in ("enable_x64", "debug_nans", "debug_infs")}
         self.stop = threading.Event()
         self._thread = threading.get_ident()
@@ -71,7 +72,7 @@ class Caller:
 
     def _worker(self, tasks: deque[Task], device: Any, number: int) -> threading.Thread:
         def work() -> None:
-            with self._as_in_the_caller(), contextlib.suppress(IndexError):
+            with self.as_in_the_caller(), contextlib.suppress(IndexError):
                 while not self.stop.is_set():
                     self._run(tasks.popleft()(device))
             self._heard.put(("end", None, None))
@@ -81,7 +82,7 @@ class Caller:
         return thread
 
     @contextlib.contextmanager
-    def _as_in_the_caller(self) -> Iterator[None]:
+    def as_in_the_caller(self) -> Iterator[None]:
         """JAX's options that count when arrays are put on a device and compiled code is called."""
         with contextlib.ExitStack() as stack:
             for name, value in self._options.items():
@@ -106,6 +107,7 @@ class Caller:
             try:
                 kind, what, answer = self._heard.get(timeout=SLICE_S)
             except queue.Empty:
+                self.on_wait()
                 continue
             if kind == "end":
                 working -= 1

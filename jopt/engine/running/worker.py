@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.engine.compiled import steps
 from jopt.engine.compiled.executables import Executable
 from jopt.engine.lanes.blocks import Block, to_numpy
 from jopt.engine.lanes.records import BlockOutcome
@@ -45,6 +44,7 @@ class Worker:
         waiting: deque[tuple[int, Callable[[], None]]] = deque()
         try:
             self.runtime.placed(block, self.device)
+            self.runtime.prepare_evaluation(block, self.device)
             executable = self.runtime.executable(block, self.loop, self.device) if block.step < until else None
             brought = time.perf_counter()
             while executable is not None and block.step < until and not self.runtime.caller.stop.is_set():
@@ -102,11 +102,9 @@ class Worker:
 
     def evaluate(self, block: Block, out: BlockOutcome) -> Callable[[], None]:
         """Sends off the evaluation of a block; what it returns brings the metrics home."""
-        runtime, traced = self.runtime, self.runtime.analysis.evaluate
-        assert traced is not None
-        args = block.optimizer, block.carry, runtime.arrays(traced, self.device)
-        shared = runtime.one_thread(block, self.device)
-        metrics = runtime.compiled(steps.evaluate, (runtime.shape(block), traced), args, None, shared)(*args)
+        runtime = self.runtime
+        executable, args = runtime.evaluation(block, self.device)
+        metrics = executable(*args)
         step, names = block.step, runtime.analysis.evaluated_names
         if runtime.job.program.feedback:
             block.feedback, block.fresh = metrics, np.ones(block.lead, bool)

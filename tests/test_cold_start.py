@@ -1,0 +1,114 @@
+"""A first sweep is mostly compiling: what is kept on disk, what is compiled side by side, and what the bar says meanwhile."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import jax.numpy as jnp
+import pytest
+
+import jopt
+from jopt.engine.compiled import executables
+from jopt.results import Progress
+
+CODE = """
+import jax, jax.numpy as jnp, sys
+import jopt
+from jax import monitoring
+
+hits = []
+monitoring.register_event_listener(lambda event, **_: hits.append(event) if event.endswith("cache_hits") else None)
+folder = jopt.enable_compilation_cache(sys.argv[1] if len(sys.argv) > 1 else None)
+result = jopt.sweep(lambda w, _: jnp.sum(jnp.sin(w) ** 2), jnp.ones(3), jopt.adam(jopt.choice(0.1, 0.2, 0.3)), steps=20,
+                    evaluate=lambda w: {"size": jnp.sum(w)}, plan=jopt.Plan(width=3, loop="scan", workers=1), progress=False)
+print(len(hits), len(list(folder.iterdir())), float(result.best().score), folder)
+"""
+
+
+def process(*arguments, env=None):
+    done = subprocess.run([sys.executable, "-c", CODE, *arguments], capture_output=True, text=True, check=True, env=env)
+    hits, files, score, folder = done.stdout.split(maxsplit=3)
+    return int(hits), int(files), float(score), folder.strip()
+
+
+def test_a_second_process_takes_its_programs_from_the_cache_and_finds_the_same(tmp_path):
+    first, second = process(str(tmp_path / "cache")), process(str(tmp_path / "cache"))
+    assert first[1] > 0
+    assert second[0] > first[0]
+    assert second[1] == first[1]  # nothing new had to be kept
+    assert second[2] == first[2]
+
+
+def test_the_cache_lies_in_jopts_own_directory_by_default(tmp_path, monkeypatch):
+    monkeypatch.setenv("JOPT_CACHE_DIR", str(tmp_path))
+    assert process()[3] == str(tmp_path / "xla")
+
+
+@pytest.mark.usefixtures("own_compilation_cache")
+def test_a_cache_directory_that_can_not_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        jopt.enable_compilation_cache(tmp_path / "file" / "below")
+
+
+def test_the_evaluation_is_compiled_beside_the_step(monkeypatch):
+    begun, real = [], executables._compile
+    both = threading.Barrier(2)
+
+    def compile_beside(lowered, options):
+        begun.append(threading.current_thread().name)
+        if len(begun) > 1:  # the first is the start of the lanes
+            both.wait(timeout=60)  # passes only where another compilation is under way
+        return real(lowered, options)
+
+    monkeypatch.setattr(executables, "_compile", compile_beside)
+    plan = jopt.Plan(width=2, loop="scan", workers=1)
+    optimizer = jopt.sgd(jopt.choice(0.1, 0.2))
+    result = jopt.sweep(
+        lambda w, _: jnp.sum(jnp.cos(w) ** 3),
+        jnp.ones(7),
+        optimizer,
+        steps=8,
+        evaluate=lambda w: {"size": jnp.sum(jnp.tan(w))},
+        plan=plan,
+        progress=False,
+    )
+    assert sorted(begun[1:]) == ["jopt-0", "jopt-compile"]
+    assert jnp.isfinite(result.best().score)
+
+
+class Shown:
+    def __init__(self):
+        self.facts = []
+
+    def show(self, done, facts):
+        self.facts.append(facts)
+
+    def stop(self):
+        pass
+
+
+def test_the_bar_says_for_how_long_something_is_being_compiled(monkeypatch):
+    from jopt.results import progress
+
+    shown, real = Shown(), executables._compile
+    monkeypatch.setattr(progress, "_display", lambda description, total: shown)
+
+    def slow(lowered, options):
+        time.sleep(1.6)
+        return real(lowered, options)
+
+    monkeypatch.setattr(executables, "_compile", slow)
+    jopt.sweep(lambda w, _: jnp.sum(jnp.exp(w)), jnp.ones(5), jopt.sgd(jopt.choice(0.1, 0.2)), steps=4, progress=True)
+    assert any("compiling, 1 s" in facts or "compiling, 2 s" in facts for facts in shown.facts)
+    assert "lane-steps/s" in shown.facts[-1]
+
+
+def test_the_bar_counts_again_after_compiling():
+    bar = Progress(False, total_lane_steps=10, lanes=2)
+    with bar:
+        bar.compiling(3.0)
+        assert "compiling, 3 s" in bar._facts()
+        bar.advance(5)
+        assert "compiling" not in bar._facts()
