@@ -115,6 +115,7 @@ def draw(accuracy, drops):
 
 
 if __name__ == "__main__":
+    jopt.enable_compilation_cache()  # the next run compiles nothing
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default=".", help="the directory to save the picture in")
     main(out=parser.parse_args().out)
