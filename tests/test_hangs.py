@@ -16,6 +16,9 @@ import os, signal, sys, threading, time
 import jax, jax.numpy as jnp, numpy as np
 import jopt
 
+# A process that was started in the background may have been told to pass over it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def interrupt(seconds):
     def send():
         time.sleep(seconds)
