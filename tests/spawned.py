@@ -43,6 +43,8 @@ class SpawnedWorker:
 
     def __call__(self, block: Block, until: int) -> BlockOutcome:
         self.connection.send((block.on_host(), until))
+        if not self.connection.poll(300):
+            raise TimeoutError("The other process does not answer.")
         outcome = self.connection.recv()
         for field in dataclasses.fields(Block):  # the block is the caller's: it goes on from where the other one got
             setattr(block, field.name, getattr(outcome.block, field.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -17,77 +18,81 @@ from jopt.values.trees import structure
 KEYS = "threefry2x32"  # of jopt's own random keys, whatever JAX's default: with others, a lane's numbers depend on its block
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Program:
-    """One lane, as pure functions.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Program(abc.ABC):
+    """One lane.
 
-    ``start(optimizer, key, given) -> carry``; ``step(optimizer, carry, batch, key, feedback) -> (carry, {name: scalar})``;
-    ``evaluate(carry) -> {name: scalar}``; ``kept(carry)`` is what the result keeps of the last carry. ``source`` makes the
-    batches, ``feedback`` says whether the step is given the latest evaluation, ``dies``
-    whether nothing brings back a lane of which something that is kept is not finite.
+    Attributes:
+      source: makes the batches.
+      evaluation: the user's ``evaluate``, of what is kept of a carry; None: there is none.
+      feedback: whether the step is given the latest evaluation.
+      dies: whether nothing brings back a lane of which something that is kept is not finite.
     """
 
-    start: Callable[[Any, Any, Any], Any]
-    step: Callable[[Any, Any, Any, Any, Any], Any]
-    evaluate: Callable[[Any], Any] | None
-    kept: Callable[[Any], Any]
     source: Source
+    evaluation: Callable[[Any], Any] | None = None
     feedback: bool = False
     dies: bool = False
 
+    @abc.abstractmethod
+    def start(self, optimizer: Any, key: Any, given: Any) -> Any:
+        """The first carry; ``given`` are parameters to start from, or None."""
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class StartGradient:
-    """The carry of gradient training: the parameters, given or made from the key, and the optimizer's state."""
+    @abc.abstractmethod
+    def step(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
+        """The carry one step further, and scalars by name."""
 
-    init: Callable[[Any], Any] | None  # None: the parameters are given
+    @abc.abstractmethod
+    def kept(self, carry: Any) -> Any:
+        """What the result keeps of a carry."""
 
-    def __call__(self, optimizer: Any, key: Any, given: Any) -> tuple[Any, Any]:
+    def evaluate(self, carry: Any) -> dict[str, Any]:
+        """The metrics of a carry."""
+        assert self.evaluation is not None
+        return scalars("evaluate", self.evaluation(self.kept(carry)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Gradient(Program):
+    """Training by the gradient of a loss; the carry is the parameters and the optimizer's state.
+
+    Attributes:
+      loss: the user's ``loss(params, batch)``, or with a key.
+      init: ``init(key) -> params``; None: the parameters are given.
+      takes_key: whether the loss takes a key.
+      has_aux: whether it returns a pair of its value and a dict of scalars.
+    """
+
+    loss: Callable[..., Any]
+    init: Callable[[Any], Any] | None
+    takes_key: bool
+    has_aux: bool
+    dies: bool = True
+
+    def start(self, optimizer: Any, key: Any, given: Any) -> tuple[Any, Any]:
         params = given if self.init is None else self.init(key)
         params = jax.tree.map(_strong, params)
         return params, as_pair(optimizer).init(params)
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class StepGradient:
-    """One step of gradient training: ``value_and_grad``, ``update``, ``apply_updates``."""
-
-    loss: Callable[..., Any]
-    takes_key: bool
-    has_aux: bool
-
-    def __call__(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
+    def step(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
         return descend(self.loss, optimizer, carry, (batch, key) if self.takes_key else (batch,), self.has_aux, feedback or {})
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class EvaluateParams:
-    """Evaluates the parameters of a gradient-training carry."""
-
-    function: Callable[[Any], Any]
-
-    def __call__(self, carry: Any) -> dict[str, Any]:
-        return scalars("evaluate", self.function(carry[0]))
+    def kept(self, carry: Any) -> Any:
+        return carry[0]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class StartCarry:
-    """A user's ``init(optimizer, key)``."""
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class OwnStep(Program):
+    """A step of the user's own: ``init(optimizer, key)``, then ``own_step(optimizer, carry, batch, key)`` again and again."""
 
-    function: Callable[[Any, Any], Any]
+    init: Callable[[Any, Any], Any]
+    own_step: Callable[[Any, Any, Any, Any], Any]
 
-    def __call__(self, optimizer: Any, key: Any, given: Any) -> Any:
-        return jax.tree.map(_strong, self.function(optimizer, key))
+    def start(self, optimizer: Any, key: Any, given: Any) -> Any:
+        return jax.tree.map(_strong, self.init(optimizer, key))
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class StepCarry:
-    """A user's ``step(optimizer, carry, batch, key)``."""
-
-    function: Callable[[Any, Any, Any, Any], Any]
-
-    def __call__(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
-        made = self.function(optimizer, carry, batch, key)
+    def step(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
+        made = self.own_step(optimizer, carry, batch, key)
         if not (isinstance(made, tuple) and len(made) == 2):
             raise TypeError(f"step must return (carry, {{name: scalar}}), but returned {type(made).__name__}.")
         new, metrics = made
@@ -104,28 +109,11 @@ class StepCarry:
                 )
         return like(carry, new), scalars("step", metrics)
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class EvaluateCarry:
-    """A user's ``evaluate(carry)``."""
-
-    function: Callable[[Any], Any]
-
-    def __call__(self, carry: Any) -> dict[str, Any]:
-        return scalars("evaluate", self.function(carry))
+    def kept(self, carry: Any) -> Any:
+        return carry
 
 
 def _strong(x: Any) -> jax.Array:
     """An array of a fixed type, so that a step can't change it."""
     array = jnp.asarray(x)
     return array if jnp.issubdtype(array.dtype, jax.dtypes.extended) else array.astype(array.dtype)
-
-
-def first(carry: Any) -> Any:
-    """The parameters of a gradient-training carry."""
-    return carry[0]
-
-
-def whole(carry: Any) -> Any:
-    """The whole carry."""
-    return carry

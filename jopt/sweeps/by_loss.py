@@ -7,10 +7,9 @@ from typing import Any, overload
 
 import jax
 
-from jopt.engine import program as programs
 from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
-from jopt.engine.program import Program
+from jopt.engine.program import Gradient, Program
 from jopt.expanding import Groups, groups
 from jopt.results import GroupedResult, SweepResult
 from jopt.sweeps.arguments import Asked, Pair, compared
@@ -156,14 +155,14 @@ def sweep(
     )
 
     def program(feed: Feed, value: Any) -> Program:
-        return Program(
-            start=programs.StartGradient(params if made_by_init else None),
-            step=programs.StepGradient(loss, takes_key(loss), has_aux),
-            evaluate=None if evaluate is None else programs.EvaluateParams(evaluate),
-            kept=programs.first,
+        return Gradient(
+            loss=loss,
+            init=params if made_by_init else None,
+            takes_key=takes_key(loss),
+            has_aux=has_aux,
             source=feed.source,
+            evaluation=evaluate,
             feedback=_monitors(value, evaluate),
-            dies=True,
         )
 
     return run(program, None if made_by_init else params, optimizer, data, asked)

@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
-from jopt.engine import program as programs
 from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
-from jopt.engine.program import Program
+from jopt.engine.program import OwnStep, Program
 from jopt.expanding import Groups, check_tree
 from jopt.results import GroupedResult, SweepResult
 from jopt.sweeps.arguments import Asked, Pair, compared
@@ -156,13 +155,7 @@ def sweep_steps(
     )
 
     def program(feed: Feed, value: Any) -> Program:
-        return Program(
-            start=programs.StartCarry(init),
-            step=programs.StepCarry(step),
-            evaluate=None if evaluate is None else programs.EvaluateCarry(evaluate),
-            kept=programs.whole,
-            source=feed.source,
-        )
+        return OwnStep(init=init, own_step=step, source=feed.source, evaluation=evaluate)
 
     return run(program, None, optimizer, data, asked)
 

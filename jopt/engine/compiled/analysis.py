@@ -62,7 +62,7 @@ def analyse(
     start = trace(program.start, optimizer, random, given)
     carry = start.result
     leaves, treedef = flatten(carry)
-    evaluate = None if program.evaluate is None else trace(program.evaluate, carry)
+    evaluate = None if program.evaluation is None else trace(program.evaluate, carry)
     row = jax.tree.map(lambda x: x[0], row)
     batch = trace(program.source.function, random, jnp.int32(0)) if program.source.function else None
     batches = batch.result if batch else jax.eval_shape(program.source.batch, data, row, random, jnp.int32(0))

@@ -118,14 +118,12 @@ class _Lane:
         block.carry = _arrays(job.program.start(self.optimizer, self.start_key, job.given))
         self.first = jax.tree.leaves(block.carry)
         if job.program.feedback:
-            assert job.program.evaluate is not None
             self.told = {"metrics": job.program.evaluate(block.carry), "evaluated": jnp.asarray(False)}
         if 0 in self.records.eval_steps:
             self._evaluate({})
 
     def _evaluate(self, recorded: Iterable[str]) -> None:
         job, block = self.job, self.block
-        assert job.program.evaluate is not None
         metrics = job.program.evaluate(block.carry)
         self.check_names(job, [*recorded, *metrics])
         self.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})

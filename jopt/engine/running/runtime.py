@@ -159,11 +159,11 @@ class Runtime:
         """The executable of ``function(*static, *args)``."""
         return self._get(Wanted(function, static, args, donate, self.weak, one_thread, self._context))
 
-    def _get(self, wanted: Wanted) -> Executable:
+    def _get(self, wanted: Wanted, lower: Callable[[Callable[[], Any]], Any] | None = None) -> Executable:
         begin = time.perf_counter()
         self._begun[begin, threading.get_ident()] = None
         try:
-            executable, seconds = EXECUTABLES.get(wanted, self.caller.do)
+            executable, seconds = EXECUTABLES.get(wanted, lower or self.caller.do)
         finally:
             del self._begun[begin, threading.get_ident()]
         if seconds:
@@ -183,11 +183,13 @@ class Runtime:
         self._prepared.add((block.shape, device))
         wanted = self._evaluation(block, device)
         if wanted not in EXECUTABLES:
-            threading.Thread(target=self._prepare, args=(wanted,), name="jopt-compile", daemon=True).start()
+            # Lowered here: the thread must need nobody who might be waiting for it.
+            args = wanted, self.caller.do(wanted.lowered)
+            threading.Thread(target=self._prepare, args=args, name="jopt-compile", daemon=True).start()
 
-    def _prepare(self, wanted: Wanted) -> None:
+    def _prepare(self, wanted: Wanted, lowered: Any) -> None:
         with self.caller.as_in_the_caller(), contextlib.suppress(Exception):  # whoever evaluates hears of it
-            self._get(wanted)
+            self._get(wanted, lambda lower: lowered)
 
     def evaluation(self, block: Block, device: Any) -> tuple[Executable, tuple[Any, ...]]:
         """What evaluates a block, and its arguments."""

@@ -69,7 +69,7 @@ class Worker:
         due = job.next_evaluation(block.step)
         count = min(self.chunk or executable.quick, self.runtime.length, until - block.step, due - block.step)
         bring = [self.advance(block, count, executable, out)]
-        if job.program.evaluate is not None and block.step == due:
+        if job.program.evaluation is not None and block.step == due:
             bring.append(self.evaluate(block, out))
 
         def bring_home() -> None:
