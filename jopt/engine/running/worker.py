@@ -14,7 +14,7 @@ from jopt.engine.compiled.executables import Executable
 from jopt.engine.lanes.blocks import Block, to_numpy
 from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.planning.plan import Plan
-from jopt.engine.running.runtime import Runtime
+from jopt.engine.running.runtime import FIRST_CHUNK, Runtime
 from jopt.engine.running.threads import Stopped
 
 CHUNK_S = 0.25  # how long a chunk may take about, so that a worker hears soon that it is to stop
@@ -67,7 +67,10 @@ class Worker:
         """Sends off one chunk, and the evaluation behind it; what it returns brings their numbers home."""
         job = self.runtime.job
         due = job.next_evaluation(block.step)
-        count = min(self.chunk or executable.quick, self.runtime.length, until - block.step, due - block.step)
+        # A dead lane is seen behind a chunk, when the next one is under way. Most lanes that die do so early, so chunks do no
+        # more than double what is done.
+        longest = min(self.chunk or executable.quick, self.runtime.length, max(FIRST_CHUNK, block.step))
+        count = min(longest, until - block.step, due - block.step)
         bring = [self.advance(block, count, executable, out)]
         if job.program.evaluation is not None and block.step == due:
             bring.append(self.evaluate(block, out))
