@@ -114,3 +114,38 @@ def test_a_lane_of_a_step_of_ones_own_goes_on_since_nobody_knows_what_brings_it_
     found = jopt.sweep_steps(init, step, jopt.sgd(jopt.choice(0.1, 0.2)), steps=40, progress=False).dataset
     assert (found.steps_done == 40).all()
     assert np.isfinite(found.loss[..., -1]).all()
+
+
+@pytest.mark.parametrize("plan", ["two workers", "host"])
+def test_batches_that_come_once_reach_every_living_lane_where_others_die(eager, plan):
+    def batches():
+        yield from (np.full(3, 0.01 * i, np.float32) for i in range(STEPS))
+
+    def towards(w, x):
+        return jnp.sum((w - x) ** 2)
+
+    def sweep(rates):
+        optimizer = {"one": jopt.sgd(jopt.choice(*rates)), "two": jopt.sgd(jopt.choice(*rates))}
+        options = {"steps": STEPS, "plan": PLANS[plan], "progress": False}
+        return jopt.sweep(towards, jnp.ones(3), optimizer, batches(), **options)
+
+    living = RATES[RATES < 1]
+    with_dead, without = sweep(RATES), sweep(living)
+    for name in ("one", "two"):
+        np.testing.assert_allclose(with_dead.params[name][: len(living)], without.params[name], rtol=1e-5)
+
+
+def test_a_dead_lane_whose_loss_stays_finite_has_diverged():
+    def blind(w, batch):
+        return jnp.sum(w["seen"] ** 2) + 0 * jnp.where(True, 0.0, jnp.sum(w["lost"])), {"aux": jnp.sum(w["lost"])}
+
+    @jopt.transformation
+    def ruining(learning_rate):
+        def update(updates, state, params=None, **extra_args):
+            return {"seen": -0.1 * updates["seen"], "lost": updates["lost"] + learning_rate * jnp.inf}, state
+
+        return lambda params: (), update
+
+    start = {"seen": jnp.ones(2), "lost": jnp.ones(2)}
+    found = jopt.sweep(blind, start, ruining(jopt.choice(1.0, 2.0)), steps=200, has_aux=True, progress=False)
+    assert found.record.diverged.all()

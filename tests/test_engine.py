@@ -109,6 +109,7 @@ def test_a_lane_keeps_its_identity_in_another_grid_and_no_two_lanes_share_one():
     assert len(set(names)) == 9
     assert identity(wide, 0, 0, "another problem") not in names
     assert identity(expand(jopt.sgd(jopt.choice(0.1, 0.2))), 0, 3) != identity(narrow, 0, 3)
+    assert identity(expand(jopt.adam(jopt.choice(0.1, 0.2), nesterov=True)), 0, 3) != identity(narrow, 0, 3)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a sweep keeps, filled in by its workers: records, evaluations, divergence, final parameters."""
+"""What a worker returns, and what a sweep keeps of it: records, evaluations, divergence, final parameters."""
 
 from __future__ import annotations
 

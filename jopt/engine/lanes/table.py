@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 import jax
@@ -145,5 +146,6 @@ def identity(space: Space, setting: int, seed: int, problem: str = "") -> str:
     """
     paths = jax.tree_util.tree_flatten_with_path(space.at(setting))[0]
     numbers = [(jax.tree_util.keystr(path), repr(np.asarray(x).tolist())) for path, x in paths]
-    parts = repr((problem, numbers, int(seed), repr(space.optimizer).split("(", 1)[0]))
+    structure = re.sub(" at 0x[0-9a-f]+", "", repr(space.at(setting)))
+    parts = repr((problem, structure, numbers, int(seed)))
     return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()

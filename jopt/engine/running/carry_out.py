@@ -112,8 +112,8 @@ class _Run:
         """Runs every lane to a step."""
         begin = time.perf_counter()
         while True:
-            if not self.blocks:
-                self.blocks = self._formed()
+            # Those that nobody has begun to fill are formed again, beside lanes that were paused in the meantime.
+            self.blocks = [block for block in self.blocks if block.carry is not None] + self._formed()
             behind = [block for block in self.blocks if block.step < until]
             if not behind:
                 break
@@ -198,8 +198,7 @@ class _Run:
             return
         real = block.real
         block.real = real & dead
-        self.lanes.end(block, State.DEAD)
-        self._keep(block)
+        self._keep(block, State.DEAD)
         block.real = real & ~dead
         self.bar.advance(int((self.job.steps - block.step) * (real & dead).sum()))  # that nobody will run
         alive = self.lanes.in_state(State.WAITING, State.RUNNING, State.PAUSED)
@@ -211,17 +210,17 @@ class _Run:
 
     def _finish(self, block: Block) -> None:
         if block.real.any():
-            began = functools.partial(self.runtime.start_of, device=self.devices[0])
-            self.records.ended(block, block.carry or [], self.runtime.analysis.common, began)
-            self.lanes.end(block, State.DONE)
-            self._keep(block)
+            self._keep(block, State.DONE)
         large = block.settings.size * self.runtime.analysis.carry_bytes > machine.LARGE_BYTES
         block.carry = block.feedback = None
         if large and self.devices[0].platform == "cpu":
             machine.give_back()
 
-    def _keep(self, block: Block) -> None:
-        """Brings home what the result keeps of a block's real lanes."""
+    def _keep(self, block: Block, state: State) -> None:
+        """Brings home what the result keeps of a block's real lanes, which have come to their end."""
+        began = functools.partial(self.runtime.start_of, device=self.devices[0])
+        self.records.ended(block, block.carry or [], self.runtime.analysis.common, began)
+        self.lanes.end(block, state)
         self.records.finished(block, self.runtime.kept(block))
 
     def outcome(self) -> Outcome:
