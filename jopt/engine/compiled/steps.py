@@ -90,12 +90,12 @@ def start(traced: Traced, optimizer: Any, key: Any, given: Any, arrays: Any) -> 
     return traced(arrays, *jax.tree.leaves((optimizer, key, given)))
 
 
-def spread(shape: Shape, starts: Sequence[Sequence[Sequence[Any]]], xp: Any = jnp) -> list[Any]:
+def spread(shape: Shape, starts: Sequence[Sequence[Sequence[Any]]]) -> list[Any]:
     """The leaves of a block's first carry, of those of its lanes: ``starts[seed][setting]``, or one setting for all."""
 
     def over_lanes(i: int) -> Any:
-        x = xp.stack([xp.stack([lane[i] for lane in seed]) for seed in starts])
-        return xp.broadcast_to(x, (shape.seeds, shape.settings, *x.shape[2:])).reshape((*shape.lead, *x.shape[2:]))
+        x = jnp.stack([jnp.stack([lane[i] for lane in seed]) for seed in starts])
+        return jnp.broadcast_to(x, (shape.seeds, shape.settings, *x.shape[2:])).reshape((*shape.lead, *x.shape[2:]))
 
     return [starts[0][0][i] if common else over_lanes(i) for i, common in enumerate(shape.common)]
 

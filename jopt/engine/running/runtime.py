@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import threading
 import time
 from collections import OrderedDict
@@ -24,7 +23,7 @@ from jopt.engine.compiled.steps import Shape
 from jopt.engine.compiled.tracing import Traced, context
 from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block, to_device, to_numpy
-from jopt.engine.lanes.starts import Starts
+from jopt.engine.lanes.starts import carry_of
 from jopt.engine.program import KEYS
 from jopt.engine.running.threads import Caller
 from jopt.values.numbers import settings_of
@@ -33,7 +32,6 @@ from jopt.values.trees import structure
 EXECUTABLES = Executables()
 RECORD_BYTES = 2**20  # that one call makes: what stays in a cache until it is brought home
 ROW_BYTES = 2**21  # that one call takes; twice as many are kept for the other blocks of the same seeds
-ALIGNED = 64  # bytes: how XLA wants arrays on the host to begin, so that it takes them without a copy
 FIRST_CHUNK = 32  # steps that a chunk may have in any case
 
 
@@ -55,7 +53,7 @@ class Runtime:
         self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
         self._compiling: list[tuple[float, float]] = []  # from when to when
         self._begun: dict[tuple[float, int], None] = {}  # what is being compiled: since when, by which thread
-        self._prepared: set[Any] = set()  # evaluations that a thread has been sent for
+        self._prepared: dict[Any, threading.Event] = {}  # evaluations that a thread has been sent for, and whether it is back
         self._context = context()
         row = job.feed.rows(job.seeds[0], 0, 1)
         self.row_bytes = sum(x.nbytes for x in jax.tree.leaves(row))  # of one step and one seed
@@ -64,7 +62,6 @@ class Runtime:
         on_cpu = machine.devices_for(None)[0].platform == "cpu"
         self.analysis = analyse(job.program, one, axes, job.given, job.feed.data, row, on_cpu)
         self.length = self._longest()
-        self._starts = Starts(self._start, self.analysis.start_depends, self.analysis.carry_bytes)
 
     def _longest(self) -> int:
         """The most steps of a chunk, for which its executable is made: to the next evaluation, within some memory."""
@@ -76,7 +73,6 @@ class Runtime:
         """Lets go of what lies on devices."""
         for kept in (self._placed, self._rows, self._ready):
             kept.clear()
-        self._starts.clear()
 
     def optimizer(self, settings: np.ndarray) -> list[Any]:
         """The leaves of the optimizers of a block's settings, ``[seeds, width]``: swept numbers are stacked."""
@@ -93,10 +89,10 @@ class Runtime:
         if block.optimizer is None:
             block.optimizer = jax.device_put(self.optimizer(block.settings), device)
         if block.carry is None:
-            block.carry = self._starts.carry_of(block, self.shape(block), device)
+            start = functools.partial(self.start_of, device=device)
+            block.carry = carry_of(block, self.shape(block), start, self.analysis.start_depends)
         elif any(isinstance(x, np.ndarray) for x in block.carry):
-            like = self._starts.lane(int(block.settings[0, 0]), int(block.seeds[0]), device)
-            block.carry = to_device(block.carry, like, device)
+            block.carry = to_device(block.carry, self._kinds(device), device)
         if self.job.program.feedback and block.feedback is None:
             made = jax.tree.leaves(self.analysis.evaluate.result)  # type: ignore[union-attr]
             none_yet = [np.zeros(block.lead, x.dtype) for x in made]  # not NaN, for which debug_nans looks
@@ -113,13 +109,16 @@ class Runtime:
 
     def start_of(self, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of one lane's first carry."""
-        return self._starts.lane(setting, seed, device)
-
-    def _start(self, setting: int, seed: int, device: Any) -> list[Any]:
         optimizer = jax.device_put(self.optimizer(np.full((1, 1), setting)), device)
         given = self.place("given", lambda: jax.tree.leaves(self.job.given), device)
         args = optimizer, self.keys([seed], device)[0], given, self.arrays(self.analysis.start, device)
         return self.compiled(steps.start, (self.analysis.start,), args)(*args)  # type: ignore[no-any-return]
+
+    def _kinds(self, device: Any) -> list[Any]:
+        """Of which kind each leaf of a carry is; the kind of random keys shows only in real ones."""
+        kinds = jax.tree.leaves(self.analysis.carry)
+        are_keys = any(jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in kinds)
+        return self.start_of(0, 0, device) if are_keys else kinds
 
     def keys(self, seeds: Sequence[int] | np.ndarray, device: Any) -> tuple[Any, Any, Any]:
         """The keys of the start, of the loss and of the batches, stacked where there are several seeds."""
@@ -178,21 +177,35 @@ class Runtime:
 
     def prepare_evaluation(self, block: Block, device: Any) -> None:
         """Compiles the evaluation of a block in a thread of its own, while the step of the same block is compiled."""
-        if self.analysis.evaluate is None or (block.shape, device) in self._prepared:
+        if self.analysis.evaluate is None:
             return
-        self._prepared.add((block.shape, device))
-        wanted = self._evaluation(block, device)
-        if wanted not in EXECUTABLES:
+        with self._lock:
+            mine, ready = (block.shape, device) not in self._prepared, threading.Event()
+            self._prepared.setdefault((block.shape, device), ready)
+        if not mine:
+            return
+        try:
+            wanted = self._evaluation(block, device)
             # Lowered here: the thread must need nobody who might be waiting for it.
-            args = wanted, self.caller.do(wanted.lowered)
-            threading.Thread(target=self._prepare, args=args, name="jopt-compile", daemon=True).start()
+            lowered = None if wanted in EXECUTABLES else self.caller.do(wanted.lowered)
+        except BaseException:
+            ready.set()
+            raise
+        if lowered is None:
+            ready.set()
+            return
+        args = wanted, lowered, ready
+        threading.Thread(target=self._prepare, args=args, name="jopt-compile", daemon=True).start()
 
-    def _prepare(self, wanted: Wanted, lowered: Any) -> None:
+    def _prepare(self, wanted: Wanted, lowered: Any, ready: threading.Event) -> None:
         with self.caller.as_in_the_caller(), contextlib.suppress(Exception):  # whoever evaluates hears of it
             self._get(wanted, lambda lower: lowered)
+        ready.set()
 
     def evaluation(self, block: Block, device: Any) -> tuple[Executable, tuple[Any, ...]]:
         """What evaluates a block, and its arguments."""
+        if (block.shape, device) in self._prepared:
+            self._prepared[block.shape, device].wait()
         wanted = self._evaluation(block, device)
         return self._get(wanted), wanted.args
 
@@ -273,12 +286,8 @@ def _array(x: Any) -> Any:
 
 
 def _padded(each: Sequence[Any], length: int) -> np.ndarray:
-    """The rows of some seeds in one array that begins where XLA wants arrays to begin, so that CPUs take it without a copy."""
-    shape, dtype = (len(each), length, *np.shape(each[0])[1:]), np.asarray(each[0]).dtype
-    raw = np.empty(math.prod(shape) * dtype.itemsize + ALIGNED, np.uint8)
-    begin = -raw.ctypes.data % ALIGNED
-    array = raw[begin : len(raw) - ALIGNED + begin].view(dtype).reshape(shape)
+    """The rows of some seeds in one array of ``length`` steps."""
+    array = np.zeros((len(each), length, *np.shape(each[0])[1:]), np.asarray(each[0]).dtype)
     for padded, rows in zip(array, each, strict=True):
         padded[: len(rows)] = rows
-        padded[len(rows) :] = 0
     return array if len(each) > 1 else array[0]
