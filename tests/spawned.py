@@ -16,44 +16,38 @@ from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.machine import devices_for
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.runtime import Runtime
-from jopt.engine.running.threads import Caller
-from jopt.engine.running.worker import Worker
+from jopt.engine.running.threads import Caller, Slot
+from jopt.engine.running.worker import LocalWorker
 
 
-def serve(connection: Any, job: Job, plan: Plan, workers: int) -> None:
+def serve(connection: Any, job: Job, workers: int) -> None:
     """The other process: runs blocks until it is told nothing more."""
-    worker = Worker(Runtime(job, Caller(), workers), plan, devices_for(1)[0])
+    worker = LocalWorker(Runtime(job, Caller(), workers), Slot(0, devices_for(1)[0]))
     while (asked := connection.recv()) is not None:
         outcome = worker(*asked)
         connection.send(dataclasses.replace(outcome, block=outcome.block.on_host()))
 
 
 class SpawnedWorker:
-    """``(block, until) -> BlockOutcome`` by a process of its own."""
+    """A ``Worker`` with a process of its own."""
 
-    started: ClassVar[list[SpawnedWorker]] = []
+    started: ClassVar[int] = 0
 
-    def __init__(self, runtime: Runtime, plan: Plan, device: Any) -> None:
+    def __init__(self, runtime: Runtime, slot: Slot) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        args = theirs, runtime.job, plan, runtime.workers
-        self.process = context.Process(target=serve, args=args, daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, runtime.job, runtime.workers), daemon=True)
         self.process.start()
-        self.started.append(self)
+        type(self).started += 1
 
-    def __call__(self, block: Block, until: int) -> BlockOutcome:
-        self.connection.send((block.on_host(), until))
+    def __call__(self, block: Block, until: int, plan: Plan) -> BlockOutcome:
+        """See ``Worker``."""
+        self.connection.send((block.on_host(), until, plan))
         if not self.connection.poll(300):
             raise TimeoutError("The other process does not answer.")
-        outcome = self.connection.recv()
-        for field in dataclasses.fields(Block):  # the block is the caller's: it goes on from where the other one got
-            setattr(block, field.name, getattr(outcome.block, field.name))
-        return dataclasses.replace(outcome, block=block)
+        return self.connection.recv()  # type: ignore[no-any-return]
 
-    @classmethod
-    def end(cls) -> None:
-        """Ends every process that was started."""
-        for worker in cls.started:
-            worker.connection.send(None)
-            worker.process.join(30)
-        cls.started.clear()
+    def close(self) -> None:
+        """Ends the process."""
+        self.connection.send(None)
+        self.process.join(30)

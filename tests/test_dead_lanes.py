@@ -135,7 +135,8 @@ def test_batches_that_come_once_reach_every_living_lane_where_others_die(eager, 
         np.testing.assert_allclose(with_dead.params[name][: len(living)], without.params[name], rtol=1e-5)
 
 
-def test_a_dead_lane_whose_loss_stays_finite_has_diverged():
+@pytest.mark.parametrize("neighbour", [1e-3, 1e4], ids=["which lives", "which dies"])
+def test_a_dead_lane_whose_loss_stays_finite_has_diverged_at_the_end_whoever_its_neighbours_are(neighbour):
     def blind(w, batch):
         return jnp.sum(w["seen"] ** 2) + 0 * jnp.where(True, 0.0, jnp.sum(w["lost"])), {"aux": jnp.sum(w["lost"])}
 
@@ -147,5 +148,20 @@ def test_a_dead_lane_whose_loss_stays_finite_has_diverged():
         return lambda params: (), update
 
     start = {"seen": jnp.ones(2), "lost": jnp.ones(2)}
-    found = jopt.sweep(blind, start, ruining(jopt.choice(1.0, 2.0)), steps=200, has_aux=True, progress=False)
+    optimizer = jopt.chain(ruining(jopt.choice(1.0, 2.0)), jopt.scale(jopt.choice(1.0, neighbour)))
+    plan = jopt.Plan(width=4, chunk=8, loop="scan", workers=1)
+    found = jopt.sweep(blind, start, optimizer, steps=200, has_aux=True, progress=False, plan=plan)
     assert found.record.diverged.all()
+    of_its_own = found.dataset.sel(step_size=1.0)
+    assert (of_its_own.diverged_at == 200).all()
+    assert (of_its_own.steps_done == 200).all()
+
+
+def test_a_sweep_that_is_not_compiled_ends_dead_lanes_where_a_compiled_one_does():
+    options = {"rates": RATES[::4], "steps": 60, "eval_every": 20}
+    compiled = run("auto", **options).dataset
+    with jax.disable_jit():
+        found = run("auto", **options).dataset
+    assert (found.steps_done < 60).any()
+    for name in compiled.data_vars:
+        np.testing.assert_allclose(found[name], compiled[name], rtol=1e-5, err_msg=name)

@@ -20,7 +20,7 @@ from jopt.engine.planning import fitting, planner, remembered
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running import runtime
 from jopt.engine.running.trials import Trials
-from jopt.engine.running.worker import Worker
+from jopt.engine.running.worker import LocalWorker
 from jopt.expanding import expand
 
 X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
@@ -191,7 +191,7 @@ def test_width_is_bounded_by_what_the_device_has(monkeypatch, alone):
 
 def failing(monkeypatch, fails, error, after=0):
     """Workers that take some blocks no further than a few steps, and then say that something went wrong."""
-    real = Worker.__call__
+    real = LocalWorker.__call__
 
     def run_block(self, block, until, *args):
         if not fails(block):
@@ -199,7 +199,7 @@ def failing(monkeypatch, fails, error, after=0):
         made = real(self, block, min(until, block.step + after), *args)
         return BlockOutcome(block, made.records, made.evaluations, error=error)
 
-    monkeypatch.setattr(Worker, "__call__", run_block)
+    monkeypatch.setattr(LocalWorker, "__call__", run_block)
 
 
 NO_MEMORY = RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")

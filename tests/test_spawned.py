@@ -1,4 +1,6 @@
-"""Blocks run in other processes: results equal those of threads."""
+"""Blocks run in other processes: results equal those of threads, trials of plans included."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.engine.running import carry_out
+from jopt.engine.running.carry_out import Sweep
 from tests.spawned import SpawnedWorker
 
 RANDOM = np.random.default_rng(0)
@@ -50,34 +52,35 @@ def step(optimizer, carry, batch, key):
 
 
 PLAN = jopt.Plan(width=2, chunk=7, loop="scan", workers=2)
-OPTIONS = {"steps": 30, "plan": PLAN, "progress": False}
+OPTIONS = {"steps": 30, "progress": False}
 SWEEPS = {
-    "minibatches": lambda: jopt.sweep(
-        loss, jnp.zeros(3), jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, evaluate=evaluate, **OPTIONS
+    "minibatches": lambda plan=PLAN: jopt.sweep(
+        loss, jnp.zeros(3), jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, evaluate=evaluate, plan=plan, **OPTIONS
     ),
-    "keys": lambda: jopt.sweep(noisy, init, jopt.momentum(RATES), (X, Y), batch_size=8, seeds=2, **OPTIONS),
-    "batch function": lambda: jopt.sweep(loss, init, jopt.rmsprop(RATES), batch, **OPTIONS),
-    "plateau": lambda: jopt.sweep(
+    "keys": lambda plan=PLAN: jopt.sweep(noisy, init, jopt.momentum(RATES), (X, Y), batch_size=8, seeds=2, plan=plan, **OPTIONS),
+    "batch function": lambda plan=PLAN: jopt.sweep(loss, init, jopt.rmsprop(RATES), batch, plan=plan, **OPTIONS),
+    "plateau": lambda plan=PLAN: jopt.sweep(
         loss,
         jnp.zeros(3),
         jopt.chain(jopt.sgd(RATES), jopt.reduce_on_plateau(patience=1, monitor="error")),
         (X, Y),
         evaluate=evaluate,
         eval_every=3,
-        **OPTIONS,
+        plan=plan, **OPTIONS,
     ),
-    "own step": lambda: jopt.sweep_steps(start, step, jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, **OPTIONS),
+    "own step": lambda plan=PLAN: jopt.sweep_steps(start, step, jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, plan=plan, **OPTIONS),
 }
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_a_sweep_in_spawned_processes_equals_the_one_in_threads(monkeypatch, name):
+@pytest.mark.parametrize("plan", [PLAN, "auto"], ids=["planned", "auto"])
+def test_a_sweep_in_spawned_processes_equals_the_one_in_threads(monkeypatch, name, plan):
     expected = SWEEPS[name]()
-    monkeypatch.setattr(carry_out, "Worker", SpawnedWorker)
-    try:
-        found = SWEEPS[name]()
-    finally:
-        SpawnedWorker.end()
+    monkeypatch.setattr(Sweep, "make_worker", SpawnedWorker)
+    before = SpawnedWorker.started
+    found = SWEEPS[name](plan=plan)
+    assert SpawnedWorker.started - before <= 2, "one process for each slot"
+    same = np.testing.assert_array_equal if plan == PLAN else functools.partial(np.testing.assert_allclose, rtol=1e-5)
     for variable in expected.dataset.data_vars:
-        np.testing.assert_array_equal(found.dataset[variable], expected.dataset[variable], err_msg=variable)
-    jax.tree.map(np.testing.assert_array_equal, found.params, expected.params)
+        same(found.dataset[variable], expected.dataset[variable], err_msg=variable)
+    jax.tree.map(same, found.params, expected.params)

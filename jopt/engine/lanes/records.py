@@ -20,13 +20,14 @@ class BlockOutcome:
     """What a worker did with a block: the seam between those who run lanes and those who decide about them.
 
     Attributes:
-      block: at the step that it has reached, with its carry.
+      block: at the step that it has reached, with its carry. Until it is ``over`` the worker goes on with it, and only who its
+        lanes are may be read.
       records: of each stretch of steps its first step (from 0), its length, and arrays ``[steps, *lanes]`` by name.
       evaluations: of each evaluation the steps done, and arrays ``[*lanes]`` by name.
       dead: ``[seeds, width]``, the lanes that have a parameter that is not finite; None: not looked at, since all is well.
       error: what went wrong; the carry is lost then.
       seconds: how long it took.
-      over: whether the block is in nobody's hands any more; else the worker goes on with it.
+      over: whether the block is in nobody's hands any more.
     """
 
     block: Block

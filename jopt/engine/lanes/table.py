@@ -87,13 +87,13 @@ class Lanes:
     def form(self, width: int, workers: int) -> list[Block]:
         """Blocks of at most ``width`` lanes each for every lane that waits or is paused.
 
-        Lanes of one block are at one step. Whole seeds stand together where they fit, else each seed's settings are cut in
+        Lanes of one block are at one step, and none or all have a carry. Whole seeds stand together where they fit, else each seed's settings are cut in
         equal parts; blocks are filled up to one shape by copies of their last lane, so that one executable serves them.
         """
         open_lanes = self.in_state(State.WAITING, State.PAUSED)
         blocks = []
-        for step in np.unique(self.steps[open_lanes]):
-            here = open_lanes & (self.steps == step)
+        for state, step in sorted(set(zip(self.states[open_lanes].tolist(), self.steps[open_lanes].tolist(), strict=True))):
+            here = (self.states == state) & (self.steps == step)
             by_seed = {seed: np.flatnonzero(here[:, seed]) for seed in range(here.shape[1]) if here[:, seed].any()}
             blocks += _cut(by_seed, width, workers, int(step))
         return blocks

@@ -10,8 +10,8 @@ import dataclasses
 import functools
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,9 +23,9 @@ from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.planning.planner import Problem, explore
 from jopt.engine.running.runtime import Runtime
-from jopt.engine.running.threads import Caller, Task
+from jopt.engine.running.threads import Caller, Slot, Task
 from jopt.engine.running.trials import Trials
-from jopt.engine.running.worker import Worker
+from jopt.engine.running.worker import LocalWorker, Worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +44,26 @@ class Sweep:
     Args:
       jobs: by name.
       workers: how many; None: one per core or accelerator.
+
+    Attributes:
+      make_worker: of a job's runtime and a slot; one worker is made for each slot, and stays to the end.
     """
 
+    make_worker: ClassVar[Callable[[Runtime, Slot], Worker]] = LocalWorker
+
     def __init__(self, jobs: Mapping[str, Job], workers: int | None) -> None:
-        self.devices = machine.devices_for(workers)
+        self.slots = [Slot(i, device) for i, device in enumerate(machine.devices_for(workers))]
         self.caller = Caller([job.feed.close for job in jobs.values()])
-        self.runtimes = {name: Runtime(job, self.caller, len(self.devices)) for name, job in jobs.items()}
+        self.runtimes = {name: Runtime(job, self.caller, len(self.slots)) for name, job in jobs.items()}
+        self.workers: dict[tuple[str, Slot], Worker] = {}
 
     def carry_out(self, asked: Plan, bar: Any) -> dict[str, Outcome]:
         """Runs every job to its last step; ``bar.advance(lane_steps, best=)`` hears of the progress."""
         self.caller.on_wait = lambda: bar.compiling(max(r.compiling_for() for r in self.runtimes.values()))
-        runs = {name: _Run(runtime, asked, self.devices, bar) for name, runtime in self.runtimes.items()}
+        runs = {
+            name: _Run(runtime, asked, self.slots, functools.partial(self._worker, name), bar)
+            for name, runtime in self.runtimes.items()
+        }
         together = [run for run in runs.values() if run.job.feed.lockstep]
         for run in together:
             run.prepare()
@@ -67,9 +76,17 @@ class Sweep:
             run.advance(run.job.steps)
         return {name: run.outcome() for name, run in runs.items()}
 
+    def _worker(self, name: str, slot: Slot) -> Worker:
+        if (name, slot) not in self.workers:  # each slot has a thread of its own
+            self.workers[name, slot] = type(self).make_worker(self.runtimes[name], slot)
+        return self.workers[name, slot]
+
     def close(self) -> None:
-        """Lets go of what lies on devices, and of whoever is shown the progress."""
+        """Lets go of workers, of what lies on devices, and of whoever is shown the progress."""
         self.caller.on_wait = bool
+        for worker in self.workers.values():
+            worker.close()
+        self.workers.clear()
         for runtime in self.runtimes.values():
             runtime.close()
 
@@ -85,8 +102,10 @@ def _stops(together: list[_Run]) -> range:
 class _Run:
     """One job under way: its plan, its lanes, its records."""
 
-    def __init__(self, runtime: Runtime, asked: Plan, devices: list[Any], bar: Any) -> None:
-        self.runtime, self.job, self.devices, self.bar = runtime, runtime.job, devices, bar
+    def __init__(
+        self, runtime: Runtime, asked: Plan, slots: list[Slot], worker: Callable[[Slot], Worker], bar: Any
+    ) -> None:
+        self.runtime, self.job, self.slots, self.worker, self.bar = runtime, runtime.job, slots, worker, bar
         self.plan = asked
         self.records = Records(self.job)
         self.lanes = Lanes(self.job, runtime.analysis.common)
@@ -102,8 +121,8 @@ class _Run:
             return
         begin = time.perf_counter()
         job, analysis = self.job, self.runtime.analysis
-        problem = Problem(analysis, job.space.size, len(job.seeds), job.steps, self.devices)
-        trials = Trials(self.runtime, self.lanes, self.devices, self._write_down, self.records.forget)
+        problem = Problem(analysis, job.space.size, len(job.seeds), job.steps, [slot.device for slot in self.slots])
+        trials = Trials(self.runtime, self.lanes, self.slots, self.worker, self._write_down, self.records.forget)
         self.plan = explore(problem, self.plan, trials)
         self.prepared = True
         self.seconds += time.perf_counter() - begin
@@ -121,12 +140,12 @@ class _Run:
             running: deque[Task] = deque(functools.partial(self._turns, block, until) for block in behind)
             self.blocks = [block for block in self.blocks if block.step >= until]
             take = functools.partial(self._take, until=until, running=running)
-            self.runtime.caller.run_all(running, self.devices, take)
+            self.runtime.caller.run_all(running, self.slots, take)
         self.seconds += time.perf_counter() - begin
 
     def _formed(self) -> list[Block]:
         """Blocks of all lanes that are in none; those that trials have brought to the end are finished."""
-        blocks = self.lanes.form(self._width(), len(self.devices))
+        blocks = self.lanes.form(self._width(), len(self.slots))
         for block in blocks:
             if block.step == self.job.steps:
                 self.lanes.take(block)
@@ -139,15 +158,16 @@ class _Run:
         if not self.lanes.in_state(State.DEAD).any():
             return width
         left = int(self.lanes.in_state(State.WAITING, State.PAUSED).sum())
-        return max(1, min(width, -(-left // len(self.devices))))
+        return max(1, min(width, -(-left // len(self.slots))))
 
-    def _turns(self, block: Block, until: int, device: Any) -> Iterator[BlockOutcome]:
-        """A block's way to a step, in a worker: turn after turn, until it is there or told to stop."""
+    def _turns(self, block: Block, until: int, slot: Slot) -> Iterator[BlockOutcome]:
+        """A block's way to a step, in a slot: turn after turn, until it is there or told to stop."""
         if block.carry is None:
             self.runtime.caller.do(functools.partial(self.lanes.take, block))
-        worker = Worker(self.runtime, self.plan, device)
+        worker = self.worker(slot)
         while block.step < until:
-            outcome = worker(block, until)
+            outcome = worker(block, until, self.plan)
+            block = outcome.block
             over = outcome.error is not None or block.step == until or self.forms_anew or bool(_newly_dead(outcome).any())
             yield dataclasses.replace(outcome, over=over)
             if over:
@@ -168,15 +188,23 @@ class _Run:
         self._write_down(outcome)
         if not outcome.over:
             return  # the worker goes on with the block: nothing of it may be touched
-        self._bury(block, _newly_dead(outcome))
+        # A loss that is finite all the way says more than a parameter that it does not depend on: such a lane goes on.
+        settings, seeds = block.settings, np.broadcast_to(block.seeds[:, None], block.shape)
+        self._bury(block, _newly_dead(outcome) & ~np.isnan(self.records.diverged_at[settings, seeds]))
         if block.step == self.job.steps or not block.real.any():
             self._finish(block)
-        elif self.forms_anew:
+        elif self.forms_anew or (block.step == until and self._crowded()):
             self.lanes.pause(block)
         elif block.step == until:
             self.blocks.append(block)
         else:
             running.append(functools.partial(self._turns, block, until))
+
+    def _crowded(self) -> bool:
+        """Whether blocks between two stops would leave those that run too little of the devices' memory."""
+        held = sum(block.settings.size for block in self.blocks) * self.runtime.analysis.carry_bytes
+        devices = {slot.device for slot in self.slots}
+        return bool(held > sum(map(machine.budget, devices)) / 4)
 
     def _fail(self, outcome: BlockOutcome, until: int, running: deque[Any]) -> None:
         """Where lanes do not fit, they run in halves from the beginning."""
@@ -213,12 +241,12 @@ class _Run:
             self._keep(block, State.DONE)
         large = block.settings.size * self.runtime.analysis.carry_bytes > machine.LARGE_BYTES
         block.carry = block.feedback = None
-        if large and self.devices[0].platform == "cpu":
+        if large and self.slots[0].device.platform == "cpu":
             machine.give_back()
 
     def _keep(self, block: Block, state: State) -> None:
         """Brings home what the result keeps of a block's real lanes, which have come to their end."""
-        began = functools.partial(self.runtime.start_of, device=self.devices[0])
+        began = functools.partial(self.runtime.start_of, device=self.slots[0].device)
         self.records.ended(block, block.carry or [], self.runtime.analysis.common, began)
         self.lanes.end(block, state)
         self.records.finished(block, self.runtime.kept(block))

@@ -44,6 +44,9 @@ def carry_out(jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Ite
                 lane.advance()
                 seconds[name] += time.perf_counter() - begin
             first.feed.forget(step + 1)
+    for name, job in jobs.items():
+        dead = [lane.dead for whose, lane in lanes if whose == name]
+        records[name].close(np.reshape(dead, (job.space.size, len(job.seeds))))
     return {name: Outcome(PLAN, records[name], 0.0, seconds[name]) for name in jobs}
 
 
@@ -86,6 +89,7 @@ class _Lane:
         self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool))
         self.first: list[Any] = []  # the leaves of the first carry
         self.told: dict[str, Any] | None = None
+        self.dead = False
 
     def advance(self) -> None:
         """One step; before the first one the start, after the last one the end."""
@@ -110,8 +114,16 @@ class _Lane:
         if block.step == job.steps:
             leaves = jax.tree.leaves(block.carry)
             self.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first)
-            self.records.finished(block, job.program.kept(block.carry))
+            kept = job.program.kept(block.carry)
+            self.records.finished(block, kept)
+            self.dead = job.program.dies and self._died(kept)
             block.carry = None
+
+    def _died(self, kept: Any) -> bool:
+        """Whether a compiled sweep would have stopped this lane where its loss was not finite."""
+        lane = int(self.block.settings[0, 0]), int(self.block.seeds[0])
+        floats = [x for x in jax.tree.leaves(kept) if jnp.issubdtype(x.dtype, jnp.inexact)]
+        return not np.isnan(self.records.diverged_at[lane]) and not all(bool(jnp.isfinite(x).all()) for x in floats)
 
     def _start(self) -> None:
         job, block = self.job, self.block

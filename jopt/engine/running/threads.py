@@ -13,13 +13,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-Task = Callable[[Any], Iterator[Any]]  # of a device: what is found on the way
+Task = Callable[["Slot"], Iterator[Any]]  # what is found on the way
 SLICE_S = 0.2  # how long the caller waits before it looks around
 LEAVE_S = 1.5  # how long a thread may take to end when a sweep is stopped; one that compiles ends by itself later
+
+
+class Slot(NamedTuple):
+    """A place where one worker runs: its number, and its device, which several may share."""
+
+    number: int
+    device: Any
 
 
 class Stopped(Exception):
@@ -54,13 +61,13 @@ class Caller:
                 if self.stop.is_set() and not answer.done():
                     raise Stopped from None
 
-    def run_all(self, tasks: deque[Task], devices: Sequence[Any], take: Callable[[Any], None]) -> None:
-        """Runs every task, each worker the next one; ``take`` hears of all that is found, and may append further tasks.
+    def run_all(self, tasks: deque[Task], slots: Sequence[Slot], take: Callable[[Any], None]) -> None:
+        """Runs every task, in each slot the next one; ``take`` hears of all that is found, and may append further tasks.
 
         The first error of a task ends all and is raised.
         """
         while tasks:
-            threads = [self._worker(tasks, device, i) for i, device in enumerate(devices[: len(tasks)])]
+            threads = [self._thread(tasks, slot) for slot in slots[: len(tasks)]]
             try:
                 self._serve(len(threads), take)
             except BaseException:
@@ -70,14 +77,14 @@ class Caller:
                 _join(threads)
                 raise
 
-    def _worker(self, tasks: deque[Task], device: Any, number: int) -> threading.Thread:
+    def _thread(self, tasks: deque[Task], slot: Slot) -> threading.Thread:
         def work() -> None:
             with self.as_in_the_caller(), contextlib.suppress(IndexError):
                 while not self.stop.is_set():
-                    self._run(tasks.popleft()(device))
+                    self._run(tasks.popleft()(slot))
             self._heard.put(("end", None, None))
 
-        thread = threading.Thread(target=work, name=f"jopt-{number}", daemon=True)
+        thread = threading.Thread(target=work, name=f"jopt-{slot.number}", daemon=True)
         thread.start()
         return thread
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block
 from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.lanes.table import Lanes
@@ -19,7 +21,7 @@ from jopt.engine.planning import fitting
 from jopt.engine.planning.plan import Plan
 from jopt.engine.planning.planner import block_s
 from jopt.engine.running.runtime import Runtime
-from jopt.engine.running.threads import Task
+from jopt.engine.running.threads import Slot, Task
 from jopt.engine.running.worker import Worker
 
 TRIAL_S = 0.03  # how long a candidate is measured about: ten times the clock's and the scheduler's grain
@@ -31,7 +33,8 @@ class Trials:
     Args:
       runtime: the job in this process.
       lanes: the lanes, of which those that have done least are taken.
-      devices: one of each worker.
+      slots: of the workers.
+      worker: of a slot.
       take: hears of the outcomes.
       forget: hears of lanes that have to begin again.
     """
@@ -40,11 +43,13 @@ class Trials:
         self,
         runtime: Runtime,
         lanes: Lanes,
-        devices: Sequence[Any],
+        slots: Sequence[Slot],
+        worker: Callable[[Slot], Worker],
         take: Callable[[BlockOutcome], None],
         forget: Callable[[list[tuple[int, int]]], None],
     ) -> None:
-        self.runtime, self.lanes, self.devices, self.take, self.forget = runtime, lanes, devices, take, forget
+        self.runtime, self.lanes, self.slots, self.worker = runtime, lanes, slots, worker
+        self.take, self.forget = take, forget
 
     @property
     def compile_s(self) -> float:
@@ -56,7 +61,7 @@ class Trials:
 
     def block_bytes(self, width: int, loop: str) -> float:
         """What one block takes while it runs."""
-        runtime, device = self.runtime, self.devices[0]
+        runtime, device = self.runtime, self.slots[0].device
         ids = np.arange(width)[None] % runtime.job.space.size
         block = runtime.placed(Block(ids, np.zeros(1, np.int64), np.ones_like(ids, bool)), device)
         compiled = runtime.executable(block, loop, device).compiled
@@ -65,64 +70,64 @@ class Trials:
     def __call__(self, plan: Plan) -> float:
         """The lane-steps per second of a whole run by a plan, judged by the pace of the lanes that have done least."""
         job = self.runtime.job
-        blocks = self.lanes.form(plan.width or 1, len(self.devices))
-        chosen = sorted(blocks, key=lambda block: block.step)[: len(self.devices)]
-        barrier, paces = threading.Barrier(len(chosen)), []
+        blocks = self.lanes.form(plan.width or 1, len(self.slots))
+        chosen = sorted(blocks, key=lambda block: block.step)[: len(self.slots)]
+        barrier = threading.Barrier(len(chosen))
+        paces = [_Pace(block, job, plan, self.runtime.length) for block in chosen]
         failed: list[Exception] = []
         for block in chosen:
             self.lanes.take(block)
 
-        def measure(block: Block, device: Any) -> Iterator[BlockOutcome]:
-            pace = _Pace(Worker(self.runtime, plan, device), block)
-            yield from pace.measured()
+        def measure(pace: _Pace, slot: Slot) -> Iterator[BlockOutcome]:
+            worker = self.worker(slot)
+            yield from pace.measured(worker)
             if pace.failed:
                 barrier.abort()
                 return
             _wait(barrier)  # alone a worker is quicker: what counts is the pace beside the others
-            yield from pace.measured()
-            paces.append(pace.seconds)
+            yield from pace.measured(worker)
 
         def hear(outcome: BlockOutcome) -> None:
             self.take(outcome)
             if outcome.error is not None:
                 failed.append(outcome.error)
 
-        tasks: deque[Task] = deque(functools.partial(measure, block) for block in chosen)
-        self.runtime.caller.run_all(tasks, self.devices, hear)
+        tasks: deque[Task] = deque(functools.partial(measure, pace) for pace in paces)
+        self.runtime.caller.run_all(tasks, self.slots, hear)
         if failed:
             lost = [lane for block in chosen for lane in block.lanes]
             self.lanes.restart(lost)
             self.forget(lost)
             raise failed[0]
-        for block in chosen:
-            self.lanes.pause(block)
-        rounds = -(-len(blocks) // len(self.devices))
-        whole_s = job.steps * float(np.mean(paces)) * rounds + block_s(self.runtime.analysis) * len(blocks)
+        for pace in paces:
+            self.lanes.pause(pace.block)
+        rounds = -(-len(blocks) // len(self.slots))
+        whole_s = job.steps * float(np.mean([pace.seconds for pace in paces])) * rounds + block_s(self.runtime.analysis) * len(blocks)
         return job.lanes * job.steps / whole_s
 
 
 class _Pace:
     """Seconds per step of a block's quickest chunk; chunks grow from two steps to about ``TRIAL_S``."""
 
-    def __init__(self, worker: Worker, block: Block) -> None:
-        self.worker, self.block = worker, block
+    def __init__(self, block: Block, job: Job, plan: Plan, longest: int) -> None:
+        self.block, self.job, self.plan = block, job, plan
+        self.longest = min(plan.chunk or longest, longest)
         self.seconds, self.length = 1.0, 2
         self.failed = False
 
-    def measured(self) -> Iterator[BlockOutcome]:
+    def measured(self, worker: Worker) -> Iterator[BlockOutcome]:
         """Runs chunks, of which the first may have to be compiled, until one was long enough or no quiet step is left."""
-        worker, block, job = self.worker, self.block, self.worker.runtime.job
-        most = worker.chunk or worker.runtime.length
+        job = self.job
         for attempt in itertools.count():
-            quiet = max(1, job.next_evaluation(block.step) - 1 - block.step)
-            count = min(self.length, quiet, most, worker.runtime.length, job.steps - block.step)
+            step = self.block.step
+            quiet = max(1, job.next_evaluation(step) - 1 - step)
+            count = min(self.length, quiet, self.longest, job.steps - step)
             if count < 1:
                 return
             begin = time.perf_counter()
-            worker.chunk = count
-            outcome = worker(block, block.step + count)
+            outcome = worker(self.block, step + count, dataclasses.replace(self.plan, chunk=count))
             took = max(time.perf_counter() - begin, 1e-9)
-            worker.chunk = most
+            self.block = outcome.block
             yield outcome
             if outcome.error is not None:
                 self.failed = True

@@ -1,11 +1,11 @@
-"""A worker: takes a block to a step, and returns what it found. It writes to nothing that others read."""
+"""A worker: takes a block towards a step, and returns what it found. It writes to nothing that others read."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -15,30 +15,49 @@ from jopt.engine.lanes.blocks import Block, to_numpy
 from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.runtime import FIRST_CHUNK, Runtime
-from jopt.engine.running.threads import Stopped
+from jopt.engine.running.threads import Slot, Stopped
 
 CHUNK_S = 0.25  # how long a chunk may take about, so that a worker hears soon that it is to stop
 TURN_S = 0.5  # after which a worker reports what it has
 
 
-class Worker:
-    """Runs blocks of a job on one device.
+class Worker(Protocol):
+    """Runs blocks of one job in one slot: in this process, in another one, on another machine."""
+
+    def __call__(self, block: Block, until: int, plan: Plan) -> BlockOutcome:
+        """Takes a block some way towards ``until``, for about half a second, and says how far, with the block as it is now.
+
+        ``plan`` says how steps are looped, and the most steps of a chunk. Raises ``Stopped`` where the sweep was stopped; any
+        other error is part of the outcome.
+        """
+        ...
+
+    def close(self) -> None:
+        """Hears that the job needs it no more."""
+        ...
+
+
+class LocalWorker:
+    """A ``Worker`` on a device of this process.
 
     Args:
       runtime: the job in this process.
-      plan: how steps are looped, and the most steps of a chunk.
-      device: where.
+      slot: where.
     """
 
-    def __init__(self, runtime: Runtime, plan: Plan, device: Any) -> None:
+    def __init__(self, runtime: Runtime, slot: Slot) -> None:
         self.runtime = runtime
-        self.loop = plan.loop or "scan"
-        self.chunk = plan.chunk
-        self.device = device
+        self.device = slot.device
+        self.loop: str = "scan"  # as the plan says that it was called with last
+        self.chunk: int | None = None
         self._looks = True  # whether a number that is not finite ends a turn
 
-    def __call__(self, block: Block, until: int, turn_s: float = TURN_S) -> BlockOutcome:
-        """Advances a block towards ``until``, for about ``turn_s``; it has reached the step that the outcome says."""
+    def close(self) -> None:
+        """Nothing outlives the job."""
+
+    def __call__(self, block: Block, until: int, plan: Plan) -> BlockOutcome:
+        """See ``Worker``."""
+        self.loop, self.chunk = plan.loop or "scan", plan.chunk
         begin = time.perf_counter()
         outcome = BlockOutcome(block, [], [])
         waiting: deque[tuple[int, Callable[[], None]]] = deque()
@@ -51,7 +70,7 @@ class Worker:
                 waiting.append(self._dispatch(block, until, executable, outcome))
                 if len(waiting) > 1:  # each chunk's records are fetched while the next one runs
                     brought = _bring(waiting, executable, brought)
-                if time.perf_counter() - begin > turn_s or (self._looks and self._worrying(outcome, 1)):
+                if time.perf_counter() - begin > TURN_S or (self._looks and self._worrying(outcome, 1)):
                     break
             while waiting and executable is not None:
                 brought = _bring(waiting, executable, brought)
