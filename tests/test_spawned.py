@@ -57,7 +57,9 @@ SWEEPS = {
     "minibatches": lambda plan=PLAN: jopt.sweep(
         loss, jnp.zeros(3), jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, evaluate=evaluate, plan=plan, **OPTIONS
     ),
-    "keys": lambda plan=PLAN: jopt.sweep(noisy, init, jopt.momentum(RATES), (X, Y), batch_size=8, seeds=2, plan=plan, **OPTIONS),
+    "keys": lambda plan=PLAN: jopt.sweep(
+        noisy, init, jopt.momentum(RATES), (X, Y), batch_size=8, seeds=2, plan=plan, **OPTIONS
+    ),
     "batch function": lambda plan=PLAN: jopt.sweep(loss, init, jopt.rmsprop(RATES), batch, plan=plan, **OPTIONS),
     "plateau": lambda plan=PLAN: jopt.sweep(
         loss,
@@ -66,9 +68,12 @@ SWEEPS = {
         (X, Y),
         evaluate=evaluate,
         eval_every=3,
-        plan=plan, **OPTIONS,
+        plan=plan,
+        **OPTIONS,
     ),
-    "own step": lambda plan=PLAN: jopt.sweep_steps(start, step, jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, plan=plan, **OPTIONS),
+    "own step": lambda plan=PLAN: jopt.sweep_steps(
+        start, step, jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, plan=plan, **OPTIONS
+    ),
 }
 
 

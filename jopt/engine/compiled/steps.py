@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -88,16 +88,6 @@ class Step:
 def start(traced: Traced, optimizer: Any, key: Any, given: Any, arrays: Any) -> list[Any]:
     """The leaves of the carry of one lane before its first step."""
     return traced(arrays, *jax.tree.leaves((optimizer, key, given)))
-
-
-def spread(shape: Shape, starts: Sequence[Sequence[Sequence[Any]]]) -> list[Any]:
-    """The leaves of a block's first carry, of those of its lanes: ``starts[seed][setting]``, or one setting for all."""
-
-    def over_lanes(i: int) -> Any:
-        x = jnp.stack([jnp.stack([lane[i] for lane in seed]) for seed in starts])
-        return jnp.broadcast_to(x, (shape.seeds, shape.settings, *x.shape[2:])).reshape((*shape.lead, *x.shape[2:]))
-
-    return [starts[0][0][i] if common else over_lanes(i) for i, common in enumerate(shape.common)]
 
 
 def evaluate(shape: Shape, traced: Traced, optimizer: Any, carry: Any, arrays: Any) -> list[Any]:

@@ -87,8 +87,9 @@ class Lanes:
     def form(self, width: int, workers: int) -> list[Block]:
         """Blocks of at most ``width`` lanes each for every lane that waits or is paused.
 
-        Lanes of one block are at one step, and none or all have a carry. Whole seeds stand together where they fit, else each seed's settings are cut in
-        equal parts; blocks are filled up to one shape by copies of their last lane, so that one executable serves them.
+        Lanes of one block are at one step, and none or all have a carry. Whole seeds stand together where they fit, else each
+        seed's settings are cut in equal parts; blocks are filled up to one shape by copies of their last lane, so that one
+        executable serves them.
         """
         open_lanes = self.in_state(State.WAITING, State.PAUSED)
         blocks = []

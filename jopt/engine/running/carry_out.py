@@ -102,9 +102,7 @@ def _stops(together: list[_Run]) -> range:
 class _Run:
     """One job under way: its plan, its lanes, its records."""
 
-    def __init__(
-        self, runtime: Runtime, asked: Plan, slots: list[Slot], worker: Callable[[Slot], Worker], bar: Any
-    ) -> None:
+    def __init__(self, runtime: Runtime, asked: Plan, slots: list[Slot], worker: Callable[[Slot], Worker], bar: Any) -> None:
         self.runtime, self.job, self.slots, self.worker, self.bar = runtime, runtime.job, slots, worker, bar
         self.plan = asked
         self.records = Records(self.job)

@@ -90,7 +90,7 @@ class Runtime:
             block.optimizer = jax.device_put(self.optimizer(block.settings), device)
         if block.carry is None:
             start = functools.partial(self.start_of, device=device)
-            block.carry = carry_of(block, self.shape(block), start, self.analysis.start_depends)
+            block.carry = carry_of(block, self.shape(block), start, self.analysis.start_depends, device)
         elif any(isinstance(x, np.ndarray) for x in block.carry):
             block.carry = to_device(block.carry, self._kinds(device), device)
         if self.job.program.feedback and block.feedback is None:

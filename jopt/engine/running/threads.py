@@ -67,7 +67,7 @@ class Caller:
         The first error of a task ends all and is raised.
         """
         while tasks:
-            threads = [self._thread(tasks, slot) for slot in slots[: len(tasks)]]
+            threads = [self._begin(tasks, slot) for slot in slots[: len(tasks)]]
             try:
                 self._serve(len(threads), take)
             except BaseException:
@@ -77,7 +77,7 @@ class Caller:
                 _join(threads)
                 raise
 
-    def _thread(self, tasks: deque[Task], slot: Slot) -> threading.Thread:
+    def _begin(self, tasks: deque[Task], slot: Slot) -> threading.Thread:
         def work() -> None:
             with self.as_in_the_caller(), contextlib.suppress(IndexError):
                 while not self.stop.is_set():

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -102,7 +101,9 @@ class Trials:
         for pace in paces:
             self.lanes.pause(pace.block)
         rounds = -(-len(blocks) // len(self.slots))
-        whole_s = job.steps * float(np.mean([pace.seconds for pace in paces])) * rounds + block_s(self.runtime.analysis) * len(blocks)
+        whole_s = job.steps * float(np.mean([pace.seconds for pace in paces])) * rounds + block_s(self.runtime.analysis) * len(
+            blocks
+        )
         return job.lanes * job.steps / whole_s
 
 
