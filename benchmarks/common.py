@@ -20,6 +20,7 @@ import numpy as np
 
 from jopt.engine.machine import budget
 from jopt.engine.planning import remembered
+from jopt.engine.running.runtime import EXECUTABLES
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("jax", "jaxlib", "optax", "numpy", "torch", "hyperoptax")
@@ -86,6 +87,12 @@ def no_plans() -> Iterator[None]:
             os.environ.pop("JOPT_CACHE_DIR")
             if before is not None:
                 os.environ["JOPT_CACHE_DIR"] = before
+
+
+def forget_compiled() -> None:
+    """Nothing that was compiled in this process is found again: neither by JAX, nor by what it computes."""
+    EXECUTABLES.compiled.clear()
+    jax.clear_caches()
 
 
 def warm_memory(most: int = WARMED) -> None:

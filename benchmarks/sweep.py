@@ -86,6 +86,7 @@ def measure(task: Task, times: int, cold_times: int) -> dict[str, Any]:
 
 
 def _cold(make: Callable[[Task], Run], task: Task) -> float:
+    common.forget_compiled()
     with common.no_plans():
         return common.seconds(make(task.fresh()))
 
