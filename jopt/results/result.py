@@ -166,10 +166,10 @@ class SweepResult(Result):
           diverged_at: [*axes, seed], first step whose loss was not finite, or the last one, where parameters or the
             optimizer's state ended so; NaN: never.
           steps_done: [*axes, seed].
-        Hyperparameters that were walked together are coordinates along one dimension. Along an axis of structure stand bools and
-        strings as they are, functions by name, and ``None`` beside others in an array of objects. Where batch sizes were swept,
-        ``examples_seen`` stands beside ``step``. Types that NumPy has only from
-        others (bfloat16, say) are float32 here.
+        Hyperparameters that were walked together are coordinates along one dimension. Along an axis of structure stand bools
+        and strings as they are, functions by name, and ``None`` beside others in an array of objects. Where batch sizes were
+        swept, ``examples_seen`` stands beside ``step``. Types that NumPy has only from others (bfloat16, say) are float32
+        here.
         """
         steps = int(self.record.steps_done.max(initial=0))
         attrs = {"title": "jopt sweep", "optimizer": self.description, "steps": steps}

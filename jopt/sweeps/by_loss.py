@@ -104,19 +104,19 @@ def sweep(
       data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
         step; or ``batch(key, step)``, traced into the step, with ``hyper`` where it names it; or an iterable of batches, read
         ahead by a thread, each copied before the next is asked for, and passed over again when it ends; or ``None``: the batch
-        is ``None``. A list is an iterable of batches; arrays that belong together are a tuple or a dict. The batches of an iterable have one structure,
-        one shape and one type, so a smaller last one is left out by its maker (``drop_last=True``), else it is an error.
-        Arrays of more than half of the device's memory stay on the host and are not copied: leave them as they are until
-        the sweep has ended.
+        is ``None``. A list is an iterable of batches; arrays that belong together are a tuple or a dict. The batches of an
+        iterable have one structure, one shape and one type, so a smaller last one is left out by its maker
+        (``drop_last=True``), else it is an error. Arrays of more than half of the device's memory stay on the host and are not
+        copied: leave them as they are until the sweep has ended.
       steps: Optimizer steps of each lane, at least 1.
       batch_size: Examples per step of data given as arrays, reshuffled each epoch, without replacement; the examples that do
-        not fill a last batch are left out of that epoch, others in each. ``None`` for all of them at each step. Several sizes are
-        an axis, ``jopt.choice(16, 64)``: one program each, and ``examples_seen`` beside ``step`` in the dataset.
-      hyper: Numbers that are not the optimizer's (a dropout rate, a penalty, a fold), a pytree with axes where numbers stand. Every
-        function of the user's that has an argument named ``hyper`` (loss, init, evaluate, batch) is given the setting's, by
-        keyword. Floats and arrays are numbers of the compiled program, and an axis of whole numbers arrives as int32; a whole
-        number without an axis is Python's, and so is one of an axis that the program needs in Python (as a shape, say): a
-        program each. ``Trial.hyper`` is a setting's.
+        not fill a last batch are left out of that epoch, others in each. ``None`` for all of them at each step. Several sizes
+        are an axis, ``jopt.choice(16, 64)``: one program each, and ``examples_seen`` beside ``step`` in the dataset.
+      hyper: Numbers that are not the optimizer's (a dropout rate, a penalty, a fold), a pytree with axes where numbers or
+        structure stand. Every function that has an argument named ``hyper`` (loss, init, evaluate, batch) is given the
+        setting's, by keyword. Floats and arrays are numbers of the compiled program, and an axis of whole numbers arrives as
+        int32; a whole number without an axis is Python's, and so is each of an axis that the program needs in Python (as a
+        shape, say), with a program of its own. ``Trial.hyper`` is a setting's.
       seeds: How many seeds, or the seeds themselves, different ints in [0, 2³²).
       samples: How many settings to draw, where an axis is drawn.
       has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.
@@ -134,9 +134,9 @@ def sweep(
       which holds one of each by name.
 
     Raises:
-      ValueError: For an argument out of its range, data that do not fit, a loss that is no scalar; for ``hyper`` that no function
-        names, or that one names and is not given; for whole numbers in the
-        data beyond 32 bits where JAX's 64-bit types are off, for masked arrays, and for a batch unlike the first one.
+      ValueError: For an argument out of its range, data that do not fit, a loss that is no scalar; for ``hyper`` that no
+        function names, or that one names and is not given; for whole numbers in the data beyond 32 bits where JAX's 64-bit
+        types are off, for masked arrays, and for a batch unlike the first one.
       TypeError: For an argument of the wrong kind, for data that are no numbers, and under ``jit``, ``vmap`` or ``grad``.
 
     Example:

@@ -19,11 +19,13 @@ def axes_of(bound: Bound) -> Iterator[tuple[str, Axis]]:
 
 
 def without_axes(bound: Bound) -> list[Any]:
-    """The bound arguments with the first value of each axis in its place, in nested values too."""
-    return [_first(value) for value in bound.spec.fill(bound.leaves)]
+    """The bound arguments with the first value of each axis in its place."""
+    return [first_values(value) for value in bound.spec.fill(bound.leaves)]
 
 
-def _first(tree: Any) -> Any:
+def first_values(tree: Any) -> Any:
+    """A tree with the first value of each axis in its place, in the values of the tree too."""
+
     def first(x: Any) -> Any:
         if isinstance(x, Axis):
             return x.values[0]
