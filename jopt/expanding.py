@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.hyper import Hyper
-from jopt.kinds import Drawn, Grid
+from jopt.kinds import Drawn, Grid, same
 from jopt.spaces import Dimension, Setting, Settings, Space
 from jopt.standing import Place, places, put
 from jopt.transformation import GradientTransformation
@@ -96,7 +96,9 @@ class _Spaces:
                 f"{'.'.join(place.path)} is structure, not a number of the computation, so it can't be drawn; give the values: "
                 f"jopt.choice(...)."
             )
-        values, picked = self.values[_source(axis)], self.picked[_source(axis)][settings]
+        values = self.values[_source(axis)]
+        first = np.asarray([next(i for i, y in enumerate(values) if same(x, y)) for x in values])  # zipped ones may repeat
+        picked = first[self.picked[_source(axis)][settings]]
         numbers = {i for i in set(picked.tolist()) if not axis.numeric and is_number(values[i])}
         # The numbers beside what is none share a program, if the argument takes them as such.
         parts = [([i], values[i]) for i in dict.fromkeys(picked.tolist()) if i not in numbers]

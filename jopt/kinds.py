@@ -43,7 +43,7 @@ class Choice(Axis):
         self.values = tuple(next(numbers) if is_number(x) else x for x in listed)
         self.name = _name(name)
         self.group = self if group is None else group
-        if group is None and any(_same(x, y) for i, x in enumerate(self.values) for y in self.values[:i]):
+        if group is None and any(same(x, y) for i, x in enumerate(self.values) for y in self.values[:i]):
             raise ValueError(f"The values of an axis must differ, but got {list(self.values)}.")
 
     def __len__(self) -> int:
@@ -113,7 +113,8 @@ def _is_refused(x: Any) -> bool:
     return isinstance(x, (Axis, list, dict, np.ndarray, jax.Array))
 
 
-def _same(x: Any, y: Any) -> bool:
+def same(x: Any, y: Any) -> bool:
+    """Whether two values of an axis are one: True is not 1."""
     return x is y or (isinstance(x, bool) == isinstance(y, bool) and bool(x == y))
 
 

@@ -84,7 +84,9 @@ def test_a_trial_has_its_settings_hyper():
 
 
 def test_hyper_may_be_one_number_and_its_dimension_is_called_so():
-    result = jopt.sweep(lambda w, batch, hyper: hyper * w**2, jnp.float32(1.0), jopt.sgd(0.1), steps=3, hyper=jopt.choice(1.0, 2.0), **QUIET)
+    result = jopt.sweep(
+        lambda w, batch, hyper: hyper * w**2, jnp.float32(1.0), jopt.sgd(0.1), steps=3, hyper=jopt.choice(1.0, 2.0), **QUIET
+    )
     assert result.dataset.loss.dims == ("hyper", "seed", "step")
     np.testing.assert_allclose(result.record.losses["loss"][:, 0, 0], [1.0, 2.0])
 
@@ -232,7 +234,15 @@ def by_position(w, hyper, batch, /):
 
 @pytest.mark.parametrize(
     "loss",
-    [in_the_middle, with_a_key, by_name_only, with_a_default, by_position, jax.jit(with_a_key), functools.partial(by_name_only)],
+    [
+        in_the_middle,
+        with_a_key,
+        by_name_only,
+        with_a_default,
+        by_position,
+        jax.jit(with_a_key),
+        functools.partial(by_name_only),
+    ],
     ids=itertools.count(),
 )
 def test_hyper_is_found_by_its_name_wherever_it_stands(loss):
@@ -263,18 +273,18 @@ def test_init_evaluate_and_the_batch_function_get_it_too_and_only_those_that_nam
     hyper = {"start": jopt.choice(1.0, 2.0), "noise": jopt.choice(0.0, 0.5, 1.0), "target": 0.25}
     options = {"steps": 3, "seeds": 2, "eval_every": 1, "evaluate": evaluate, "batch_size": None, **QUIET}
     whole = jopt.sweep(loss, init, jopt.sgd(0.1), batch, hyper=hyper, **options)
-    assert whole.dataset.distance.dims == ("start", "noise", "seed", "eval_step")
+    assert whole.dataset.distance.dims == ("noise", "start", "seed", "eval_step")  # as JAX sorts the keys of a dict
     # Without noise by hand:
     for i, start in enumerate((1.0, 2.0)):
         losses, w = by_hand(lambda w: jnp.mean(w**2), optax.sgd(0.1), 3, start * jnp.ones(2))
-        np.testing.assert_allclose(whole.record.losses["loss"][i, 0, 1], losses, **CLOSE)
-        np.testing.assert_allclose(whole.record.metrics["distance"][i, 0, 1, -1], np.abs(w - 0.25).sum(), **CLOSE)
+        np.testing.assert_allclose(whole.record.losses["loss"][0, i, 1], losses, **CLOSE)
+        np.testing.assert_allclose(whole.record.metrics["distance"][0, i, 1, -1], np.abs(w - 0.25).sum(), **CLOSE)
     # Each lane is the run alone, in blocks of any width, and noise is the same but for its scale.
     for i, j in itertools.product(range(2), range(3)):
         alone = {"start": (1.0, 2.0)[i], "noise": (0.0, 0.5, 1.0)[j], "target": 0.25}
         found = jopt.sweep(loss, init, jopt.sgd(0.1), batch, hyper=alone, **options)
-        np.testing.assert_allclose(whole.record.losses["loss"][i, j], found.record.losses["loss"], **CLOSE)
-        np.testing.assert_allclose(whole.record.metrics["distance"][i, j], found.record.metrics["distance"], **CLOSE)
+        np.testing.assert_allclose(whole.record.losses["loss"][j, i], found.record.losses["loss"], **CLOSE)
+        np.testing.assert_allclose(whole.record.metrics["distance"][j, i], found.record.metrics["distance"], **CLOSE)
     narrow = jopt.sweep(loss, init, jopt.sgd(0.1), batch, hyper=hyper, plan=jopt.Plan(width=2, workers=1), **options)
     np.testing.assert_allclose(whole.record.losses["loss"], narrow.record.losses["loss"], **CLOSE)
 
@@ -390,9 +400,11 @@ def test_hyper_costs_no_program_more_than_the_optimizers_axes():
         jopt.sweep(loss, W, jopt.sgd(jopt.choice(0.1, 0.2)), (X, Y), steps=4, plan=plan, **options, **QUIET)
         return compiled() - before
 
+    of(lambda w, batch: jnp.sum(jnp.tan(w)))  # the start is one program for all
     alone = of(lambda w, batch: jnp.mean((batch[0] @ w - batch[1]) ** 2) + jnp.sum(jnp.sin(w)))
     both = of(
-        lambda w, batch, hyper: jnp.mean((batch[0] @ w - batch[1]) ** 2) + hyper * jnp.sum(jnp.cos(w)), hyper=jopt.choice(0.1, 0.2)
+        lambda w, batch, hyper: jnp.mean((batch[0] @ w - batch[1]) ** 2) + hyper * jnp.sum(jnp.cos(w)),
+        hyper=jopt.choice(0.1, 0.2),
     )
     assert both == alone
 
@@ -459,8 +471,8 @@ def test_hyper_that_nobody_names_is_refused():
 def test_a_function_that_names_hyper_needs_it():
     with pytest.raises(ValueError, match="loss has an argument named 'hyper', so give hyper="):
         jopt.sweep(lambda w, _, hyper: w**2, jnp.float32(1.0), jopt.sgd(0.1), steps=2, **QUIET)
+    evaluate = jopt.metrics(lambda w, hyper: {"a": w})
     with pytest.raises(ValueError, match="evaluate has an argument named 'hyper'"):
-        evaluate = jopt.metrics(lambda w, hyper: {"a": w})
         jopt.sweep(lambda w, _: w**2, jnp.float32(1.0), jopt.sgd(0.1), steps=2, evaluate=evaluate, **QUIET)
     with pytest.raises(ValueError, match="train: the loss takes hyper"):
         jopt.train(lambda w, _, hyper: w**2, jnp.float32(1.0), jopt.sgd(0.1), jnp.arange(3))

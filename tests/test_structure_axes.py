@@ -73,7 +73,7 @@ def test_numbers_beside_none_share_one_program():
 
 
 @hypothesis.given(
-    moments=st.lists(st.one_of(st.none(), st.floats(0.0, 0.9, width=32)), min_size=1, max_size=4, unique=True),
+    moments=st.lists(st.one_of(st.none(), st.floats(0.0, 0.875, width=32)), min_size=1, max_size=4, unique=True),
     switches=st.permutations([False, True]),
     first=st.booleans(),
 )
@@ -164,7 +164,9 @@ def test_states_of_other_forms_and_a_plateau_among_them():
     evaluate = lambda w: {"error": jnp.sum(w**2)}  # noqa: E731
     result = swept(plateau, evaluate=evaluate, eval_every=1)
     for k, monitor in enumerate((None, "error")):
-        alone = swept(jopt.chain(jopt.adam(0.1), jopt.reduce_on_plateau(patience=2, monitor=monitor)), evaluate=evaluate, eval_every=1)
+        alone = swept(
+            jopt.chain(jopt.adam(0.1), jopt.reduce_on_plateau(patience=2, monitor=monitor)), evaluate=evaluate, eval_every=1
+        )
         np.testing.assert_allclose(result.record.losses["loss"][k], alone.record.losses["loss"], **CLOSE)
 
 
@@ -216,9 +218,9 @@ def test_whole_numbers_in_hyper_that_shape_the_parameters_are_structure():
     hyper = {"width": jopt.choice(2, 4), "l2": jopt.choice(0.0, 0.1)}
     options = {"steps": 5, "seeds": 2, **QUIET}
     result = jopt.sweep(network, shaped, jopt.sgd(0.1), (X, Y), hyper=hyper, **options)
-    assert result.record.dims == ("width", "l2")
+    assert result.record.dims == ("l2", "width")  # as JAX sorts the keys of a dict
     for i, j in itertools.product(range(2), range(2)):
-        one = {"width": (2, 4)[i], "l2": (0.0, 0.1)[j]}
+        one = {"width": (2, 4)[j], "l2": (0.0, 0.1)[i]}
         alone = jopt.sweep(network, shaped, jopt.sgd(0.1), (X, Y), hyper=one, **options)
         np.testing.assert_allclose(result.record.losses["loss"][i, j], alone.record.losses["loss"], **CLOSE)
         found = result.params_at((i, j))
@@ -240,7 +242,7 @@ def test_only_the_whole_numbers_that_shape_are_structure():
         return network(params, batch, hyper)
 
     result = jopt.sweep(loss, shaped, jopt.sgd(0.1), (X, Y), steps=2, hyper=hyper, **QUIET)
-    assert result.record.shape == (2, 3)
+    assert result.record.shape == (3, 2)
     assert isinstance(seen[-1], jax.core.Tracer)
     assert seen[-1].dtype == jnp.int32
 

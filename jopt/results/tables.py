@@ -40,7 +40,9 @@ def to_dataset(record: SweepRecord, attrs: dict[str, Any]) -> xr.Dataset:
 
 
 def _coords(record: SweepRecord) -> dict[str, Any]:
-    swept = {name: (dim, values, _about(name.replace("_", " "), "1")) for name, (dim, values) in record.coords.items()}
+    swept = {
+        name: (dim, _as_they_are(values), _about(name.replace("_", " "), "1")) for name, (dim, values) in record.coords.items()
+    }
     return {
         **swept,
         **_examples(record),
@@ -52,6 +54,13 @@ def _coords(record: SweepRecord) -> dict[str, Any]:
             _about("steps done at the evaluation", "steps"),
         ),
     }
+
+
+def _as_they_are(values: NDArray[Any]) -> Any:
+    """Values of an axis, ``None`` as it is: beside strings pandas would make NaN of it."""
+    import pandas as pd
+
+    return pd.Index(values, dtype=object) if values.dtype == object else values
 
 
 def _examples(record: SweepRecord) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from jopt.engine.data.feeding import feed_of
 from jopt.engine.data.sources import Feed
 from jopt.engine.evaluation import Metrics
 from jopt.engine.job import Job
-from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Program
 from jopt.engine.running import eager
 from jopt.engine.running.carry_out import Outcome, Sweep
