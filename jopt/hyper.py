@@ -52,7 +52,8 @@ class Hyper:
     @classmethod
     def tree_unflatten(cls, structure: Any, numbers: Iterable[Any]) -> Hyper:
         """The tree of a structure with other numbers."""
-        return cls(*structure, tuple(numbers))
+        treedef, kept = structure
+        return cls(treedef, kept, tuple(numbers))
 
     def __repr__(self) -> str:
         return repr(self.tree)
