@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.engine.job import Job
-from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.carry_out import Outcome
 from jopt.results import SweepRecord, SweepResult, Timings
@@ -41,7 +40,7 @@ def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcom
         optimizer=settings.optimizer,
         optimizer_at=_by_index(settings, settings.at),
         hyper_at=_by_index(settings, settings.hyper_at),
-        params=_params(whole, records),
+        params=_together(whole, [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]),
         plan=_plan([outcome.plan for outcome in outcomes]),
         timings=_timings(outcomes),
     )
@@ -79,18 +78,16 @@ class _Whole:
         ]
 
 
-def _params(whole: _Whole, records: Sequence[Records]) -> Any:
-    """The trained parameters: one tree of arrays, or a stack for each program where they differ in structure or shape."""
-    kept = [list(r.kept) for r in records]
-    kinds = [(r.kept_structure, [(x.shape[1:], x.dtype) for x in r.kept]) for r in records]
+def _together(whole: _Whole, trees: Sequence[Any]) -> Any:
+    """Trees of several programs, leaves ``[settings of a program, seeds, ...]``, as one, or side by side where they differ."""
+    leaves, structures = [jax.tree.leaves(tree) for tree in trees], [jax.tree.structure(tree) for tree in trees]
+    kinds = [(s, [(x.shape[1:], x.dtype) for x in each]) for s, each in zip(structures, leaves, strict=True)]
     if all(kind == kinds[0] for kind in kinds):
-        return jax.tree.unflatten(records[0].kept_structure, [whole.of(arrays) for arrays in zip(*kept, strict=True)])
-    stacks = [jax.tree.unflatten(r.kept_structure, arrays) for r, arrays in zip(records, kept, strict=True)]
-    spaces = whole.settings.spaces
+        return structures[0].unflatten([whole.of(arrays) for arrays in zip(*leaves, strict=True)])
     which, place = (np.empty(whole.settings.size, np.int64) for _ in range(2))
-    for i, space in enumerate(spaces):
+    for i, space in enumerate(whole.settings.spaces):
         which[space.places], place[space.places] = i, np.arange(space.size)
-    return Ragged(stacks, np.stack([which, place], -1).reshape(*whole.settings.shape, 2))
+    return Ragged(list(trees), np.stack([which, place], -1).reshape(*whole.settings.shape, 2))
 
 
 def _by_index(settings: Settings, of: Callable[[int], Any]) -> Callable[[tuple[int, ...]], Any]:
