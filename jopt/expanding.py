@@ -158,11 +158,11 @@ def _named(found: Sequence[Place], optimizer: Any) -> list[tuple[Any, str]]:
 
 
 def _shortest(paths: dict[Axis, str]) -> dict[Axis, str]:
-    """The shortest ends of the paths that tell them apart and that a result does not use itself."""
+    """The shortest ends of the paths that tell them apart, are no mere place in a list, and that no result uses itself."""
     names = {}
     for axis, path in paths.items():
         parts = path.split(".")
-        ends = [e for k in range(1, len(parts) + 1) if (e := ".".join(parts[-k:])) not in RESERVED]
+        ends = [e for k in range(1, len(parts) + 1) if (e := ".".join(parts[-k:])) not in RESERVED and not e.isdigit()]
         others = [other for x, other in paths.items() if x is not axis]
         names[axis] = next((e for e in ends if not any(o == e or o.endswith("." + e) for o in others)), path)
     return names

@@ -111,6 +111,15 @@ def test_an_axis_named_like_the_results_own_takes_its_path():
     assert result.record.dims == ("hyper.value",)
 
 
+def test_an_axis_in_a_list_is_named_by_its_path():
+    def loss(w, batch, hyper):
+        return hyper[0] * w**2 + hyper[1]["a"]
+
+    hyper = [jopt.choice(1.0, 2.0), {"a": jopt.choice(0.0, 1.0)}]
+    result = jopt.sweep(loss, jnp.float32(1.0), jopt.sgd(0.1), steps=2, hyper=hyper, **QUIET)
+    assert result.record.dims == ("hyper.0", "a")
+
+
 def test_one_axis_object_in_the_optimizer_and_in_hyper_is_one_axis():
     both = jopt.choice(0.1, 0.2)
     result = jopt.sweep(ridge, W, jopt.sgd(both), (X, Y), steps=3, hyper={"l2": both}, **QUIET)
