@@ -4,55 +4,14 @@ from __future__ import annotations
 
 import decimal
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from jopt.values.numbers import Axis, is_number, whole
-
-
-class Grid(Axis):
-    """An axis with given values, in order. Used twice, one object is one axis."""
-
-    def __init__(self, values: Iterable[Any], name: str | None = None, group: object | None = None) -> None:
-        self.values = tuple(_number(x) for x in values)
-        self.name = _name(name)
-        self.group = self if group is None else group
-        if not self.values:
-            raise ValueError("An axis needs at least one value, but got none.")
-        if len(set(self.values)) < len(self.values):
-            raise ValueError(f"The values of an axis must differ, but got {list(self.values)}.")
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __repr__(self) -> str:
-        shown = [f"{x:.3g}" for x in self.values]
-        inside = ", ".join(shown if len(shown) <= 6 else [*shown[:2], "...", shown[-1]])
-        return f"axis({inside}; {len(self)} values)"
-
-
-class Drawn(Axis):
-    """An axis whose values ``jopt.sweep(..., samples=)`` draws between two ends."""
-
-    def __init__(self, low: float, high: float, *, log: bool, name: str | None = None) -> None:
-        self.values = (_number(low), _number(high))
-        self.log = log
-        self.name = _name(name)
-        if not self.values[0] < self.values[1]:
-            raise ValueError(f"A drawn axis needs low < high, but got low={low} and high={high}.")
-
-    def at(self, u: np.ndarray) -> tuple[float, ...]:
-        """The values for points of the unit interval."""
-        low, high = self.values
-        ends = (np.log(low), np.log(high)) if self.log else (low, high)
-        drawn = ends[0] * (1.0 - u) + ends[1] * u  # high - low and high / low may be more than a float holds
-        return tuple(np.clip(np.exp(drawn) if self.log else drawn, low, high).tolist())
-
-    def __repr__(self) -> str:
-        return f"{'loguniform' if self.log else 'uniform'}({self.values[0]:.3g}, {self.values[1]:.3g})"
+from jopt.kinds import Choice, Drawn, Grid, given, number
+from jopt.values.numbers import is_number, whole
 
 
 def geomspace(start: float, stop: float, num: int, *, name: str | None = None) -> Grid:
@@ -97,7 +56,7 @@ def linspace(start: float, stop: float, num: int, *, name: str | None = None) ->
       >>> jopt.linspace(0.0, 1.0, 3).values
       (0.0, 0.5, 1.0)
     """
-    start, stop = _number(start), _number(stop)
+    start, stop = number(start), number(stop)
     u = np.linspace(0.0, 1.0, _count("linspace: num", num))
     return Grid(_between(start, stop, start * (1.0 - u) + stop * u), name)  # stop - start may be more than a float holds
 
@@ -132,11 +91,17 @@ def decades(start: float, stop: float, *, name: str | None = None) -> Grid:
     return Grid([start, *inner, stop] if round(powers) else [start], name)
 
 
-def choice(*values: float, name: str | None = None) -> Grid:
-    """An axis of given values.
+def choice(*values: Any, name: str | None = None) -> Grid | Choice:
+    """An axis of given values: numbers, or what an argument holds as structure.
+
+    Numbers are swept in one compiled program. Structure is what a program is made of: bools, ``None``, strings, functions,
+    schedules, whole transformations, tuples, and whole numbers where an argument needs them in Python (a memory size,
+    ``batch_size=``). Each such value is a program of its own, in one result with that dimension; numbers beside ``None`` share
+    one, so ``choice(None, 0.9, 0.95)`` makes two. Along the dimension of the result stand numbers, bools, strings and ``None``
+    as they are (``None`` beside others in an array of objects), and the names of all else.
 
     Args:
-      *values: Finite numbers that differ.
+      *values: Values that differ; numbers must be finite.
       name: The name of its dimension; by default that of the argument where it stands.
 
     Returns:
@@ -144,29 +109,31 @@ def choice(*values: float, name: str | None = None) -> Grid:
 
     Raises:
       ValueError: For no values, equal values or NaN.
-      TypeError: For something that is no number: what is structure is swept as a dict of optimizers.
+      TypeError: For an array, a list, a dict, a complex number or another axis.
 
     Example:
       >>> jopt.choice(0.9, 0.95, 0.99).values
       (0.9, 0.95, 0.99)
+      >>> jopt.sgd(0.1, momentum=jopt.choice(None, 0.9, 0.95), nesterov=jopt.choice(False, True))
+      sgd(learning_rate=0.1, momentum=axis(None, 0.9, 0.95; 3 values), nesterov=axis(False, True; 2 values))
     """
     if len(values) == 1 and isinstance(values[0], (list, tuple, np.ndarray, jax.Array)):
         raise TypeError(f"choice takes the values one by one: choice(*{values[0]!r}).")
-    return Grid(values, name)
+    return given(values, name)
 
 
-def zipped(*axes: Grid | Sequence[float]) -> tuple[Grid, ...]:
+def zipped(*axes: Grid | Choice | Sequence[Any]) -> tuple[Any, ...]:
     """Axes that are walked together: setting k takes the k-th value of each.
 
     Args:
-      *axes: Grids, or sequences of numbers, of one length.
+      *axes: Grids, choices, or sequences of values, of one length.
 
     Returns:
-      One axis for each argument, to be put where the numbers stand. They share one dimension.
+      One axis for each argument, to be put where the values stand. They share one dimension.
 
     Raises:
       ValueError: For no axes, or axes of different lengths.
-      TypeError: For something that is neither a grid nor a sequence of numbers.
+      TypeError: For something that is neither a grid, a choice nor a sequence.
 
     Example:
       >>> rate, decay = jopt.zipped(jopt.choice(0.1, 0.01), jopt.choice(1e-4, 1e-3))
@@ -174,22 +141,15 @@ def zipped(*axes: Grid | Sequence[float]) -> tuple[Grid, ...]:
       (0.0001, 0.001)
     """
     for axis in axes:
-        if not isinstance(axis, (Grid, list, tuple, np.ndarray, jax.Array)):
-            raise TypeError(f"zipped takes grids, or sequences of numbers, but got {axis!r}.")
+        if not isinstance(axis, (Grid, Choice, list, tuple, np.ndarray, jax.Array)):
+            raise TypeError(f"zipped takes grids, or sequences of values, but got {axis!r}.")
     lengths = [len(axis) for axis in axes]
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise ValueError(f"zipped takes at least one axis, all of one length of at least 1, but got lengths {lengths}.")
     group = object()
-    return tuple(_Walked(axis, group) for axis in axes)
-
-
-class _Walked(Grid):
-    """A member of ``zipped``; it may repeat values, since the others tell its settings apart."""
-
-    def __init__(self, axis: Grid | Sequence[float], group: object) -> None:
-        self.values = axis.values if isinstance(axis, Grid) else tuple(_number(x) for x in axis)
-        self.name = axis.name if isinstance(axis, Grid) else None
-        self.group = group
+    return tuple(
+        given(axis.values, axis.name, group) if isinstance(axis, (Grid, Choice)) else given(axis, None, group) for axis in axes
+    )
 
 
 def loguniform(low: float, high: float, *, name: str | None = None) -> Drawn:
@@ -239,26 +199,9 @@ def uniform(low: float, high: float, *, name: str | None = None) -> Drawn:
     return Drawn(low, high, log=False, name=name)
 
 
-def _number(x: Any) -> float:
-    if not is_number(x) or isinstance(x, Axis) or np.ndim(x) > 0 or np.iscomplexobj(x):
-        raise TypeError(
-            f"An axis takes numbers, but got {x!r}; what is structure (a function, a bool, a rule) is swept as a dict of "
-            f"optimizers."
-        )
-    if not math.isfinite(x):
-        raise ValueError(f"The values of an axis must be finite, but got {x!r}.")
-    return float(x)
-
-
-def _name(name: str | None) -> str | None:
-    if name is not None and not (isinstance(name, str) and name):
-        raise TypeError(f"The name= of an axis must be a non-empty string, but got {name!r}.")
-    return name
-
-
 def _positive(name: str, **ends: float) -> None:
     for argument, x in ends.items():
-        if not _number(x) > 0:
+        if not number(x) > 0:
             raise ValueError(f"{name}: {argument} must be above 0 on a logarithmic scale, but got {x!r}.")
 
 

@@ -2,123 +2,153 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jopt.axes import Drawn
+from jopt.hyper import Hyper
+from jopt.kinds import Drawn, Grid, same
+from jopt.spaces import Dimension, Setting, Settings, Space
+from jopt.standing import Place, places, put
 from jopt.transformation import GradientTransformation
-from jopt.values.binding import is_value, key_name
+from jopt.values.binding import is_value
+from jopt.values.checks import fits
 from jopt.values.names import RESERVED, SAMPLE, check_groups
-from jopt.values.numbers import Axis, as_float, settings_of, whole
+from jopt.values.numbers import Axis, is_number, whole
 from jopt.values.pairs import is_transformation
-from jopt.values.trees import flatten
 
 
-@dataclasses.dataclass(frozen=True)
-class Dimension:
-    """One dimension of a sweep: the leaves that walk along it, with their names and values."""
-
-    name: str
-    members: tuple[tuple[str, tuple[int, ...], tuple[float, ...]], ...]  # name, indices of leaves, values
-
-    def __len__(self) -> int:
-        return len(self.members[0][2])
-
-
-@dataclasses.dataclass(frozen=True)
-class Space:
-    """A value with axes, taken apart into dimensions; setting k counts through their product, the last one fastest."""
+class _Asked(NamedTuple):
+    """What may hold axes, as the user gave it."""
 
     optimizer: Any
-    dimensions: tuple[Dimension, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The length of each dimension."""
-        return tuple(len(d) for d in self.dimensions)
-
-    @property
-    def size(self) -> int:
-        """How many settings there are."""
-        return math.prod(self.shape)
-
-    def leaf_values(self) -> dict[int, np.ndarray]:
-        """For each leaf that has an axis, its value in every setting."""
-        grids = np.indices(self.shape).reshape(len(self.shape), self.size)
-        return {
-            leaf: np.asarray(values)[grids[d]]
-            for d, dimension in enumerate(self.dimensions)
-            for _, leaves, values in dimension.members
-            for leaf in leaves
-        }
-
-    def at(self, setting: int) -> Any:
-        """The optimizer of one setting, with Python numbers for its axes, as if it had been built with them."""
-        chosen = {leaf: _alone(values, setting) for leaf, values in self.leaf_values().items()}
-        leaves, treedef = flatten(self.optimizer)
-        return treedef.unflatten([chosen.get(i, x) for i, x in enumerate(leaves)])
-
-    def stacked(self, settings: Sequence[int]) -> tuple[Any, Any]:
-        """The optimizers of several settings as one value with a leading axis, and its ``in_axes``."""
-        varying = self.leaf_values()
-        leaves, treedef = flatten(self.optimizer)
-        stacks = [_stack(varying[i], settings) if i in varying else x for i, x in enumerate(leaves)]
-        return treedef.unflatten(stacks), treedef.unflatten([0 if i in varying else None for i in range(len(leaves))])
+    hyper: Any
+    batch_size: Any
 
 
-def _alone(values: np.ndarray, setting: int) -> Any:
-    counts = np.issubdtype(settings_of(values).dtype, np.integer)
-    return as_float(int(values[setting]) if counts else float(values[setting]))
+def expand(
+    optimizer: Any,
+    samples: int | None = None,
+    seed: int = 0,
+    *,
+    hyper: Any = None,
+    batch_size: Any = None,
+    shaping: Collection[Axis] = (),
+) -> Settings:
+    """Takes what has axes apart into the dimensions of its sweep.
 
-
-def _stack(values: np.ndarray, settings: Sequence[int]) -> jax.Array:
-    # Weakly typed, as a Python number is, so that a lane computes in the types of its solo run. An array made of one
-    # Python number is weakly typed, and stays so when its elements are replaced.
-    chosen = settings_of(values)[np.asarray(settings)]
-    return jnp.full(chosen.shape, chosen.dtype.type(0).item()).at[:].set(chosen)
-
-
-def expand(optimizer: Any, samples: int | None = None, seed: int = 0) -> Space:
-    """Takes a value with axes apart into the dimensions of its sweep."""
-    found = _axes_of(optimizer)
-    drawn = [axis for axis, _, _ in found if isinstance(axis, Drawn)]
+    ``shaping`` are the axes of whole numbers in ``hyper`` that a program needs in Python.
+    """
+    asked = _Asked(optimizer, hyper, batch_size)
+    found = list(places(asked))
+    named = _named(found, optimizer)
+    drawn = [axis for axis, _ in named if isinstance(axis, Drawn)]
     if drawn and samples is None:
         raise ValueError(f"{drawn[0]!r} is drawn, so jopt.sweep needs samples=, the number of draws.")
     if samples is not None and not drawn:
-        raise ValueError("samples= is for drawn axes (loguniform, uniform), but the optimizer has none.")
+        raise ValueError("samples= is for drawn axes (loguniform, uniform), but there are none.")
     points = _sobol(len(drawn), samples or 0, seed)
-    values = {id(axis): axis.values for axis, _, _ in found}
-    values.update({id(axis): axis.at(points[:, i]) for i, axis in enumerate(drawn)})
-    groups: dict[int, list[tuple[Any, str, tuple[int, ...]]]] = {}
-    for axis, name, leaves in found:
-        group = id(drawn) if isinstance(axis, Drawn) else id(axis.group)
-        groups.setdefault(group, []).append((axis, name, leaves))
+    values = {axis: axis.values for axis, _ in named}
+    values.update({axis: axis.at(points[:, i]) for i, axis in enumerate(drawn)})
+    groups: dict[int, list[tuple[Any, str]]] = {}
+    for axis, name in named:
+        groups.setdefault(id(drawn) if isinstance(axis, Drawn) else id(axis.group), []).append((axis, name))
     dimensions = []
     for members in groups.values():
         together = len(members) > 1 and isinstance(members[0][0], Drawn)
-        named = tuple((name, leaves, values[id(axis)]) for axis, name, leaves in members)
-        dimensions.append(Dimension(SAMPLE if together else members[0][1], named))
-    return Space(optimizer, tuple(dimensions))
+        each = tuple((name, axis, values[axis]) for axis, name in members)
+        dimensions.append(Dimension(SAMPLE if together else members[0][1], each))
+    spaces = _Spaces(tuple(dimensions), frozenset(shaping))
+    batch_axis = next((place.axis for place in found if place.path == ("batch_size",)), None)
+    return Settings(optimizer, spaces.dimensions, tuple(spaces.of(asked, np.arange(spaces.size))), batch_axis)
 
 
-def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
-    """The axis objects of a value, each once, with its name and its leaves."""
-    flat = jax.tree_util.tree_flatten_with_path(optimizer)[0]
-    where: dict[int, tuple[Any, list[int]]] = {}
-    for i, (_, leaf) in enumerate(flat):
-        if isinstance(leaf, Axis):
-            where.setdefault(id(leaf), (leaf, []))[1].append(i)
-    paths = [".".join(map(key_name, path)) for path, _ in flat]
+class _Spaces:
+    """Settings sorted by what is compiled for them.
+
+    Args:
+      dimensions: of the sweep.
+      shaping: axes of whole numbers that are structure though they stand for numbers.
+    """
+
+    def __init__(self, dimensions: tuple[Dimension, ...], shaping: frozenset[Axis]) -> None:
+        self.dimensions = dimensions
+        self.shaping = shaping
+        shape = tuple(map(len, dimensions))
+        self.size = math.prod(shape)
+        grids = np.indices(shape).reshape(len(shape), self.size)
+        self.values = {axis: values for d in dimensions for _, axis, values in d.members}
+        self.picked = {axis: grid for d, grid in zip(dimensions, grids, strict=True) for _, axis, _ in d.members}
+
+    def of(self, asked: _Asked, settings: np.ndarray) -> Iterator[Space]:
+        """The spaces of some settings of what is asked for, an axis of structure after the other put in."""
+        place = next((place for place in places(asked) if self._is_structure(place)), None)
+        if place is None:
+            yield self._space(asked, settings)
+            return
+        axis = place.axis
+        if isinstance(axis, Drawn):
+            raise ValueError(
+                f"{'.'.join(place.path)} is structure, not a number of the computation, so it can't be drawn; give the values: "
+                f"jopt.choice(...)."
+            )
+        values = self.values[_source(axis)]
+        first = np.asarray([next(i for i, y in enumerate(values) if same(x, y)) for x in values])  # zipped ones may repeat
+        picked = first[self.picked[_source(axis)][settings]]
+        numbers = {i for i in set(picked.tolist()) if not axis.numeric and is_number(values[i])}
+        # The numbers beside what is none share a program, if the argument takes them as such.
+        parts = [([i], values[i]) for i in dict.fromkeys(picked.tolist()) if i not in numbers]
+        if numbers:
+            parts.append((sorted(numbers), _Numbers(axis, [values[i] for i in sorted(numbers)])))
+        for which, new in parts:
+            yield from self.of(put(asked, axis, new), settings[np.isin(picked, which)])
+
+    def _is_structure(self, place: Place) -> bool:
+        axis, within = place.axis, place.path[0]
+        shapes = within == "hyper" and _source(axis) in self.shaping and axis.numeric
+        return place.structure or within == "batch_size" or not axis.numeric or shapes
+
+    def _space(self, asked: _Asked, settings: np.ndarray) -> Space:
+        value = Setting(asked.optimizer, None if asked.hyper is None else Hyper.of(asked.hyper))
+        leaves, own = jax.tree.leaves(value), len(jax.tree.leaves(value.optimizer))
+        varying = {i: self._numbers(x, settings, i >= own) for i, x in enumerate(leaves) if isinstance(x, Axis)}
+        return Space(value, varying, asked.batch_size, settings, self.dimensions)
+
+    def _numbers(self, axis: Axis, settings: np.ndarray, counts: bool) -> np.ndarray:
+        """The numbers of an axis; whole ones stay whole where they ``counts``."""
+        source = _source(axis)
+        array = np.asarray([self.values[source][i] for i in self.picked[source][settings]])
+        if not (counts and np.issubdtype(array.dtype, np.integer)):
+            return array.astype(np.float64)
+        fits("hyper: an axis", array, np.dtype(jnp.result_type(int)))
+        return array
+
+
+class _Numbers(Grid):
+    """The numbers of a choice that has other values beside them."""
+
+    def __init__(self, source: Axis, values: Sequence[Any]) -> None:
+        super().__init__(values, source.name, object())
+        self.source = source
+
+
+def _source(axis: Axis) -> Axis:
+    return axis.source if isinstance(axis, _Numbers) else axis
+
+
+def _named(found: Sequence[Place], optimizer: Any) -> list[tuple[Any, str]]:
+    """The axis objects of some places, each once, with its name."""
     owner = optimizer.bound.spec.factory.name if is_value(optimizer) else "optimizer"
-    names = _shortest({leaves[0]: paths[leaves[0]] for axis, leaves in where.values() if axis.name is None}, owner)
-    named = [(axis, axis.name or names[leaves[0]], tuple(leaves)) for axis, leaves in where.values()]
-    taken = [name for _, name, _ in named]
+    first = {place.axis: place for place in reversed(found)}
+    where = {axis: first[axis] for axis in dict.fromkeys(place.axis for place in found)}
+    paths = {axis: ".".join((owner if p.path[0] == "optimizer" else p.path[0], *p.path[1:])) for axis, p in where.items()}
+    names = _shortest({axis: path for axis, path in paths.items() if axis.name is None})
+    named = [(axis, axis.name or names[axis]) for axis in where]
+    taken = [name for _, name in named]
     for name in taken:
         if taken.count(name) > 1:
             raise ValueError(f"Two axes of the sweep are called {name!r}; give one of them another name=.")
@@ -127,15 +157,14 @@ def _axes_of(optimizer: Any) -> list[tuple[Any, str, tuple[int, ...]]]:
     return named
 
 
-def _shortest(paths: dict[int, str], owner: str) -> dict[int, str]:
-    """The shortest ends of the paths that tell them apart and that a result does not use itself."""
+def _shortest(paths: dict[Axis, str]) -> dict[Axis, str]:
+    """The shortest ends of the paths that tell them apart, are no mere place in a list, and that no result uses itself."""
     names = {}
-    for i, path in paths.items():
+    for axis, path in paths.items():
         parts = path.split(".")
-        ends = [e for k in range(1, len(parts) + 1) if (e := ".".join(parts[-k:])) not in RESERVED]
-        others = [other for j, other in paths.items() if j != i]
-        whole = f"{owner}.{path}" if path in RESERVED else path
-        names[i] = next((e for e in ends if not any(o == e or o.endswith("." + e) for o in others)), whole)
+        ends = [e for k in range(1, len(parts) + 1) if (e := ".".join(parts[-k:])) not in RESERVED and not e.isdigit()]
+        others = [other for x, other in paths.items() if x is not axis]
+        names[axis] = next((e for e in ends if not any(o == e or o.endswith("." + e) for o in others)), path)
     return names
 
 
@@ -220,7 +249,7 @@ def lanes(optimizer: Any) -> tuple[GradientTransformation, Any]:
 
     Raises:
       TypeError: For something that is no jopt value.
-      ValueError: For a drawn axis.
+      ValueError: For a drawn axis, and for one of structure, whose lanes are several programs.
 
     Example:
       >>> stacked, in_axes = jopt.lanes(jopt.sgd(jopt.choice(0.1, 0.2)))
@@ -229,6 +258,10 @@ def lanes(optimizer: Any) -> tuple[GradientTransformation, Any]:
     """
     if not is_value(optimizer):
         raise TypeError(f"lanes takes a jopt optimizer, but got {type(optimizer).__name__}; jopt.lift makes one of a factory.")
-    space = expand(optimizer)
-    stacked, in_axes = space.stacked(range(space.size))
-    return stacked, in_axes
+    for place in places(optimizer):
+        if place.structure or not place.axis.numeric:
+            raise ValueError(
+                f"lanes: {'.'.join(place.path)} is structure, so {place.axis!r} makes several programs, and lanes share one; "
+                f"give it to jopt.sweep, or one value to each call of lanes."
+            )
+    return expand(optimizer).spaces[0].stacked()

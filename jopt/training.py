@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 import jax
 import jax.numpy as jnp
 
+from jopt.hyper import HYPER, named
 from jopt.transformation import apply_updates
 from jopt.values import checks
 from jopt.values.names import LOSS
@@ -85,6 +86,9 @@ def _check_arguments(loss: Any, params: Any, optimizer: Any, batches: Any, key: 
             "loss that takes no data)."
         )
     checks.whole_numbers("batches", batches)
+    own = named(loss)
+    if own is not None and own.default is own.empty:
+        raise ValueError("train: the loss takes hyper, so give it: functools.partial(loss, hyper=...).")
     if takes_key(loss) and key is None:
         raise ValueError("train: the loss takes (params, batch, key), so give key=, of which each step gets its own.")
     if not takes_key(loss) and key is not None:
@@ -174,12 +178,13 @@ def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]
 
 
 def takes_key(loss: Callable[..., Any]) -> bool:
-    """Whether a loss takes (params, batch, key) rather than (params, batch)."""
+    """Whether a loss takes (params, batch, key) rather than (params, batch), beside ``hyper``."""
     try:
         parameters = inspect.signature(loss).parameters.values()
     except ValueError:  # a builtin without a signature
         return False
-    required = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    others = [p for p in parameters if p.name != HYPER]
+    required = [p for p in others if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(required) not in (2, 3):
         raise TypeError(
             f"The loss must take (params, batch) or (params, batch, key), but takes {len(required)} arguments without a "

@@ -102,13 +102,16 @@ def test_a_paused_lane_goes_on_in_another_block_where_it_stood():
 
 
 def test_a_lane_keeps_its_identity_in_another_grid_and_no_two_lanes_share_one():
-    narrow, wide = (expand(jopt.adam(jopt.choice(*rates))) for rates in ((0.1, 0.2), (0.05, 0.1, 0.2)))
+    def space(optimizer):
+        return expand(optimizer).spaces[0]
+
+    narrow, wide = (space(jopt.adam(jopt.choice(*rates))) for rates in ((0.1, 0.2), (0.05, 0.1, 0.2)))
     assert identity(narrow, 0, 3) == identity(wide, 1, 3)
     names = [identity(wide, setting, seed) for setting in range(3) for seed in range(3)]
     assert len(set(names)) == 9
     assert identity(wide, 0, 0, "another problem") not in names
-    assert identity(expand(jopt.sgd(jopt.choice(0.1, 0.2))), 0, 3) != identity(narrow, 0, 3)
-    assert identity(expand(jopt.adam(jopt.choice(0.1, 0.2), nesterov=True)), 0, 3) != identity(narrow, 0, 3)
+    assert identity(space(jopt.sgd(jopt.choice(0.1, 0.2))), 0, 3) != identity(narrow, 0, 3)
+    assert identity(space(jopt.adam(jopt.choice(0.1, 0.2), nesterov=True)), 0, 3) != identity(narrow, 0, 3)
 
 
 @pytest.fixture

@@ -255,9 +255,12 @@ def test_lifting_what_is_no_factory_says_so():
         jopt.lift(jnp.sum)(jnp.ones(3))
 
 
-def test_a_structural_number_cannot_be_an_axis():
-    with pytest.raises(ValueError, match=r"memory_size is structure.*one optimizer per value"):
-        jopt.lift(optax.scale_by_lbfgs)(jopt.choice(3, 5))
+def test_a_structural_number_may_be_an_axis_of_a_sweep_alone():
+    optimizer = jopt.lift(optax.scale_by_lbfgs)(jopt.choice(3, 5))
+    with pytest.raises(ValueError, match=r"memory_size is structure.*jopt\.sweep"):
+        jopt.lanes(optimizer)
+    with pytest.raises(TypeError, match=r"memory_size of scale_by_lbfgs is an axis"):
+        optimizer.init(jnp.zeros(3))
 
 
 # Axes in nested values

@@ -39,6 +39,18 @@ assert_type(list(result.values()), list[jopt.SweepResult])
 assert_type(jopt.sweep(loss, w, jopt.groups(optimizers), (x, y), steps=3), jopt.GroupedResult)
 
 
+# Numbers that are not the optimizer's, and structure.
+def ridge(w: jax.Array, batch: tuple[jax.Array, jax.Array], hyper: dict[str, jax.Array]) -> jax.Array:
+    return loss(w, batch) + hyper["l2"] * (w**2).sum()
+
+
+penalised = jopt.sweep(
+    ridge, w, jopt.sgd(rates, jopt.choice(None, 0.9)), (x, y), steps=3, batch_size=jopt.choice(2, 4), hyper={"l2": rates}
+)
+assert_type(penalised, jopt.SweepResult)
+print(penalised.best().hyper["l2"], penalised.best().setting["batch_size"])
+
+
 # A step of one's own.
 def init(opt: jopt.GradientTransformation, key: jax.Array) -> tuple[jax.Array, object]:
     return w, opt.init(w)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jopt.hyper import arguments, call, named
 from jopt.training import same_length, scalars
 from jopt.values.numbers import whole
 
@@ -30,25 +31,33 @@ class Metrics:
     batch_size: int | None
     maximize: tuple[str, ...]
 
-    def __call__(self, params: Any) -> dict[str, Any]:
-        """The metrics of some parameters, {name: scalar}."""
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """What it is called with: `hyper` where the user's function names it."""
+        params, own = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD), named(self.function)
+        return inspect.Signature([params, *([] if own is None else [own.replace(kind=own.KEYWORD_ONLY)])])
+
+    def __call__(self, params: Any, hyper: Any = None) -> dict[str, Any]:
+        """The metrics of some parameters, {name: scalar}; `hyper` is for a function that names it."""
         data = jax.tree.map(jnp.asarray, self.data)
-        made = self._of(params, data) if self.batch_size is None else self._of_batches(params, data, self.batch_size)
+        size = self.batch_size
+        made = self._of(params, data, hyper) if size is None else self._of_batches(params, data, size, hyper)
         if missing := [name for name in self.maximize if name not in made]:
             raise ValueError(f"metrics: maximize names {missing[0]!r}, but evaluate returns {list(made)}.")
         return made
 
-    def _of(self, params: Any, data: Any) -> dict[str, Any]:
-        return scalars("evaluate", self.function(params) if data is None else self.function(params, data))
+    def _of(self, params: Any, data: Any, hyper: Any) -> dict[str, Any]:
+        args = (params,) if data is None else (params, data)
+        return scalars("evaluate", call(self.function, args, hyper))
 
-    def _of_batches(self, params: Any, data: Any, size: int) -> dict[str, Any]:
+    def _of_batches(self, params: Any, data: Any, size: int, hyper: Any) -> dict[str, Any]:
         """Means over examples: of the batches, each weighted by its size."""
         examples = same_length("metrics: data", data, "examples")
         full, rest = divmod(examples, size)
 
         def of(begin: Any, count: int) -> dict[str, Any]:
             batch = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, begin, count), data)
-            return jax.tree.map(_wide, self._of(params, batch))  # type: ignore[no-any-return]
+            return jax.tree.map(_wide, self._of(params, batch, hyper))  # type: ignore[no-any-return]
 
         sums = []
         if full:
@@ -71,8 +80,9 @@ def metrics(
     ``metric = Σᵢ nᵢ evaluate(params, batchᵢ) / Σᵢ nᵢ`` over the batches of the data, of nᵢ examples each.
 
     Args:
-      evaluate: ``evaluate(params)``, or with data ``evaluate(params, data)``, which returns ``{name: scalar}``; pure. In
-        ``jopt.sweep_steps`` it is given the carry in place of the parameters.
+      evaluate: ``evaluate(params)``, or with data ``evaluate(params, data)``, which returns ``{name: scalar}``; pure. An
+        argument that it names ``hyper`` is the setting's. In ``jopt.sweep_steps`` it is given the carry in place of the
+        parameters.
       data: A pytree of arrays whose leading axis counts examples.
       batch_size: Examples that are evaluated at a time; the metrics are then averaged over all examples (the last, smaller
         batch counts for what it has). None: ``evaluate`` is given all of the data at once.
@@ -113,9 +123,10 @@ def _check_arguments(evaluate: Callable[..., Any], data: Any) -> None:
         signature = inspect.signature(evaluate)
     except ValueError:  # a builtin without a signature
         return
-    wanted = ["params"] if data is None else ["params", "data"]
+    wanted = ("params",) if data is None else ("params", "data")
+    args, words = arguments(evaluate, wanted, {})
     try:
-        signature.bind(*wanted)
+        signature.bind(*args, **words)
     except TypeError:
         hint = "; data= gives the second one" if data is None else ""
         raise TypeError(f"metrics: evaluate must take ({', '.join(wanted)}), but takes {signature}{hint}.") from None

@@ -9,7 +9,7 @@ import numpy as np
 
 from jopt.engine.data.sources import Feed
 from jopt.engine.program import Program
-from jopt.expanding import Space
+from jopt.spaces import Space
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,7 +17,7 @@ class Job:
     """What has to be computed. It pickles if the user's functions and data do, so another process may run it.
 
     Attributes:
-      space: the optimizer with its axes, taken apart into settings.
+      space: the settings that differ in numbers only, which one program computes.
       program: start, step and evaluation of one lane.
       feed: the batches.
       seeds: of the lanes; a lane is one setting with one of them.

@@ -1,4 +1,7 @@
-"""What one lane does: start, step, evaluate, as pure functions around those of the user."""
+"""What one lane does: start, step, evaluate, as pure functions around those of the user.
+
+Each is given the lane's setting, and hands the user's functions the optimizer, and ``hyper`` where they name it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jopt import hyper
 from jopt.engine.data.sources import Source
+from jopt.spaces import Setting
 from jopt.training import descend, like, scalars
 from jopt.values.pairs import as_pair
 from jopt.values.trees import structure
@@ -30,26 +35,30 @@ class Program(abc.ABC):
     """
 
     source: Source
-    evaluation: Callable[[Any], Any] | None = None
+    evaluation: Callable[..., Any] | None = None
     feedback: bool = False
     dies: bool = False
 
     @abc.abstractmethod
-    def start(self, optimizer: Any, key: Any, given: Any) -> Any:
+    def start(self, setting: Setting, key: Any, given: Any) -> Any:
         """The first carry; ``given`` are parameters to start from, or None."""
 
     @abc.abstractmethod
-    def step(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
+    def step(self, setting: Setting, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
         """The carry one step further, and scalars by name."""
 
     @abc.abstractmethod
     def kept(self, carry: Any) -> Any:
         """What the result keeps of a carry."""
 
-    def evaluate(self, carry: Any) -> dict[str, Any]:
+    def evaluate(self, setting: Setting, carry: Any) -> dict[str, Any]:
         """The metrics of a carry."""
         assert self.evaluation is not None
-        return scalars("evaluate", self.evaluation(self.kept(carry)))
+        return scalars("evaluate", hyper.call(self.evaluation, (self.kept(carry),), setting.hyper))
+
+    def batch(self, setting: Setting, data: Any, row: Any, key: Any, step: Any) -> Any:
+        """The batch of one step, of the data on the device and the step's own row."""
+        return self.source.batch(data, row, key, step, setting.hyper)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,18 +73,22 @@ class Gradient(Program):
     """
 
     loss: Callable[..., Any]
-    init: Callable[[Any], Any] | None
+    init: Callable[..., Any] | None
     takes_key: bool
     has_aux: bool
     dies: bool = True
 
-    def start(self, optimizer: Any, key: Any, given: Any) -> tuple[Any, Any]:
-        params = given if self.init is None else self.init(key)
+    def start(self, setting: Setting, key: Any, given: Any) -> tuple[Any, Any]:
+        params = given if self.init is None else hyper.call(self.init, (key,), setting.hyper)
         params = jax.tree.map(_strong, params)
-        return params, as_pair(optimizer).init(params)
+        return params, as_pair(setting.optimizer).init(params)
 
-    def step(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
-        return descend(self.loss, optimizer, carry, (batch, key) if self.takes_key else (batch,), self.has_aux, feedback or {})
+    def step(self, setting: Setting, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
+        args = (batch, key) if self.takes_key else (batch,)
+        return descend(self._loss(setting), setting.optimizer, carry, args, self.has_aux, feedback or {})
+
+    def _loss(self, setting: Setting) -> Callable[..., Any]:
+        return lambda *args: hyper.call(self.loss, args, setting.hyper)
 
     def kept(self, carry: Any) -> Any:
         return carry[0]
@@ -85,14 +98,14 @@ class Gradient(Program):
 class OwnStep(Program):
     """A step of the user's own: ``init(optimizer, key)``, then ``own_step(optimizer, carry, batch, key)`` again and again."""
 
-    init: Callable[[Any, Any], Any]
-    own_step: Callable[[Any, Any, Any, Any], Any]
+    init: Callable[..., Any]
+    own_step: Callable[..., Any]
 
-    def start(self, optimizer: Any, key: Any, given: Any) -> Any:
-        return jax.tree.map(_strong, self.init(optimizer, key))
+    def start(self, setting: Setting, key: Any, given: Any) -> Any:
+        return jax.tree.map(_strong, hyper.call(self.init, (setting.optimizer, key), setting.hyper))
 
-    def step(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
-        made = self.own_step(optimizer, carry, batch, key)
+    def step(self, setting: Setting, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
+        made = hyper.call(self.own_step, (setting.optimizer, carry, batch, key), setting.hyper)
         if not (isinstance(made, tuple) and len(made) == 2):
             raise TypeError(f"step must return (carry, {{name: scalar}}), but returned {type(made).__name__}.")
         new, metrics = made

@@ -33,7 +33,8 @@ class SweepRecord:
     Attributes:
       dims: Name of each axis of the grid, in order; empty for a sweep of one setting.
       coords: Hyperparameter name -> (dim, values [size of dim]). Names that were walked together
-        share a dim; the name of a plain axis is its dim.
+        share a dim; the name of a plain axis is its dim. Values are numbers, bools or strings (the names
+        of functions), and in an array of objects ``None`` beside others.
       seeds: [seed], integers.
       step: [step], the number, from 1, of the last step that each record covers.
       eval_step: [eval_step], the steps done at each evaluation; may be empty.
@@ -43,6 +44,7 @@ class SweepRecord:
         parameter or a leaf of the optimizer's state that began finite is not; NaN means never.
       steps_done: [*dims, seed], the steps that each lane ran.
       maximize: Names of the metrics that were declared to be better the higher they are.
+      examples: Where batch sizes were swept, the dim along which, and the examples of one step [size of dim].
     """
 
     dims: tuple[str, ...]
@@ -55,6 +57,7 @@ class SweepRecord:
     diverged_at: NDArray[Any]
     steps_done: NDArray[Any]
     maximize: tuple[str, ...] = ()
+    examples: tuple[str, NDArray[Any]] | None = None
 
     def __post_init__(self) -> None:
         """Checks names and shapes: a mislabelled result is worse than none."""
@@ -97,9 +100,9 @@ class SweepRecord:
         return (*self.losses, *self.metrics)
 
     def setting(self, index: tuple[int, ...]) -> dict[str, Any]:
-        """Swept hyperparameters, name -> Python number, at one point of the grid."""
+        """Swept hyperparameters, name -> Python value, at one point of the grid."""
         position = dict(zip(self.dims, index, strict=True))
-        return {name: values[position[dim]].item() for name, (dim, values) in self.coords.items()}
+        return {name: _python(values[position[dim]]) for name, (dim, values) in self.coords.items()}
 
     def series(self, metric: str) -> Series:
         """The recorded values of one metric over time.
@@ -136,6 +139,10 @@ class SweepRecord:
         """Hyperparameters that vary along a dim, the one named like it first."""
         names = [name for name, (along, _) in self.coords.items() if along == dim]
         return sorted(names, key=lambda name: name != dim)
+
+
+def _python(x: Any) -> Any:
+    return x.item() if isinstance(x, np.generic) else x  # an array of objects holds them already
 
 
 @dataclass(frozen=True)

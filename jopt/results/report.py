@@ -117,9 +117,16 @@ def _axis(record: SweepRecord, dim: str) -> str:
     ranges = []
     for name in record.names_along(dim):
         values = np.asarray(record.coords[name][1])
-        low, high = text.number(values.min().item()), text.number(values.max().item())
-        ranges.append(f"{name} {low} to {high}" if len(values) > 1 else f"{name} {low}")
+        ranges.append(f"{name} {_span(values)}")
     return f"{' with '.join(ranges)} ({text.count(record.shape[record.dims.index(dim)], 'value')})"
+
+
+def _span(values: Any) -> str:
+    """From where to where numbers reach; what is no number one by one."""
+    if values.dtype.kind not in "iuf":
+        return ", ".join(map(text.number, values.tolist()))
+    low, high = text.number(values.min().item()), text.number(values.max().item())
+    return f"{low} to {high}" if len(values) > 1 else low
 
 
 def _ran(record: SweepRecord) -> str:

@@ -8,12 +8,14 @@ from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from jopt.results import report, tables, text
 from jopt.results.base import Result
 from jopt.results.pickles import Pickled, PickledTree
 from jopt.results.plots import Plots
+from jopt.results.ragged import Ragged
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.storage import Stored
 
@@ -32,7 +34,8 @@ class SweepResult(Result):
       record: The arrays and their names.
       optimizer: The value that was swept, with its axes.
       optimizer_at: Index of a setting in the grid -> the optimizer of that setting, without axes.
-      params: Trained parameters, leaves [*dims, seed, ...].
+      hyper_at: Index -> the user's own numbers of that setting; None: there are none.
+      params: Trained parameters, leaves [*dims, seed, ...], or a ``Ragged`` of them.
       plan: What ran and why; its str() is a sentence.
       timings: Where the time went.
       version: The jopt that ran the sweep; None: this one.
@@ -52,6 +55,7 @@ class SweepResult(Result):
         *,
         optimizer: Any,
         optimizer_at: Callable[[tuple[int, ...]], Any] | Pickled,
+        hyper_at: Callable[[tuple[int, ...]], Any] | Pickled | None = None,
         params: Any,
         plan: Any,
         timings: Timings,
@@ -62,6 +66,7 @@ class SweepResult(Result):
         self._timings = timings
         self._optimizer = optimizer
         self._optimizer_at = optimizer_at
+        self._hyper_at = hyper_at
         self._params = params
         self._version = _installed_version() if version is None else version
 
@@ -106,10 +111,49 @@ class SweepResult(Result):
         """
         return self._optimizer_at.value[index] if isinstance(self._optimizer_at, Pickled) else self._optimizer_at(index)
 
+    def hyper_at(self, index: tuple[int, ...]) -> Any:
+        """The user's own numbers of one setting, as its functions were given them.
+
+        Args:
+          index: One integer per dimension of the grid.
+
+        Returns:
+          The tree that was given as ``hyper=``, without axes; None where none was.
+        """
+        if isinstance(self._hyper_at, Pickled):
+            return self._hyper_at.value[index]
+        return None if self._hyper_at is None else self._hyper_at(index)
+
     @property
     def params(self) -> Any:
-        """Trained parameters of all lanes: leaves [*dims, seed, ...]."""
+        """Trained parameters of all lanes: leaves [*dims, seed, ...].
+
+        Raises:
+          ValueError: Where an axis of structure changes their shapes: ``params_at`` has those of one setting.
+        """
+        params = self._kept_params
+        if isinstance(params, Ragged):
+            raise ValueError(
+                "The parameters differ in shape from setting to setting, so they are no arrays over all lanes; those of one "
+                "setting are in a trial, result.best().params, or result.params_at(index)."
+            )
+        return params
+
+    @property
+    def _kept_params(self) -> Any:
         return self._params.value if isinstance(self._params, PickledTree) else self._params
+
+    def params_at(self, index: tuple[int, ...]) -> Any:
+        """The trained parameters of one setting.
+
+        Args:
+          index: One integer per dimension of the grid.
+
+        Returns:
+          The tree, leaves [seed, ...].
+        """
+        params = self._kept_params
+        return params.at(index) if isinstance(params, Ragged) else jax.tree.map(lambda leaf: leaf[index], params)
 
     @cached_property
     def dataset(self) -> xr.Dataset:
@@ -122,8 +166,10 @@ class SweepResult(Result):
           diverged_at: [*axes, seed], first step whose loss was not finite, or the last one, where parameters or the
             optimizer's state ended so; NaN: never.
           steps_done: [*axes, seed].
-        Hyperparameters that were walked together are coordinates along one dimension. Types that NumPy has only from
-        others (bfloat16, say) are float32 here.
+        Hyperparameters that were walked together are coordinates along one dimension. Along an axis of structure stand bools
+        and strings as they are, functions by name, and ``None`` beside others in an array of objects. Where batch sizes were
+        swept, ``examples_seen`` stands beside ``step``. Types that NumPy has only from others (bfloat16, say) are float32
+        here.
         """
         steps = int(self.record.steps_done.max(initial=0))
         attrs = {"title": "jopt sweep", "optimizer": self.description, "steps": steps}
@@ -139,21 +185,24 @@ class SweepResult(Result):
 
     def _stored(self) -> Stored:
         """What a file holds of the result: the user's own objects (optimizer, parameters) as pickles."""
-        optimizer, settings, params = self._optimizer, self._optimizer_at, self._params
+        optimizer, settings, hyper, params = self._optimizer, self._optimizer_at, self._hyper_at, self._params
+        indices = list(np.ndindex(self.record.shape))
         if not isinstance(optimizer, Pickled):
             optimizer = Pickled.of(lambda: self._optimizer, "optimizer", self.description)
         if not isinstance(settings, Pickled):
-            indices = list(np.ndindex(self.record.shape))
             settings = Pickled.of(lambda: {index: self.optimizer_at(index) for index in indices}, "optimizer")
+        if not isinstance(hyper, Pickled):
+            hyper = Pickled.of(lambda: {index: self.hyper_at(index) for index in indices}, "hyper")
         if not isinstance(params, PickledTree):
             params = PickledTree.of(params, "parameters")
-        return Stored(self.record, optimizer, settings, params, str(self.plan), self.timings, self.version)
+        return Stored(self.record, optimizer, settings, hyper, params, str(self.plan), self.timings, self.version)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds: what a file does, and the plan itself; the dataset is made again when it is asked for."""
         kept = {name: part for name, part in vars(self).items() if name != "dataset"}
         made = self._stored()
-        return {**kept, "_optimizer": made.optimizer, "_optimizer_at": made.optimizer_at, "_params": made.params}
+        stored = {"_optimizer_at": made.optimizer_at, "_hyper_at": made.hyper_at, "_params": made.params}
+        return {**kept, "_optimizer": made.optimizer, **stored}
 
     def __repr__(self) -> str:
         """What was swept, what ran, the best setting, what diverged, the plan and the time."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from jopt.engine.files import replacing
 from jopt.results.pickles import Pickled, PickledTree
 from jopt.results.record import SweepRecord, Timings
-from jopt.values.names import check_groups
+from jopt.values.names import check_groups, labels
 
 Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Kind = TypeVar("Kind")
@@ -32,6 +32,7 @@ class Stored:
     record: SweepRecord
     optimizer: Pickled
     optimizer_at: Pickled
+    hyper_at: Pickled
     params: PickledTree
     plan: str
     timings: Timings
@@ -44,16 +45,18 @@ class _Writer:
     def __init__(self) -> None:
         self.arrays: dict[str, NDArray[Any]] = {}
 
-    def add(self, array: NDArray[Any]) -> dict[str, str]:
+    def add(self, array: NDArray[Any]) -> dict[str, Any]:
+        if array.dtype == object:  # None, numbers, bools and names, of an axis of structure
+            return {"values": array.tolist()}
         key = f"a{len(self.arrays)}"
         self.arrays[key] = np.asarray(array)
         # NumPy's file format forgets bfloat16 and its like, hence the name of the dtype.
         return {"key": key, "dtype": str(self.arrays[key].dtype)}
 
-    def add_all(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, str]]:
+    def add_all(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, Any]]:
         return {name: self.add(array) for name, array in arrays.items()}
 
-    def pickle(self, value: Pickled) -> dict[str, str]:
+    def pickle(self, value: Pickled) -> dict[str, Any]:
         return {"missing": value.missing} if value.missing else self.add(np.frombuffer(value.stored, np.uint8))
 
 
@@ -63,15 +66,17 @@ class _Reader:
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._arrays = arrays
 
-    def get(self, entry: Mapping[str, str]) -> NDArray[Any]:
+    def get(self, entry: Mapping[str, Any]) -> NDArray[Any]:
+        if "values" in entry:
+            return labels(_typed(entry["values"], list))
         array = self._arrays[entry["key"]]
         dtype = jax.numpy.dtype(entry["dtype"]) if array.dtype.kind == "V" else array.dtype
         return array.view(dtype)
 
-    def get_all(self, entries: Mapping[str, Mapping[str, str]]) -> dict[str, NDArray[Any]]:
+    def get_all(self, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
         return {name: self.get(entry) for name, entry in entries.items()}
 
-    def pickle(self, entry: Mapping[str, str], shown: str = "<stored>") -> Pickled:
+    def pickle(self, entry: Mapping[str, Any], shown: str = "<stored>") -> Pickled:
         missing = _typed(entry.get("missing", ""), str)
         return Pickled(b"" if missing else self.get(entry).tobytes(), missing, shown)
 
@@ -91,6 +96,7 @@ def _write(result: Stored, writer: _Writer) -> dict[str, Any]:
         "record": _write_record(result.record, writer),
         "optimizer": writer.pickle(result.optimizer),
         "settings": writer.pickle(result.optimizer_at),
+        "hyper": writer.pickle(result.hyper_at),
         "description": result.optimizer.shown,
         "params": [writer.add(leaf) for leaf in result.params.leaves],
         "structure": writer.pickle(result.params.structure),
@@ -110,6 +116,7 @@ def _write_record(record: SweepRecord, writer: _Writer) -> dict[str, Any]:
         "metrics": writer.add_all(record.metrics),
         "plain": writer.add_all({name: getattr(record, name) for name in plain}),
         "maximize": list(record.maximize),
+        "examples": [(dim, writer.add(each)) for dim, each in filter(None, [record.examples])],
     }
 
 
@@ -158,6 +165,7 @@ def _read(content: dict[str, Any], reader: _Reader) -> Stored:
         _read_record(content["record"], reader),
         optimizer=reader.pickle(content["optimizer"], _typed(content["description"], str)),
         optimizer_at=reader.pickle(content["settings"]),
+        hyper_at=reader.pickle(content["hyper"]),
         params=PickledTree(leaves, reader.pickle(content["structure"])),
         plan=_typed(content["plan"], str),
         timings=_read_timings(content["timings"]),
@@ -179,6 +187,7 @@ def _read_record(content: dict[str, Any], reader: _Reader) -> SweepRecord:
         metrics=reader.get_all(content["metrics"]),
         **reader.get_all(content["plain"]),
         maximize=tuple(content["maximize"]),
+        examples=next(((_typed(dim, str), reader.get(each)) for dim, each in content["examples"]), None),
     )
 
 

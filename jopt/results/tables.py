@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.results.record import SweepRecord
+from jopt.values.names import EXAMPLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +40,12 @@ def to_dataset(record: SweepRecord, attrs: dict[str, Any]) -> xr.Dataset:
 
 
 def _coords(record: SweepRecord) -> dict[str, Any]:
-    swept = {name: (dim, values, _about(name.replace("_", " "), "1")) for name, (dim, values) in record.coords.items()}
+    swept = {
+        name: (dim, _as_they_are(values), _about(name.replace("_", " "), "1")) for name, (dim, values) in record.coords.items()
+    }
     return {
         **swept,
+        **_examples(record),
         "seed": ("seed", record.seeds, {"long_name": "seed"}),
         "step": ("step", record.step, _about("last step of the record, from 1", "steps")),
         "eval_step": (
@@ -50,6 +54,21 @@ def _coords(record: SweepRecord) -> dict[str, Any]:
             _about("steps done at the evaluation", "steps"),
         ),
     }
+
+
+def _as_they_are(values: NDArray[Any]) -> Any:
+    """Values of an axis, ``None`` as it is: beside strings pandas would make NaN of it."""
+    import pandas as pd
+
+    return pd.Index(values, dtype=object) if values.dtype == object else values
+
+
+def _examples(record: SweepRecord) -> dict[str, Any]:
+    """How many examples a lane has seen at each record, where batch sizes were swept."""
+    if record.examples is None:
+        return {}
+    dim, each = record.examples
+    return {EXAMPLES: ((dim, "step"), each[:, None] * record.step, _about("examples seen", "examples"))}
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:

@@ -13,8 +13,8 @@ from typing import Any
 
 
 def number(value: Any) -> str:
-    """A number in three digits, "1e-5" rather than "1e-05"; integers in full."""
-    if isinstance(value, int):
+    """A number in three digits, "1e-5" rather than "1e-05"; integers, and what is no number, in full."""
+    if value is None or isinstance(value, (int, str)):
         return str(value)
     # Of a decay rate the distance to one is what matters: 0.9999 must not read 1.
     digits = 2 + math.ceil(-math.log10(1 - value)) if 0.9 < value < 1 else 3

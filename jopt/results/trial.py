@@ -49,6 +49,12 @@ class Swept(Protocol):
     def optimizer_at(self, index: tuple[int, ...]) -> Any:
         """The optimizer of one setting, without axes."""
 
+    def hyper_at(self, index: tuple[int, ...]) -> Any:
+        """The user's own numbers of one setting."""
+
+    def params_at(self, index: tuple[int, ...]) -> Any:
+        """The trained parameters of one setting, leaves [seed, ...]."""
+
     def _stored(self) -> Stored:
         """What a file holds of it."""
 
@@ -58,7 +64,7 @@ class Trial:
     """One setting of a sweep, with its score: what ``SweepResult.best`` returns.
 
     Attributes:
-      setting: The swept hyperparameters only, name -> number.
+      setting: What was swept only, by the names of its dimensions: numbers, bools, strings, ``None``, names of functions.
       score: Mean of ``scores``.
       scores: [seed], the score of each seed.
       metric: Name of the metric that was scored.
@@ -90,6 +96,11 @@ class Trial:
         return self.result.optimizer_at(self.index)
 
     @property
+    def hyper(self) -> Any:
+        """What the functions that name ``hyper`` were given in this setting; None where nothing was."""
+        return self.result.hyper_at(self.index)
+
+    @property
     def hyperparams(self) -> Any:
         """All hyperparameters of ``optimizer``, swept or not, nested as ``optimizer.hyperparams``.
 
@@ -106,7 +117,7 @@ class Trial:
     @property
     def params_by_seed(self) -> Any:
         """The trained parameters of every seed: leaves [seed, ...], views of the result's."""
-        return jax.tree.map(lambda leaf: leaf[self.index], self.result.params)
+        return self.result.params_at(self.index)
 
     @property
     def spread(self) -> float:

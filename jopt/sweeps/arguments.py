@@ -31,7 +31,8 @@ class Asked:
     """The arguments that both calls have, checked and filled in."""
 
     steps: int
-    batch_size: int | None
+    batch_size: Any
+    hyper: Any
     seeds: list[int]
     samples: int | None
     evaluate: Any
@@ -47,6 +48,7 @@ class Asked:
         *,
         steps: Any,
         batch_size: Any,
+        hyper: Any,
         seeds: Any,
         samples: Any,
         evaluate: Any,
@@ -62,6 +64,7 @@ class Asked:
         return cls(
             steps=steps,
             batch_size=batch_size,  # checked with the data that it cuts
+            hyper=hyper,
             seeds=_seeds(seeds),
             samples=samples,
             evaluate=evaluate,

@@ -11,12 +11,14 @@ from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
 from jopt.expanding import Groups, groups
+from jopt.hyper import check
 from jopt.results import GroupedResult, SweepResult
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.running import run
 from jopt.training import takes_key
 from jopt.values import checks
 from jopt.values.binding import is_value
+from jopt.values.numbers import Axis
 from jopt.values.pairs import is_transformation
 from jopt.values.trees import is_function
 
@@ -29,11 +31,12 @@ def sweep(
     data: Any = ...,
     *,
     steps: int,
-    batch_size: int | None = ...,
+    batch_size: int | Axis | None = ...,
+    hyper: Any = ...,
     seeds: int | Sequence[int] = ...,
     samples: int | None = ...,
     has_aux: bool = ...,
-    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
     plan: Plan | str = ...,
@@ -49,11 +52,12 @@ def sweep(
     data: Any = ...,
     *,
     steps: int,
-    batch_size: int | None = ...,
+    batch_size: int | Axis | None = ...,
+    hyper: Any = ...,
     seeds: int | Sequence[int] = ...,
     samples: int | None = ...,
     has_aux: bool = ...,
-    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
     plan: Plan | str = ...,
@@ -68,11 +72,12 @@ def sweep(
     data: Any = None,
     *,
     steps: int,
-    batch_size: int | None = None,
+    batch_size: int | Axis | None = None,
+    hyper: Any = None,
     seeds: int | Sequence[int] = 1,
     samples: int | None = None,
     has_aux: bool = False,
-    evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
+    evaluate: Callable[..., Mapping[str, Any]] | None = None,
     eval_every: int | None = None,
     record_every: int = 1,
     plan: Plan | str = "auto",
@@ -89,25 +94,34 @@ def sweep(
 
     Args:
       loss: ``loss(params, batch)``, or ``loss(params, batch, key)``, a floating scalar; with ``has_aux``, a pair of that and a
-        dict of named scalars. It is traced anew at each call, so that it is seen with all that it reads as it is now; the same
-        code with other arrays, or defined again, compiles nothing. A Python number in it is part of the code.
-      params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own.
-      optimizer: A jopt value, with axes where numbers stand (none: a sweep of one setting); or a dict of them by name, or
-        ``jopt.groups`` of it, which are swept one after the other in the same call.
+        dict of named scalars. An argument that it names ``hyper`` does not count. It is traced anew at each call, so that it is
+        seen with all that it reads as it is now; the same code with other arrays, or defined again, compiles nothing. A Python
+        number in it is part of the code.
+      params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own, with ``hyper``
+        where it names it.
+      optimizer: A jopt value, with axes where numbers or structure stand (``jopt.choice``; none: a sweep of one setting); or a
+        dict of them by name, or ``jopt.groups`` of it, which are swept one after the other in the same call.
       data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
-        step; or ``batch(key, step)``, traced into the step; or an iterable of batches, read ahead by a thread, each copied
-        before the next is asked for, and passed over again when it ends; or ``None``: the batch is ``None``. A list is an
-        iterable of batches; arrays that belong together are a tuple or a dict. The batches of an iterable have one structure,
-        one shape and one type, so a smaller last one is left out by its maker (``drop_last=True``), else it is an error.
-        Arrays of more than half of the device's memory stay on the host and are not copied: leave them as they are until
-        the sweep has ended.
+        step; or ``batch(key, step)``, traced into the step, with ``hyper`` where it names it; or an iterable of batches, read
+        ahead by a thread, each copied before the next is asked for, and passed over again when it ends; or ``None``: the batch
+        is ``None``. A list is an iterable of batches; arrays that belong together are a tuple or a dict. The batches of an
+        iterable have one structure, one shape and one type, so a smaller last one is left out by its maker
+        (``drop_last=True``), else it is an error. Arrays of more than half of the device's memory stay on the host and are not
+        copied: leave them as they are until the sweep has ended.
       steps: Optimizer steps of each lane, at least 1.
       batch_size: Examples per step of data given as arrays, reshuffled each epoch, without replacement; the examples that do
-        not fill a last batch are left out of that epoch, others in each. ``None`` for all of them at each step.
+        not fill a last batch are left out of that epoch, others in each. ``None`` for all of them at each step. Several sizes
+        are an axis, ``jopt.choice(16, 64)``: one program each, and ``examples_seen`` beside ``step`` in the dataset.
+      hyper: Numbers that are not the optimizer's (a dropout rate, a penalty, a fold), a pytree with axes where numbers or
+        structure stand. Every function that has an argument named ``hyper`` (loss, init, evaluate, batch) is given the
+        setting's, by keyword. Floats and arrays are numbers of the compiled program, and an axis of whole numbers arrives as
+        int32; a whole number without an axis is Python's, and so is each of an axis that the program needs in Python (as a
+        shape, say), with a program of its own. ``Trial.hyper`` is a setting's.
       seeds: How many seeds, or the seeds themselves, different ints in [0, 2³²).
       samples: How many settings to draw, where an axis is drawn.
       has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.
-      evaluate: ``evaluate(params) -> {name: scalar}``, pure, or ``jopt.metrics(...)``; its first metric ranks the settings.
+      evaluate: ``evaluate(params) -> {name: scalar}``, pure, with ``hyper`` where it names it, or ``jopt.metrics(...)``; its
+        first metric ranks the settings.
       eval_every: Steps between evaluations; by default such that there are about 20. The last step is always evaluated.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
       plan: "auto", or a ``jopt.Plan``.
@@ -120,8 +134,9 @@ def sweep(
       which holds one of each by name.
 
     Raises:
-      ValueError: For an argument out of its range, data that do not fit, a loss that is no scalar; for whole numbers in the
-        data beyond 32 bits where JAX's 64-bit types are off, for masked arrays, and for a batch unlike the first one.
+      ValueError: For an argument out of its range, data that do not fit, a loss that is no scalar; for ``hyper`` that no
+        function names, or that one names and is not given; for whole numbers in the data beyond 32 bits where JAX's 64-bit
+        types are off, for masked arrays, and for a batch unlike the first one.
       TypeError: For an argument of the wrong kind, for data that are no numbers, and under ``jit``, ``vmap`` or ``grad``.
 
     Example:
@@ -135,6 +150,8 @@ def sweep(
     for name, value in compared(optimizer).items():
         _check_optimizer(name, value)
     made_by_init = is_function(params)
+    batches = data if is_function(data) else None
+    check(hyper, {"loss": loss, "params": params if made_by_init else None, "evaluate": evaluate, "data": batches})
     if not made_by_init:
         checks.params("sweep", params)
         if not jax.tree.leaves(params):
@@ -143,6 +160,7 @@ def sweep(
     asked = Asked.of(
         steps=steps,
         batch_size=batch_size,
+        hyper=hyper,
         seeds=seeds,
         samples=samples,
         evaluate=evaluate,

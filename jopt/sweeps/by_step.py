@@ -10,23 +10,27 @@ from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import OwnStep, Program
 from jopt.expanding import Groups, check_tree
+from jopt.hyper import check
 from jopt.results import GroupedResult, SweepResult
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.running import run
+from jopt.values.numbers import Axis
+from jopt.values.trees import is_function
 
 
 @overload
 def sweep_steps(
-    init: Callable[[Any, Any], Any],
-    step: Callable[[Any, Any, Any, Any], Any],
+    init: Callable[..., Any],
+    step: Callable[..., Any],
     optimizer: Pair,
     data: Any = ...,
     *,
     steps: int,
-    batch_size: int | None = ...,
+    batch_size: int | Axis | None = ...,
+    hyper: Any = ...,
     seeds: int | Sequence[int] = ...,
     samples: int | None = ...,
-    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
     plan: Plan | str = ...,
@@ -36,16 +40,17 @@ def sweep_steps(
 ) -> SweepResult: ...
 @overload
 def sweep_steps(
-    init: Callable[[Any, Any], Any],
-    step: Callable[[Any, Any, Any, Any], Any],
+    init: Callable[..., Any],
+    step: Callable[..., Any],
     optimizer: Groups,
     data: Any = ...,
     *,
     steps: int,
-    batch_size: int | None = ...,
+    batch_size: int | Axis | None = ...,
+    hyper: Any = ...,
     seeds: int | Sequence[int] = ...,
     samples: int | None = ...,
-    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
     plan: Plan | str = ...,
@@ -55,16 +60,17 @@ def sweep_steps(
 ) -> GroupedResult: ...
 @overload
 def sweep_steps(
-    init: Callable[[Any, Any], Any],
-    step: Callable[[Any, Any, Any, Any], Any],
+    init: Callable[..., Any],
+    step: Callable[..., Any],
     optimizer: Any,
     data: Any = ...,
     *,
     steps: int,
-    batch_size: int | None = ...,
+    batch_size: int | Axis | None = ...,
+    hyper: Any = ...,
     seeds: int | Sequence[int] = ...,
     samples: int | None = ...,
-    evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
+    evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
     plan: Plan | str = ...,
@@ -73,16 +79,17 @@ def sweep_steps(
     seed: int = ...,
 ) -> SweepResult: ...
 def sweep_steps(
-    init: Callable[[Any, Any], Any],
-    step: Callable[[Any, Any, Any, Any], Any],
+    init: Callable[..., Any],
+    step: Callable[..., Any],
     optimizer: Any,
     data: Any = None,
     *,
     steps: int,
-    batch_size: int | None = None,
+    batch_size: int | Axis | None = None,
+    hyper: Any = None,
     seeds: int | Sequence[int] = 1,
     samples: int | None = None,
-    evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
+    evaluate: Callable[..., Mapping[str, Any]] | None = None,
     eval_every: int | None = None,
     record_every: int = 1,
     plan: Plan | str = "auto",
@@ -104,6 +111,7 @@ def sweep_steps(
       data: As in ``jopt.sweep``.
       steps: Steps of each lane, at least 1.
       batch_size: As in ``jopt.sweep``.
+      hyper: As in ``jopt.sweep``, for an ``init``, ``step``, ``evaluate`` or batch function that has an argument named so.
       seeds: As in ``jopt.sweep``.
       samples: As in ``jopt.sweep``.
       evaluate: ``evaluate(carry) -> {name: scalar}``, pure, or ``jopt.metrics(...)``.
@@ -135,6 +143,7 @@ def sweep_steps(
     for name, function in (("init", init), ("step", step)):
         if not callable(function):
             raise TypeError(f"sweep_steps: {name} must be a function, but is a {type(function).__name__}.")
+    check(hyper, {"init": init, "step": step, "evaluate": evaluate, "data": data if is_function(data) else None})
     for name, value in compared(optimizer).items():
         check_tree(f"sweep_steps: the optimizer {name!r}" if name else "sweep_steps: the optimizer", value)
     if isinstance(optimizer, dict):
@@ -143,6 +152,7 @@ def sweep_steps(
     asked = Asked.of(
         steps=steps,
         batch_size=batch_size,
+        hyper=hyper,
         seeds=seeds,
         samples=samples,
         evaluate=evaluate,
@@ -166,9 +176,14 @@ class _OfTree:
 
     function: Callable[..., Any]
 
-    def __call__(self, *args: Any) -> Any:
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The function itself, of which the arguments are read."""
+        return self.function
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
         try:
-            return self.function(*args)
+            return self.function(*args, **named)
         except (AttributeError, TypeError) as error:
             error.add_note(
                 "jopt.sweep_steps hands a plain dict of optimizers to init and step as it is: a tree that they use together. "

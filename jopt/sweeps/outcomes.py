@@ -2,51 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jopt.engine.job import Job
+from jopt.engine.planning.plan import Plan
 from jopt.engine.running.carry_out import Outcome
 from jopt.results import SweepRecord, SweepResult, Timings
+from jopt.results.ragged import Ragged
+from jopt.spaces import Settings
+from jopt.values.names import labels
 
 
-def result_of(job: Job, outcome: Outcome, maximize: tuple[str, ...]) -> SweepResult:
-    """The result of one group; ``maximize`` names the metrics that are better the higher they are."""
-    space, records = job.space, outcome.records
-    lanes = (*space.shape, len(job.seeds))
-
-    def shaped(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: array.reshape(*lanes, *array.shape[2:]) for name, array in arrays.items()}
-
+def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcome], maximize: tuple[str, ...]) -> SweepResult:
+    """The result of one group, of a job for each of its programs; ``maximize`` names what is better the higher it is."""
+    records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
     record = SweepRecord(
-        dims=tuple(d.name for d in space.dimensions),
-        coords={name: (d.name, np.asarray(values)) for d in space.dimensions for name, _, values in d.members},
-        seeds=np.asarray(job.seeds),
-        step=records.record_steps,
-        eval_step=records.eval_steps if records.metrics else np.zeros(0, np.int64),
-        losses=shaped(records.losses),
-        metrics=shaped(records.metrics),
-        diverged_at=records.diverged_at.reshape(lanes),
-        steps_done=records.steps_done.reshape(lanes),
+        dims=tuple(d.name for d in settings.dimensions),
+        coords={name: (d.name, labels(values)) for d in settings.dimensions for name, _, values in d.members},
+        seeds=np.asarray(jobs[0].seeds),
+        step=records[0].record_steps,
+        eval_step=records[0].eval_steps if records[0].metrics else np.zeros(0, np.int64),
+        losses=whole.by_name([r.losses for r in records]),
+        metrics=whole.by_name([r.metrics for r in records]),
+        diverged_at=whole.of([r.diverged_at for r in records]),
+        steps_done=whole.of([r.steps_done for r in records]),
         maximize=maximize,
+        examples=_examples(settings, jobs),
     )
-    kept = [array.reshape(*lanes, *array.shape[2:]) for array in records.kept]
     return SweepResult(
         record,
-        optimizer=space.optimizer,
-        optimizer_at=lambda index: space.at(int(np.ravel_multi_index(index, space.shape)) if index else 0),
-        params=jax.tree.unflatten(records.kept_structure, kept),
-        plan=outcome.plan,
-        timings=_timings(job, outcome),
+        optimizer=settings.optimizer,
+        optimizer_at=_by_index(settings, settings.at),
+        hyper_at=_by_index(settings, settings.hyper_at),
+        params=_together(whole, [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]),
+        plan=_plan([outcome.plan for outcome in outcomes]),
+        timings=_timings(outcomes),
     )
 
 
-def _timings(job: Job, outcome: Outcome) -> Timings:
+class _Whole:
+    """Arrays of the settings of several programs, put together over all settings."""
+
+    def __init__(self, settings: Settings, seeds: int) -> None:
+        self.settings = settings
+        self.lanes = (*settings.shape, seeds)
+
+    def of(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Of arrays ``[settings of a program, seeds, ...]`` the one of all: ``[*dims, seeds, ...]``."""
+        made = arrays[0]
+        if len(arrays) > 1:
+            dtype = functools.reduce(jnp.promote_types, [x.dtype for x in arrays])
+            made = np.empty((self.settings.size, *made.shape[1:]), dtype)
+            for space, array in zip(self.settings.spaces, arrays, strict=True):
+                made[space.places] = array
+        return made.reshape(*self.lanes, *made.shape[2:])
+
+    def by_name(self, each: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Of what several programs recorded; NaN where one of them did not record it."""
+        names = dict.fromkeys(name for arrays in each for name in arrays)
+        return {name: self.of(self._filled(name, each)) for name in names}
+
+    def _filled(self, name: str, each: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
+        known = next(arrays[name] for arrays in each if name in arrays)
+        spaces = zip(self.settings.spaces, each, strict=True)
+        nothing = np.asarray(np.nan, known.dtype)
+        return [
+            arrays[name] if name in arrays else np.broadcast_to(nothing, (space.size, *known.shape[1:]))
+            for space, arrays in spaces
+        ]
+
+
+def _together(whole: _Whole, trees: Sequence[Any]) -> Any:
+    """Trees of several programs, leaves ``[settings of a program, seeds, ...]``, as one, or side by side where they differ."""
+    leaves, structures = [jax.tree.leaves(tree) for tree in trees], [jax.tree.structure(tree) for tree in trees]
+    kinds = [(s, [(x.shape[1:], x.dtype) for x in each]) for s, each in zip(structures, leaves, strict=True)]
+    if all(kind == kinds[0] for kind in kinds):
+        return structures[0].unflatten([whole.of(arrays) for arrays in zip(*leaves, strict=True)])
+    which, place = (np.empty(whole.settings.size, np.int64) for _ in range(2))
+    for i, space in enumerate(whole.settings.spaces):
+        which[space.places], place[space.places] = i, np.arange(space.size)
+    return Ragged(list(trees), np.stack([which, place], -1).reshape(*whole.settings.shape, 2))
+
+
+def _by_index(settings: Settings, of: Callable[[int], Any]) -> Callable[[tuple[int, ...]], Any]:
+    return lambda index: of(int(np.ravel_multi_index(index, settings.shape)) if index else 0)
+
+
+def _examples(settings: Settings, jobs: Sequence[Job]) -> tuple[str, np.ndarray] | None:
+    """The dimension along which batch sizes are swept, and the examples of a step along it."""
+    for dimension in settings.dimensions:
+        for _, axis, values in dimension.members:
+            if axis is settings.batch_axis:
+                everything = [len(leaf) for job in jobs for leaf in jax.tree.leaves(job.feed.data)[:1]]
+                return dimension.name, np.asarray([everything[0] if x is None else x for x in values], np.int64)
+    return None
+
+
+def _plan(plans: Sequence[Plan]) -> Any:
+    return plans[0] if len(plans) == 1 else Plans(plans)
+
+
+class Plans(tuple[Plan, ...]):
+    """How each program of a sweep ran, where structure was swept."""
+
+    def __str__(self) -> str:
+        """The plans in a sentence."""
+        different = dict.fromkeys(map(str, self))
+        return f"{len(self)} programs: " + "; ".join(different)
+
+
+def _timings(outcomes: Sequence[Outcome]) -> Timings:
+    compile_s, total_s = (sum(x) for x in zip(*((o.compile_s, o.total_s) for o in outcomes), strict=True))
     return Timings(
-        compile_s=outcome.compile_s,
-        run_s=max(0.0, outcome.total_s - outcome.compile_s),
-        total_s=outcome.total_s,
-        lane_steps=int(outcome.records.steps_done.sum()),
+        compile_s=compile_s,
+        run_s=max(0.0, total_s - compile_s),
+        total_s=total_s,
+        lane_steps=sum(int(o.records.steps_done.sum()) for o in outcomes),
     )

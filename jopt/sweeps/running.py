@@ -1,80 +1,168 @@
-"""From arguments to a result: a job for each group, carried out."""
+"""From arguments to a result: a job for each program of each group, carried out."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import jax
 import numpy as np
 
-from jopt.axes import Drawn
 from jopt.engine.data.feeding import feed_of
 from jopt.engine.data.sources import Feed
 from jopt.engine.evaluation import Metrics
 from jopt.engine.job import Job
-from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Program
 from jopt.engine.running import eager
 from jopt.engine.running.carry_out import Outcome, Sweep
 from jopt.expanding import Groups, expand
+from jopt.kinds import Drawn
 from jopt.results import GroupedResult, Progress, SweepResult
+from jopt.spaces import Settings
+from jopt.standing import places
 from jopt.sweeps.arguments import Asked, compared
 from jopt.sweeps.outcomes import result_of
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
-from jopt.values.names import check_names
+from jopt.values.names import EXAMPLES, check_names
+from jopt.values.numbers import Axis
 from jopt.values.pairs import as_pair, is_transformation
+
+Jobs = dict[str, Job]  # by the name of the group, behind a "/" the number of a further program in it
 
 
 def run(
     program: Callable[[Feed, Any], Program], given: Any, optimizer: Any, data: Any, asked: Asked
 ) -> SweepResult | GroupedResult:
     """Trains every lane of every group; ``program`` makes what one lane does, ``given`` are parameters to start from."""
-    checks.no_tracers("sweep", given, compared(optimizer), data)
-    jobs: dict[str, Job] = {}
+    checks.no_tracers("sweep", given, compared(optimizer), data, asked.hyper)
     with contextlib.ExitStack() as stack:
         # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
         stack.enter_context(jax.transfer_guard("allow"))
         given = jax.tree.map(_own, given)
-        feed = stack.enter_context(contextlib.closing(feed_of(data, asked.batch_size, asked.seed, asked.steps)))
-        for name, space in _spaces(optimizer, asked).items():
-            work, evaluations = program(feed, space.optimizer), tuple(asked.evaluations.tolist())
-            seeds = tuple(asked.seeds)
-            jobs[name] = Job(space, work, feed, seeds, asked.steps, given, asked.seed, evaluations, asked.record_every)
-        outcomes = _carry_out(jobs, asked.plan, asked.progress)
+        feeds = _Feeds(data, asked, stack)
+
+        def jobs_of(shaping: Collection[Axis]) -> tuple[dict[str, Settings], Jobs]:
+            settings = _settings(optimizer, asked, shaping)
+            return settings, {
+                f"{name}/{i}" if i else name: _job(program, given, asked, feeds.of(space.batch_size), space)
+                for name, each in settings.items()
+                for i, space in enumerate(each.spaces)
+            }
+
+        settings, jobs, outcomes = _Work(jobs_of, asked, isinstance(optimizer, Groups)).carry_out()
     maximize = asked.evaluate.maximize if isinstance(asked.evaluate, Metrics) else ()
-    results = {name: result_of(jobs[name], outcome, maximize) for name, outcome in outcomes.items()}
+    results = {}
+    for name, each in settings.items():
+        mine = [key for key in jobs if key.split("/")[0] == name]
+        results[name] = result_of(each, [jobs[key] for key in mine], [outcomes[key] for key in mine], maximize)
     return GroupedResult(results) if isinstance(optimizer, Groups) else results[""]
 
 
-def _spaces(optimizer: Any, asked: Asked) -> dict[str, Any]:
+def _job(program: Callable[[Feed, Any], Program], given: Any, asked: Asked, feed: Feed, space: Any) -> Job:
+    work, evaluations = program(feed, space.value.optimizer), tuple(asked.evaluations.tolist())
+    return Job(space, work, feed, tuple(asked.seeds), asked.steps, given, asked.seed, evaluations, asked.record_every)
+
+
+def _settings(optimizer: Any, asked: Asked, shaping: Collection[Axis]) -> dict[str, Settings]:
     """The settings of each group; ``samples=`` is for those with drawn axes, or an error if there are none."""
     values = {name: jax.tree.map(_as_value, tree, is_leaf=is_transformation) for name, tree in compared(optimizer).items()}
-    drawn = {name for name, value in values.items() if any(isinstance(x, Drawn) for x in jax.tree.leaves(value))}
+    drawn = {name for name, value in values.items() if any(isinstance(p.axis, Drawn) for p in places((value, asked.hyper)))}
+    more = {"hyper": asked.hyper, "batch_size": asked.batch_size, "shaping": shaping}
     samples = {name: asked.samples if name in drawn or not drawn else None for name in values}
-    return {name: expand(value, samples[name], asked.seed) for name, value in values.items()}
+    return {name: expand(value, samples[name], asked.seed, **more) for name, value in values.items()}
 
 
-def _carry_out(jobs: dict[str, Job], plan: Plan, progress: bool | None) -> dict[str, Outcome]:
-    def check(job: Job, recorded: Iterable[str]) -> None:
-        swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
-        check_names(swept, recorded, "" not in jobs)
+class _Feeds:
+    """The batches of each size, of one copy of the data."""
 
-    lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
-    bar_of = functools.partial(Progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep")
-    if jax.config.values["jax_disable_jit"]:
-        # A bar would write over what a debugger shows.
-        with eager.nans_explained(), bar_of(bool(progress)) as bar:
-            return eager.carry_out(jobs, bar, check)
-    traced = Sweep(jobs, plan.workers)  # every group: mistakes show before the first one has run
-    with contextlib.closing(traced), eager.nans_explained():
-        for name, job in jobs.items():
-            check(job, traced.runtimes[name].analysis.names)
-        with bar_of(progress) as bar:
-            return traced.carry_out(plan, bar)
+    def __init__(self, data: Any, asked: Asked, stack: contextlib.ExitStack) -> None:
+        self.data, self.asked, self.stack = data, asked, stack
+        self.made: list[tuple[Any, Feed]] = []
+
+    def of(self, batch_size: Any) -> Feed:
+        """The feed of one batch size."""
+        found = next((feed for size, feed in self.made if size == batch_size), None)
+        if found is not None:
+            return found
+        on_device = self.made[0][1].data if self.made else None
+        data = on_device if jax.tree.leaves(on_device) else self.data
+        feed = self.stack.enter_context(contextlib.closing(feed_of(data, batch_size, self.asked.seed, self.asked.steps)))
+        self.made.append((batch_size, feed))
+        return feed
+
+
+class _Work:
+    """The jobs of a call, traced and carried out.
+
+    Args:
+      jobs_of: makes the settings of each group and their jobs; it is told which axes of whole numbers in ``hyper`` shape the
+        program.
+      asked: the arguments of the call.
+      grouped: whether several optimizers are compared.
+    """
+
+    def __init__(
+        self, jobs_of: Callable[[Collection[Axis]], tuple[dict[str, Settings], Jobs]], asked: Asked, grouped: bool
+    ) -> None:
+        self.jobs_of, self.asked, self.grouped = jobs_of, asked, grouped
+        self.counts = frozenset(place.axis for place in places(asked.hyper) if _counts(place.axis))
+
+    def carry_out(self) -> tuple[dict[str, Settings], Jobs, dict[str, Outcome]]:
+        """What ran, and what came of it."""
+        if jax.config.values["jax_disable_jit"]:
+            settings, jobs = self.jobs_of(self._shaping() if self.counts and not self._traces(()) else ())
+            # A bar would write over what a debugger shows.
+            with eager.nans_explained(), self._bar(jobs, bool(self.asked.progress)) as bar:
+                return settings, jobs, eager.carry_out(jobs, bar, self._check)
+        settings, jobs, traced = self._traced()
+        with contextlib.closing(traced), eager.nans_explained():
+            for key, job in jobs.items():
+                self._check(job, traced.runtimes[key].analysis.names)
+            with self._bar(jobs, self.asked.progress) as bar:
+                return settings, jobs, traced.carry_out(self.asked.plan, bar)
+
+    def _traced(self) -> tuple[dict[str, Settings], Jobs, Sweep]:
+        """Every program of every group, traced: mistakes show before the first one has run."""
+        settings, jobs = self.jobs_of(())
+        try:
+            return settings, jobs, Sweep(jobs, self.asked.plan.workers)
+        except Exception:
+            if not self.counts or not (shaping := self._shaping()):
+                raise
+        settings, jobs = self.jobs_of(shaping)
+        return settings, jobs, Sweep(jobs, self.asked.plan.workers)
+
+    def _shaping(self) -> frozenset[Axis]:
+        """The axes of whole numbers in ``hyper`` that a program needs in Python, by trial; none if that does not help."""
+        if not self._traces(self.counts):
+            return frozenset()
+        return frozenset(axis for axis in self.counts if not self._traces(self.counts - {axis}))
+
+    def _traces(self, shaping: Collection[Axis]) -> bool:
+        try:
+            Sweep(self.jobs_of(shaping)[1], self.asked.plan.workers).close()
+        except Exception:  # whatever the user's functions raise on a tracer, the number can't be one
+            return False
+        return True
+
+    def _check(self, job: Job, recorded: Iterable[str]) -> None:
+        dimensions = job.space.dimensions
+        swept = [name for d in dimensions for name in (d.name, *(m[0] for m in d.members))]
+        batches = [EXAMPLES] if isinstance(self.asked.batch_size, Axis) else []
+        check_names([*swept, *batches], recorded, self.grouped)
+
+    def _bar(self, jobs: Jobs, shown: bool | None) -> Progress:
+        lanes = sum(job.lanes for job in jobs.values())
+        lane_steps = sum(job.lanes * job.steps for job in jobs.values())
+        return Progress(shown, total_lane_steps=lane_steps, lanes=lanes, description="sweep")
+
+
+def _counts(axis: Axis) -> bool:
+    """Whether whole numbers are among the values of an axis, and no others."""
+    numbers = [x for x in axis.values if isinstance(x, (int, float)) and not isinstance(x, bool)]
+    return bool(numbers) and not isinstance(axis, Drawn) and all(isinstance(x, int) for x in numbers)
 
 
 def _own(x: Any) -> Any:

@@ -110,14 +110,7 @@ class Bound:
         """Checks every concrete number against the range of its argument, nested values included."""
         factory = self.spec.factory
         for name, value in self.arguments().items():
-            if value is None and factory.default(name) is None:
-                continue
-            leaves: list[Any] = [None] if value is None else jax.tree.leaves(value, is_leaf=_is_whole)
-            for leaf in leaves:
-                if is_value(leaf):
-                    leaf.bound.check()
-                else:
-                    _check_leaf(factory, name, leaf)
+            _check_argument(factory, name, value)
 
     def _key(self) -> tuple[Any, ...]:
         return tuple((type(x), x) if isinstance(x, (int, float, complex, np.number)) else (None, id(x)) for x in self.leaves)
@@ -160,7 +153,7 @@ def bind(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bo
     named = [n for n, p in factory.signature.parameters.items() if p.kind is not p.VAR_POSITIONAL]
     slots = named[: len(call.args)]
     slots += _part_names(call.args[len(slots) :]) if len(call.args) > len(slots) else []
-    bound = _rebuild(factory, (*call.args, *call.kwargs.values()), (*slots, *words), len(call.args))
+    bound = rebuild(factory, (*call.args, *call.kwargs.values()), (*slots, *words), len(call.args))
     bound.check()
     return bound
 
@@ -171,10 +164,11 @@ class _Default:
 
 def _restore(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], positional: int) -> Bound:
     whole = [factory.default(slot) if value is _Default else value for slot, value in zip(slots, values, strict=True)]
-    return _rebuild(factory, whole, slots, positional)
+    return rebuild(factory, whole, slots, positional)
 
 
-def _rebuild(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], positional: int) -> Bound:
+def rebuild(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], positional: int) -> Bound:
+    """A factory bound to the arguments of its slots; what is no number among them is structure, an axis too."""
     treedefs, statics, paths, numbers = [], [], [], []
     for slot, value in zip(slots, values, strict=True):
         if not factory.lifted and slot not in factory.switches:  # the parts of a chain have theirs as they need them
@@ -187,11 +181,6 @@ def _rebuild(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], po
             if static is None:
                 paths.append(".".join([slot, *map(key_name, path)]))
                 numbers.append(x)
-            elif isinstance(x, Axis):
-                raise ValueError(
-                    f"{factory.name}: {slot} is structure, not a number of the computation, so it can't be an axis; "
-                    f"give jopt.sweep a dict with one optimizer per value instead."
-                )
     spec = Spec(factory, slots, positional, tuple(treedefs), tuple(statics), tuple(paths))
     return Bound(spec, tuple(numbers))
 
@@ -199,11 +188,6 @@ def _rebuild(factory: Factory, values: Sequence[Any], slots: tuple[str, ...], po
 def is_value(x: object) -> bool:
     """Whether ``x`` is a jopt value: a transformation or a schedule that carries its arguments."""
     return isinstance(getattr(x, "bound", None), Bound)
-
-
-def without_axes(bound: Bound) -> list[Any]:
-    """The bound arguments with the first value of each axis in its place."""
-    return bound.spec.fill(x.values[0] if isinstance(x, Axis) else x for x in bound.leaves)
 
 
 def hyperparams(tree: Any) -> dict[str, Any]:
@@ -222,6 +206,21 @@ def hyperparams(tree: Any) -> dict[str, Any]:
 def _is_whole(x: Any) -> bool:
     """Whether an argument, or a part of one, is checked as it is and not taken apart."""
     return is_value(x) or isinstance(x, optax.GradientTransformation)
+
+
+def _check_argument(factory: Factory, argument: str, value: Any) -> None:
+    """Checks every number of an argument, and every value that an axis of structure may put there."""
+    if value is None and factory.default(argument) is None:
+        return
+    leaves: list[Any] = [None] if value is None else jax.tree.leaves(value, is_leaf=_is_whole)
+    for leaf in leaves:
+        if isinstance(leaf, Axis) and not leaf.numeric:
+            for each in leaf.values:
+                _check_argument(factory, argument, each)
+        elif is_value(leaf):
+            leaf.bound.check()
+        else:
+            _check_leaf(factory, argument, leaf)
 
 
 def _check_leaf(factory: Factory, argument: str, x: Any) -> None:

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt.values.axed import axes_of
 from jopt.values.binding import Bound
 from jopt.values.leafwise import leaf_paths, structure_error
-from jopt.values.numbers import Axis
 from jopt.values.trees import flatten, is_function, is_none
 
 __all__ = [
@@ -37,14 +37,13 @@ def is_pair(name: str, made: Any) -> None:
 
 def no_axes(bound: Bound) -> None:
     """Checks that every number is one number."""
-    for path, x in zip(bound.spec.paths, bound.leaves, strict=True):
-        if isinstance(x, Axis):
-            raise TypeError(
-                f"{path} of {bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and not "
-                f"one optimizer; pass it to jopt.sweep, or make its lanes with jopt.lanes. Inside a transformation of Optax's "
-                f"an axis can't be found: write jopt.chain for optax.chain, jopt.lift(optax.partition)(...) for "
-                f"optax.partition(...), and so on."
-            )
+    for path, x in axes_of(bound):
+        raise TypeError(
+            f"{path} of {bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and not "
+            f"one optimizer; pass it to jopt.sweep, or make the lanes of its numbers with jopt.lanes. Inside a "
+            f"transformation of Optax's an axis can't be found: write jopt.chain for optax.chain, "
+            f"jopt.lift(optax.partition)(...) for optax.partition(...), and so on."
+        )
 
 
 def params(name: str, tree: Any, hint: str = "") -> None:

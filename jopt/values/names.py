@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 # The dimensions and variables that every result has, beside what was recorded.
 OWN = ("seed", "step", "eval_step", "diverged_at", "steps_done", "group")
 LOSS = "loss"
 SAMPLE = "sample"  # the dimension of drawn axes
+EXAMPLES = "examples_seen"  # a coordinate of the curves, where batch sizes are swept
 # What an axis may not be called: neither like these, nor like the columns of a table of curves.
 RESERVED = (*OWN, LOSS, SAMPLE, "metric", "value")
 
@@ -44,6 +50,35 @@ def check_names(swept: Iterable[str], recorded: Iterable[str], grouped: bool = F
                 "rename it in the dictionary that the loss, the step or evaluate returns."
             )
         taken[written(name)] = "another recorded value"
+
+
+def labels(values: Sequence[Any]) -> np.ndarray:
+    """The values of an axis as they stand along its dimension.
+
+    Numbers, bools, strings and ``None`` are themselves, in an array of objects where they are mixed; all else goes by its
+    name, or as it reads, and a number tells those apart that share one.
+    """
+    shown: list[Any] = []
+    strings = [x for x in values if isinstance(x, str)]
+    for i, x in enumerate(values):
+        before = next((j for j, other in enumerate(values[:i]) if other is x), None)
+        if before is not None:
+            shown.append(shown[before])
+        elif x is None or isinstance(x, (bool, int, float, str)):
+            shown.append(x)
+        else:
+            shown.append(_told_apart(getattr(x, "__name__", None) or str(x), [*shown, *strings]))
+    kinds = {type(x) for x in shown}
+    if len(kinds) == 1 and type(None) not in kinds:
+        return np.asarray(shown)
+    array = np.empty(len(shown), object)
+    array[:] = shown
+    return array
+
+
+def _told_apart(name: str, taken: Sequence[Any]) -> str:
+    name = re.sub(" at 0x[0-9a-f]+", "", name)
+    return next(each for n in itertools.count(1) if (each := name if n == 1 else f"{name}_{n}") not in taken)
 
 
 def check_groups(names: Iterable[str]) -> None:

@@ -17,7 +17,9 @@ class Axis:
     It is no number itself: whoever computes with it (a factory of Optax's, a user's own formula) is told what to write.
     """
 
-    values: tuple[float, ...]
+    values: tuple[Any, ...]
+    name: str | None
+    numeric = True  # whether its values are numbers; else it stands for what is structure
 
     def _no_number(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
@@ -45,9 +47,9 @@ _LARGEST_COUNT = 2**24  # up to here float32 holds every whole number
 
 
 def is_number(x: object) -> bool:
-    """Whether ``x`` is a numeric leaf of a value: a number, a numeric array, a tracer, or an axis."""
+    """Whether ``x`` is a numeric leaf of a value: a number, a numeric array, a tracer, or an axis of numbers."""
     if isinstance(x, Axis):
-        return True
+        return x.numeric
     if isinstance(x, (bool, np.bool_)):
         return False
     if isinstance(x, (int, float, complex, np.number)):

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jopt.values.binding import Bound, is_value, without_axes
+from jopt.values.axed import without_axes
+from jopt.values.binding import Bound, is_value
 from jopt.values.schedule import Schedule
 from jopt.values.trees import is_function
 

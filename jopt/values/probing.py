@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jopt.values.axed import first_values
 from jopt.values.binding import is_value
 from jopt.values.factory import Factory
-from jopt.values.numbers import Axis, is_number
+from jopt.values.numbers import is_number
 
 _PARAMS = {
     "b": jax.ShapeDtypeStruct((3,), jnp.float32),
@@ -39,7 +40,7 @@ def probe(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> F
     call = factory.signature.bind(*args, **kwargs)
     call.apply_defaults()
     # In nested values too: a part with an axis in it can't be tried.
-    arguments = {k: jax.tree.map(_first, v) for k, v in call.arguments.items()}
+    arguments = {k: first_values(v) for k, v in call.arguments.items()}
     numbers = {k: v for k, v in arguments.items() if _is_numeric(v) and k not in factory.static}
     schedules = tuple(k for k, v in arguments.items() if _holds_schedule(v))
     key = (factory, tuple(numbers), schedules)
@@ -55,10 +56,6 @@ def _is_numeric(value: Any) -> bool:
     """Whether an argument is a number or a container of numbers only; another value takes tracers anyhow."""
     leaves = jax.tree.leaves(value)
     return bool(leaves) and not is_value(value) and all(map(is_number, leaves))
-
-
-def _first(x: Any) -> Any:
-    return x.values[0] if isinstance(x, Axis) else x
 
 
 def _is_schedule(x: Any) -> bool:

@@ -9,9 +9,9 @@ from typing import Any, ParamSpec, overload
 import jax
 import jax.numpy as jnp
 
-from jopt.values.binding import Bound, bind, without_axes
+from jopt.values.axed import axes_of, without_axes
+from jopt.values.binding import Bound, bind
 from jopt.values.factory import Factory
-from jopt.values.numbers import Axis
 
 P = ParamSpec("P")
 
@@ -38,13 +38,12 @@ class Schedule:
 
     def __call__(self, step: Any) -> jax.Array:
         """The value at ``step``, a scalar of any integer or floating type."""
-        for path, x in zip(self.bound.spec.paths, self.bound.leaves, strict=True):
-            if isinstance(x, Axis):
-                raise TypeError(
-                    f"{path} of {self.bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and "
-                    f"not one schedule; put it in an optimizer of jopt's (jopt.adam, jopt.lift(optax.lion)) and pass that to "
-                    f"jopt.sweep."
-                )
+        for path, x in axes_of(self.bound):
+            raise TypeError(
+                f"{path} of {self.bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and "
+                f"not one schedule; put it in an optimizer of jopt's (jopt.adam, jopt.lift(optax.lion)) and pass that to "
+                f"jopt.sweep."
+            )
         return jnp.asarray(self.bound.call()(step))
 
     @property

@@ -33,8 +33,9 @@ class Analysis:
     treedef: Any  # of the carry
     carry: Any  # the shapes of one lane's carry, as a tree
     names: tuple[str, ...]  # of what a step and an evaluation return
-    in_axes: tuple[int | None, ...]  # for each leaf of the optimizer, 0 where it is swept
+    in_axes: tuple[int | None, ...]  # for each leaf of a setting, 0 where it is swept
     common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same at every step
+    own_batches: bool  # whether a swept number changes the batches
     start_depends: bool  # whether the first carry depends on a swept number
     carry_bytes: int
     fingerprint: str  # of the computation, the same in another process
@@ -52,27 +53,27 @@ _lock = threading.Lock()
 
 
 def analyse(
-    program: Program, optimizer: Any, axes: tuple[int | None, ...], given: Any, data: Any, row: Any, on_cpu: bool
+    program: Program, setting: Any, axes: tuple[int | None, ...], given: Any, data: Any, row: Any, on_cpu: bool
 ) -> Analysis:
     """Traces one lane: its start, a step and an evaluation, and looks for mistakes of the user's functions on the way.
 
     ``row`` is the rows of one step, with a leading axis of one; ``on_cpu`` says where the lanes will run.
     """
     random = jax.random.key(0, impl=KEYS)
-    start = trace(program.start, optimizer, random, given)
+    start = trace(program.start, setting, random, given)
     carry = start.result
     leaves, treedef = flatten(carry)
-    evaluate = None if program.evaluation is None else trace(program.evaluate, carry)
+    evaluate = None if program.evaluation is None else trace(program.evaluate, setting, carry)
     row = jax.tree.map(lambda x: x[0], row)
-    batch = trace(program.source.function, random, jnp.int32(0)) if program.source.function else None
+    batch = _batch(program, setting, random)
     batches = batch.result if batch else jax.eval_shape(program.source.batch, data, row, random, jnp.int32(0))
     told = {"metrics": evaluate.result, "evaluated": False} if program.feedback and evaluate else None
 
-    def one_step(optimizer: Any, leaves: Any, batch: Any, key: Any, told: Any) -> Any:
-        new, metrics = program.step(optimizer, treedef.unflatten(leaves), batch, key, told)
+    def one_step(setting: Any, leaves: Any, batch: Any, key: Any, told: Any) -> Any:
+        new, metrics = program.step(setting, treedef.unflatten(leaves), batch, key, told)
         return jax.tree.leaves(new), metrics
 
-    args = (optimizer, leaves, batches, random, told)
+    args = (setting, leaves, batches, random, told)
     stepped = trace(one_step, *args)
     sizes = tuple(len(jax.tree.leaves(x)) for x in args)
     common = _common(start.closed.jaxpr, stepped.closed.jaxpr, axes, sizes, program.source.varies)
@@ -82,6 +83,8 @@ def analyse(
     source = dataclasses.replace(program.source, function=None)
     given_as = jax.tree.leaves(row, is_leaf=is_keys) if source.kind == "batches" else []
     keys = tuple(x.impl if is_keys(x) else None for x in given_as)
+    differs = [*(axis is not None for axis in axes), False, False]
+    own_batches = batch is not None and any(_differing(batch.closed.jaxpr, differs))
     step = Step(stepped, source, batch, keys, named, len(leaves), on_cpu)
     return Analysis(
         start=start,
@@ -92,10 +95,18 @@ def analyse(
         names=(*metrics, *(evaluate.result if evaluate else ())),
         in_axes=axes,
         common=common,
+        own_batches=own_batches,
         start_depends=any(v in swept for e in _top(start.closed.jaxpr) for v in e if not hasattr(v, "val")),
         carry_bytes=_bytes(leaves),
         **_costs_of(stepped, data),
     )
+
+
+def _batch(program: Program, setting: Any, key: Any) -> Traced | None:
+    """The user's function that makes batches; None where they come from elsewhere."""
+    if program.source.function is None:
+        return None
+    return trace(lambda setting, key, step: program.batch(setting, None, None, key, step), setting, key, jnp.int32(0))
 
 
 def _costs_of(stepped: Traced, data: Any) -> dict[str, Any]:
@@ -126,7 +137,7 @@ def _common(started: Any, stepped: Any, axes: tuple[int | None, ...], sizes: tup
     would run both. Without, a rule with a QR decomposition every tenth step takes 1.3 times as long (32 x 32, 16 lanes, 300
     steps), Rosenbrock's function 1.08 times, other models 1.00 to 1.03.
 
-    ``sizes`` counts the leaves of the step's arguments: optimizer, carry, batch, key, evaluation; ``varied`` says whether the
+    ``sizes`` counts the leaves of the step's arguments: setting, carry, batch, key, evaluation; ``varied`` says whether the
     batch differs between seeds.
     """
     swept = [axis is not None for axis in axes]

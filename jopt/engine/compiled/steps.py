@@ -20,9 +20,10 @@ from jopt.engine.data.sources import Source
 class Shape:
     """What the executables of a block have in common, whatever they compute: which leaves differ between how many lanes."""
 
-    in_axes: tuple[int | None, ...]  # for each leaf of the optimizer, 0 where it is swept
+    in_axes: tuple[int | None, ...]  # for each leaf of a setting, 0 where it is swept
     common: tuple[bool, ...]  # for each leaf of the carry, whether all lanes have the same at every step
     varied: bool  # whether batches differ between seeds
+    own_batches: bool  # whether they differ between settings
     seeds: int
     settings: int
 
@@ -38,10 +39,14 @@ class Shape:
     def batch_axis(self) -> int | None:
         return 0 if self.varied else None
 
+    @property
+    def setting_axis(self) -> int | None:
+        return 0 if self.own_batches else None
+
     def over_lanes(self, function: Callable[..., Any], out_axes: Any) -> Callable[..., Any]:
-        """``function(leaves of the optimizer, of the carry, of the batch, key, evaluation)``, vmapped if there are several."""
+        """``function(leaves of the setting, of the carry, of the batch, key, evaluation)``, vmapped if there are several."""
         if self.settings > 1:
-            function = jax.vmap(function, (list(self.in_axes), self.carry_axes, None, None, 0), out_axes)
+            function = jax.vmap(function, (list(self.in_axes), self.carry_axes, self.setting_axis, None, 0), out_axes)
         if self.seeds > 1:
             function = jax.vmap(function, (list(self.in_axes), self.carry_axes, self.batch_axis, 0, 0), out_axes)
         return function
@@ -51,13 +56,13 @@ class Shape:
 class Step:
     """One step of one lane, traced once; every executable that advances a block is made of it.
 
-    The traced step takes the leaves of optimizer, carry, batch, key and evaluation, and returns those of the carry and the
+    The traced step takes the leaves of setting, carry, batch, key and evaluation, and returns those of the carry and the
     metrics.
     """
 
     traced: Traced
     source: Source
-    batch: Traced | None  # ``batch(key, step)``, where the user's function makes the batches
+    batch: Traced | None  # the batch of a setting, a key and a step, where the user's function makes it
     keys: tuple[Any, ...]  # for each leaf of a batch that comes from outside, its kind of random keys, or None
     metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
     carried: int  # leaves of the carry
@@ -69,10 +74,10 @@ class Step:
         batch = self.batch.key if self.batch else (self.source, self.keys)
         return self.traced.key, batch, self.metrics, self.carried, self.on_cpu
 
-    def make_batch(self, arrays: Any, data: Any, row: Any, key: Any, t: Any) -> Any:
+    def make_batch(self, arrays: Any, setting: Any, data: Any, row: Any, key: Any, t: Any) -> Any:
         """The leaves of the batch of step ``t``."""
         if self.batch is not None:
-            return self.batch(arrays, key, t)
+            return self.batch(arrays, *setting, key, t)
         if self.keys:
             kinds = zip(row, self.keys, strict=True)
             row = [x if kind is None else jax.random.wrap_key_data(x, impl=kind) for x, kind in kinds]
@@ -85,21 +90,21 @@ class Step:
         return made[: self.carried], made[self.carried :]
 
 
-def start(traced: Traced, optimizer: Any, key: Any, given: Any, arrays: Any) -> list[Any]:
+def start(traced: Traced, setting: Any, key: Any, given: Any, arrays: Any) -> list[Any]:
     """The leaves of the carry of one lane before its first step."""
-    return traced(arrays, *jax.tree.leaves((optimizer, key, given)))
+    return traced(arrays, *jax.tree.leaves((setting, key, given)))
 
 
-def evaluate(shape: Shape, traced: Traced, optimizer: Any, carry: Any, arrays: Any) -> list[Any]:
+def evaluate(shape: Shape, traced: Traced, setting: Any, carry: Any, arrays: Any) -> list[Any]:
     """The evaluation of every lane of a block, metrics in the order of their names."""
-    over_lanes = shape.over_lanes(lambda opt, leaves, *_: traced(arrays, *leaves), 0)
-    return over_lanes(optimizer, carry, None, jnp.zeros(shape.seeds), None)  # type: ignore[no-any-return]
+    over_lanes = shape.over_lanes(lambda setting, leaves, *_: traced(arrays, *setting, *leaves), 0)
+    return over_lanes(setting, carry, None, jnp.zeros(shape.seeds), None)  # type: ignore[no-any-return]
 
 
 def one_step(
     shape: Shape,
     step: Step,
-    optimizer: Any,
+    setting: Any,
     carry: list[Any],
     data: Any,
     rows: Any,
@@ -117,23 +122,26 @@ def one_step(
     fold_in = jax.vmap(jax.random.fold_in, (0, None)) if several else jax.random.fold_in
     loss_key, data_key = (fold_in(k, t) for k in keys)
     make_batch = functools.partial(step.make_batch, of_batch)
+    in_axes = list(shape.in_axes)
+    if shape.own_batches and shape.settings > 1:
+        make_batch = jax.vmap(make_batch, (in_axes, None, None, None, None))
     if several:
-        make_batch = jax.vmap(make_batch, (None, 0, 0, None), shape.batch_axis)
-    batch = make_batch(data, row, data_key, t)
+        make_batch = jax.vmap(make_batch, (in_axes, None, 0, 0, None), shape.batch_axis)
+    batch = make_batch(setting, data, row, data_key, t)
     told = None if feedback is None else [feedback[1] & (i == 0), *feedback[0]]
     over_lanes = shape.over_lanes(functools.partial(step.advance, of_step), (shape.carry_axes, 0))
-    return over_lanes(optimizer, carry, batch, loss_key, told)  # type: ignore[no-any-return]
+    return over_lanes(setting, carry, batch, loss_key, told)  # type: ignore[no-any-return]
 
 
 def scan_steps(
-    shape: Shape, step: Step, length: int, optimizer: Any, carry: Any, data: Any, rows: Any, n: Any, *rest: Any
+    shape: Shape, step: Step, length: int, setting: Any, carry: Any, data: Any, rows: Any, n: Any, *rest: Any
 ) -> tuple[list[Any], list[Any]]:
     """``n`` of at most ``length`` steps in one compiled loop: the carry, and the records with a leading axis of ``length``."""
     records = [jnp.zeros((length, *shape.lead), dtype) for _, dtype in step.metrics]
 
     def body(i: Any, state: Any) -> Any:
         leaves, records = state
-        leaves, metrics = one_step(shape, step, optimizer, leaves, data, rows, i, *rest)
+        leaves, metrics = one_step(shape, step, setting, leaves, data, rows, i, *rest)
         return leaves, [_write(r, m, i) for r, m in zip(records, metrics, strict=True)]
 
     return jax.lax.fori_loop(0, n, body, (carry, records))  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.engine.data import arrays
+from jopt.hyper import call
 
 ORDER_BYTES = 64 * 2**20  # of shuffled rows that are kept
 
@@ -26,7 +27,7 @@ class Source:
     """How a step makes its batch: ``kind`` is "whole", "rows", "function", "batches" or "none"."""
 
     kind: str
-    function: Callable[[Any, Any], Any] | None = None
+    function: Callable[..., Any] | None = None
 
     @property
     def varies(self) -> bool:
@@ -38,7 +39,7 @@ class Source:
         """Whether a step is handed its rows, or its batch, from outside."""
         return self.kind in ("rows", "batches")
 
-    def batch(self, data: Any, row: Any, key: Any, step: Any) -> Any:
+    def batch(self, data: Any, row: Any, key: Any, step: Any, hyper: Any = None) -> Any:
         """The batch of one step, of the data on the device and the step's own row."""
         if self.kind == "whole":
             return data
@@ -46,7 +47,7 @@ class Source:
             return jax.tree.map(lambda x: jnp.take(x, row, axis=0, mode="clip"), data)
         if self.kind == "function":
             assert self.function is not None
-            return self.function(key, step)
+            return call(self.function, (key, step), hyper)
         if self.kind == "batches":
             return jax.tree.map(arrays.as_keys, row, is_leaf=arrays.is_keys)
         return None
@@ -86,9 +87,9 @@ class WholeData(Feed):
 
 
 class FunctionData(Feed):
-    """Batches made in the compiled step by ``batch(key, step)``."""
+    """Batches made in the compiled step by ``batch(key, step)``, which may take ``hyper``."""
 
-    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self.source = Source("function", function)
 
 

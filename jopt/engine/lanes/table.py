@@ -14,7 +14,7 @@ import numpy as np
 
 from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block, to_numpy
-from jopt.expanding import Space
+from jopt.spaces import Space
 
 
 class State(enum.IntEnum):
@@ -140,13 +140,13 @@ def _block(rows: Sequence[np.ndarray], seeds: np.ndarray, width: int, step: int)
 
 
 def identity(space: Space, setting: int, seed: int, problem: str = "") -> str:
-    """A name for a lane that outlives its sweep: by its setting's numbers, its seed and the structure of its optimizer.
+    """A name for a lane that outlives its sweep: by its setting's numbers and structure, and its seed.
 
     Its place in a grid is not in it, nor any address in memory. ``problem`` names what is trained, where several are kept
     together.
     """
     paths = jax.tree_util.tree_flatten_with_path(space.at(setting))[0]
     numbers = [(jax.tree_util.keystr(path), repr(np.asarray(x).tolist())) for path, x in paths]
-    structure = re.sub(" at 0x[0-9a-f]+", "", repr(space.at(setting)))
+    structure = re.sub(" at 0x[0-9a-f]+", "", repr((space.at(setting), space.batch_size)))
     parts = repr((problem, structure, numbers, int(seed)))
     return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()

@@ -85,7 +85,7 @@ class _Lane:
         self.start_key, *self.keys = keys_of(np.uint32(job.seed), np.uint32(self.seed))
         leaves, treedef = flatten(job.space.at(setting))
         # Of the types that they have in compiled code:
-        self.optimizer = treedef.unflatten([jnp.asarray(x) if isinstance(x, (int, float, complex)) else x for x in leaves])
+        self.setting = treedef.unflatten([jnp.asarray(x) if isinstance(x, (int, float, complex)) else x for x in leaves])
         self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool))
         self.first: list[Any] = []  # the leaves of the first carry
         self.told: dict[str, Any] | None = None
@@ -98,8 +98,8 @@ class _Lane:
             self._start()
         row = jax.tree.map(lambda x: jnp.asarray(x[0]), job.feed.rows(self.seed, block.step, 1))
         loss_key, data_key = (jax.random.fold_in(key, block.step) for key in self.keys)
-        batch = job.program.source.batch(job.feed.data, row, data_key, jnp.int32(block.step))
-        carry, metrics = job.program.step(self.optimizer, block.carry, batch, loss_key, self.told)
+        batch = job.program.batch(self.setting, job.feed.data, row, data_key, jnp.int32(block.step))
+        carry, metrics = job.program.step(self.setting, block.carry, batch, loss_key, self.told)
         if block.step == 0:
             self.check_names(job, metrics)
         block.carry, block.step = _arrays(carry), block.step + 1
@@ -127,16 +127,16 @@ class _Lane:
 
     def _start(self) -> None:
         job, block = self.job, self.block
-        block.carry = _arrays(job.program.start(self.optimizer, self.start_key, job.given))
+        block.carry = _arrays(job.program.start(self.setting, self.start_key, job.given))
         self.first = jax.tree.leaves(block.carry)
         if job.program.feedback:
-            self.told = {"metrics": job.program.evaluate(block.carry), "evaluated": jnp.asarray(False)}
+            self.told = {"metrics": job.program.evaluate(self.setting, block.carry), "evaluated": jnp.asarray(False)}
         if 0 in self.records.eval_steps:
             self._evaluate({})
 
     def _evaluate(self, recorded: Iterable[str]) -> None:
         job, block = self.job, self.block
-        metrics = job.program.evaluate(block.carry)
+        metrics = job.program.evaluate(self.setting, block.carry)
         self.check_names(job, [*recorded, *metrics])
         self.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})
         if self.told is not None:

@@ -26,7 +26,6 @@ from jopt.engine.lanes.blocks import Block, to_device, to_numpy
 from jopt.engine.lanes.starts import carry_of
 from jopt.engine.program import KEYS
 from jopt.engine.running.threads import Caller
-from jopt.values.numbers import settings_of
 from jopt.values.trees import structure
 
 EXECUTABLES = Executables()
@@ -42,8 +41,8 @@ class Runtime:
         self.job = job
         self.caller = caller
         self.workers = workers
-        self.varying = job.space.leaf_values()  # for each leaf of the optimizer with an axis, its value in every setting
-        leaves = jax.tree.leaves(job.space.optimizer)
+        self.varying = job.space.leaf_values()  # for each leaf with an axis, its value in every setting
+        leaves = jax.tree.leaves(job.space.value)
         self._leaves = leaves
         # Python numbers take the type of what they meet, and so do swept ones.
         self.weak = tuple(i in self.varying or isinstance(x, (int, float, complex)) for i, x in enumerate(leaves))
@@ -57,7 +56,7 @@ class Runtime:
         self._context = context()
         row = job.feed.rows(job.seeds[0], 0, 1)
         self.row_bytes = sum(x.nbytes for x in jax.tree.leaves(row))  # of one step and one seed
-        one = structure(job.space.optimizer).unflatten(weakly_typed(self.optimizer(np.zeros((1, 1), int)), self.weak))
+        one = structure(job.space.value).unflatten(weakly_typed(self.optimizer(np.zeros((1, 1), int)), self.weak))
         axes = tuple(0 if i in self.varying else None for i in range(len(leaves)))
         on_cpu = machine.devices_for(None)[0].platform == "cpu"
         self.analysis = analyse(job.program, one, axes, job.given, job.feed.data, row, on_cpu)
@@ -75,14 +74,15 @@ class Runtime:
             kept.clear()
 
     def optimizer(self, settings: np.ndarray) -> list[Any]:
-        """The leaves of the optimizers of a block's settings, ``[seeds, width]``: swept numbers are stacked."""
+        """The leaves of a block's settings, ``[seeds, width]``: swept numbers are stacked."""
         chosen = settings.reshape([n for n in settings.shape if n > 1])
-        swept = {i: np.asarray(settings_of(values)[chosen]) for i, values in self.varying.items()}
+        swept = {i: np.asarray(values[chosen]) for i, values in self.varying.items()}
         return [swept[i] if i in swept else _array(x) for i, x in enumerate(self._leaves)]
 
     def shape(self, block: Block) -> Shape:
         """Which leaves differ between the lanes of a block."""
-        return Shape(self.analysis.in_axes, self.analysis.common, self.job.program.source.varies, *block.shape)
+        found = self.analysis
+        return Shape(found.in_axes, found.common, self.job.program.source.varies, found.own_batches, *block.shape)
 
     def placed(self, block: Block, device: Any) -> Block:
         """A block ready to run on ``device``: begun, if it has not, and brought there, if it is on the host."""

@@ -1,0 +1,128 @@
+"""The kinds of axes: given numbers, given structure, and numbers that are drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jopt.values.names import labels
+from jopt.values.numbers import Axis, is_number
+
+
+class Grid(Axis):
+    """An axis with given numbers, in order: whole ones where all are whole. Used twice, one object is one axis."""
+
+    def __init__(self, values: Iterable[Any], name: str | None = None, group: object | None = None) -> None:
+        self.values = _numbers(values)
+        self.name = _name(name)
+        self.group = self if group is None else group
+        if not self.values:
+            raise ValueError("An axis needs at least one value, but got none.")
+        if group is None and len(set(self.values)) < len(self.values):
+            raise ValueError(f"The values of an axis must differ, but got {list(self.values)}.")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        return f"axis({_shortened([f'{x:.3g}' for x in self.values])}; {len(self)} values)"
+
+
+class Choice(Axis):
+    """An axis of what is structure, with numbers beside it or not: each value is a program of its own, numbers share one."""
+
+    numeric = False
+
+    def __init__(self, values: Iterable[Any], name: str | None = None, group: object | None = None) -> None:
+        listed = [_structure(x) for x in values]
+        numbers = iter(_numbers(x for x in listed if is_number(x)))
+        self.values = tuple(next(numbers) if is_number(x) else x for x in listed)
+        self.name = _name(name)
+        self.group = self if group is None else group
+        if group is None and any(same(x, y) for i, x in enumerate(self.values) for y in self.values[:i]):
+            raise ValueError(f"The values of an axis must differ, but got {list(self.values)}.")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        return f"axis({_shortened([str(label) for label in labels(self.values)])}; {len(self)} values)"
+
+
+class Drawn(Axis):
+    """An axis whose values ``jopt.sweep(..., samples=)`` draws between two ends."""
+
+    def __init__(self, low: float, high: float, *, log: bool, name: str | None = None) -> None:
+        self.values = (number(low), number(high))
+        self.log = log
+        self.name = _name(name)
+        if not self.values[0] < self.values[1]:
+            raise ValueError(f"A drawn axis needs low < high, but got low={low} and high={high}.")
+
+    def at(self, u: np.ndarray) -> tuple[float, ...]:
+        """The values for points of the unit interval."""
+        low, high = self.values
+        ends = (np.log(low), np.log(high)) if self.log else (low, high)
+        drawn = ends[0] * (1.0 - u) + ends[1] * u  # high - low and high / low may be more than a float holds
+        return tuple(np.clip(np.exp(drawn) if self.log else drawn, low, high).tolist())
+
+    def __repr__(self) -> str:
+        return f"{'loguniform' if self.log else 'uniform'}({self.values[0]:.3g}, {self.values[1]:.3g})"
+
+
+def given(values: Iterable[Any], name: str | None = None, group: object | None = None) -> Grid | Choice:
+    """The axis of some values: a grid where all are numbers, or are meant to be."""
+    values = tuple(values)
+    return (Grid if all(is_number(x) or _is_refused(x) for x in values) else Choice)(values, name, group)
+
+
+def number(x: Any) -> float:
+    """A value of an axis of numbers; an error where it is none, or not finite."""
+    if not is_number(x) or isinstance(x, Axis) or np.ndim(x) > 0 or np.iscomplexobj(x):
+        raise TypeError(
+            f"An axis takes numbers, but got {x!r}; choice also takes what is structure, each value a program of its own: "
+            f"bools, None, strings, functions, tuples."
+        )
+    if not math.isfinite(x):
+        raise ValueError(f"The values of an axis must be finite, but got {x!r}.")
+    return float(x)
+
+
+def _numbers(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Numbers as Python's, whole ones where all are whole."""
+    listed = [(number(x), x) for x in values]
+    whole = all(isinstance(x, int) or np.issubdtype(getattr(x, "dtype", float), np.integer) for _, x in listed)
+    return tuple(int(x) if whole else as_float for as_float, x in listed)
+
+
+def _structure(x: Any) -> Any:
+    """A value of a choice, checked."""
+    if is_number(x) or _is_refused(x):
+        number(x)
+        return x
+    if any(isinstance(leaf, Axis) for leaf in jax.tree.leaves(x)):
+        raise TypeError(f"A value of a choice can't hold an axis itself, but {x!r} does; give a dict of optimizers.")
+    return bool(x) if isinstance(x, np.bool_) else x
+
+
+def _is_refused(x: Any) -> bool:
+    return isinstance(x, (Axis, list, dict, np.ndarray, jax.Array))
+
+
+def same(x: Any, y: Any) -> bool:
+    """Whether two values of an axis are one: True is not 1."""
+    return x is y or (isinstance(x, bool) == isinstance(y, bool) and bool(x == y))
+
+
+def _name(name: str | None) -> str | None:
+    if name is not None and not (isinstance(name, str) and name):
+        raise TypeError(f"The name= of an axis must be a non-empty string, but got {name!r}.")
+    return name
+
+
+def _shortened(shown: list[str]) -> str:
+    return ", ".join(shown if len(shown) <= 6 else [*shown[:2], "...", shown[-1]])
