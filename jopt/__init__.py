@@ -48,16 +48,25 @@ from jopt.values.numbers import Axis, Numeric, ScalarOrSchedule
 from jopt.values.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
+    from jopt.deciding import EarlyStop, Hyperband, MedianStop, Pruner, Rung, SuccessiveHalving, TopFraction
     from jopt.engine.caching import enable_compilation_cache
     from jopt.engine.evaluation import metrics
     from jopt.engine.planning.plan import Plan
-    from jopt.results import GroupedResult, SweepResult, Trial, load_result
+    from jopt.results import GroupedResult, Suggestion, SweepResult, Trial, load_result
     from jopt.sweeps import sweep, sweep_steps
 
 __version__ = "0.1.0"
 
 # Imported when they are first used, so that whoever only wants an optimizer does not load the engine.
 _LAZY = {
+    "EarlyStop": "jopt.deciding",
+    "Hyperband": "jopt.deciding",
+    "MedianStop": "jopt.deciding",
+    "Pruner": "jopt.deciding",
+    "Rung": "jopt.deciding",
+    "SuccessiveHalving": "jopt.deciding",
+    "TopFraction": "jopt.deciding",
+    "Suggestion": "jopt.results",
     "GroupedResult": "jopt.results",
     "Plan": "jopt.engine.planning.plan",
     "enable_compilation_cache": "jopt.engine.caching",
@@ -88,13 +97,21 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Axis",
+    "EarlyStop",
     "GradientTransformation",
     "GroupedResult",
+    "Hyperband",
+    "MedianStop",
     "Numeric",
     "Plan",
+    "Pruner",
+    "Rung",
     "ScalarOrSchedule",
     "Schedule",
+    "SuccessiveHalving",
+    "Suggestion",
     "SweepResult",
+    "TopFraction",
     "Trial",
     "adam",
     "adamw",

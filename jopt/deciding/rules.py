@@ -55,9 +55,7 @@ class TopFraction(_Rule):
       [100]
     """
 
-    def __init__(
-        self, at: float = 1 / 9, keep: float = 1 / 4, metric: str | None = None, mode: Mode | None = None
-    ) -> None:
+    def __init__(self, at: float = 1 / 9, keep: float = 1 / 4, metric: str | None = None, mode: Mode | None = None) -> None:
         super().__init__(metric, mode, at=at, keep=keep)
         self.at, self.share = _share("at", at), _share("keep", keep)
 
@@ -93,9 +91,7 @@ class SuccessiveHalving(_Rule):
       [100, 300]
     """
 
-    def __init__(
-        self, factor: float = 3, first: float = 1 / 9, metric: str | None = None, mode: Mode | None = None
-    ) -> None:
+    def __init__(self, factor: float = 3, first: float = 1 / 9, metric: str | None = None, mode: Mode | None = None) -> None:
         super().__init__(metric, mode, factor=factor, first=first)
         self.factor, self.first = _factor(factor), _share("first", first)
 
@@ -134,9 +130,7 @@ class Hyperband(_Rule):
       [100, 300]
     """
 
-    def __init__(
-        self, factor: float = 3, first: float = 1 / 9, metric: str | None = None, mode: Mode | None = None
-    ) -> None:
+    def __init__(self, factor: float = 3, first: float = 1 / 9, metric: str | None = None, mode: Mode | None = None) -> None:
         super().__init__(metric, mode, factor=factor, first=first)
         self.factor, self.first = _factor(factor), _share("first", first)
         self.most = int(math.log(1 / self.first) / math.log(self.factor) + 1e-9)  # looks of the bracket that begins first
@@ -233,9 +227,7 @@ class EarlyStop(_Rule):
 
     ends = True  # what it stops has come to its end, and is not out
 
-    def __init__(
-        self, patience: int, min_delta: float = 0.0, metric: str | None = None, mode: Mode | None = None
-    ) -> None:
+    def __init__(self, patience: int, min_delta: float = 0.0, metric: str | None = None, mode: Mode | None = None) -> None:
         super().__init__(metric, mode, patience=patience, min_delta=min_delta)
         self.patience = whole("patience", patience, at_least=0)
         if not (isinstance(min_delta, (int, float)) and 0 <= min_delta < math.inf):

@@ -6,12 +6,14 @@ from jopt.results.loading import load_result
 from jopt.results.progress import Progress
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.result import SweepResult
+from jopt.results.suggestion import Suggestion
 from jopt.results.trial import Trial
 
 __all__ = [
     "GroupedResult",
     "Progress",
     "Result",
+    "Suggestion",
     "SweepRecord",
     "SweepResult",
     "Timings",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +43,7 @@ class SweepRecord:
         parameter or a leaf of the optimizer's state that began finite is not; NaN means never.
       steps_done: [*dims, seed], the steps that each lane ran.
       maximize: Names of the metrics that were declared to be better the higher they are.
+      pruned_at: [*dims, seed], the step at which the lane was taken out by ``prune=``; NaN means never.
     """
 
     dims: tuple[str, ...]
@@ -55,12 +56,16 @@ class SweepRecord:
     diverged_at: NDArray[Any]
     steps_done: NDArray[Any]
     maximize: tuple[str, ...] = ()
+    pruned_at: NDArray[Any] = field(default_factory=lambda: np.array(np.nan))
 
     def __post_init__(self) -> None:
         """Checks names and shapes: a mislabelled result is worse than none."""
         check_names({*self.dims, *self.coords}, [*self.losses, *self.metrics])
         lanes = (*self._grid_shape(), len(self.seeds))
-        self._check_shapes({"diverged_at": self.diverged_at, "steps_done": self.steps_done}, lanes)
+        if not np.ndim(self.pruned_at):  # nobody was
+            object.__setattr__(self, "pruned_at", np.full(lanes, float(self.pruned_at)))
+        each = {name: getattr(self, name) for name in ("diverged_at", "steps_done", "pruned_at")}
+        self._check_shapes(each, lanes)
         self._check_shapes(self.losses, (*lanes, len(self.step)))
         self._check_shapes(self.metrics, (*lanes, len(self.eval_step)))
 
@@ -90,6 +95,11 @@ class SweepRecord:
     def diverged(self) -> NDArray[np.bool_]:
         """[*dims, seed]: whether the lane met a loss, or ended with parameters or a state, that are not finite."""
         return ~np.isnan(np.asarray(self.diverged_at, np.float64))
+
+    @property
+    def pruned(self) -> NDArray[np.bool_]:
+        """[*dims, seed]: whether the lane was taken out by ``prune=``."""
+        return ~np.isnan(np.asarray(self.pruned_at, np.float64))
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -136,6 +146,18 @@ class SweepRecord:
         """Hyperparameters that vary along a dim, the one named like it first."""
         names = [name for name, (along, _) in self.coords.items() if along == dim]
         return sorted(names, key=lambda name: name != dim)
+
+
+class Saved(NamedTuple):
+    """What pruning saved.
+
+    Attributes:
+      lane_steps: Optimizer steps that pruned lanes did not do.
+      seconds: About how long they would have taken, at the pace of the others.
+    """
+
+    lane_steps: int
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,9 @@ def which(result: Swept, name: str | None) -> str:
     for candidates in ([each for each in ordered if each == RATE], inside, ordered):
         if len(candidates) == 1:
             return candidates[0]
-    raise ValueError(f"suggest: name= is needed, one of {ordered}." if ordered else "suggest: no number with an order was swept.")
+    raise ValueError(
+        f"suggest: name= is needed, one of {ordered}." if ordered else "suggest: no number with an order was swept."
+    )
 
 
 def _is_ordered(record: SweepRecord, dim: str, values: NDArray[Any]) -> bool:
@@ -174,12 +176,12 @@ def _warnings(curve: Curve, found: Minimum, trial: Trial, name: str) -> list[str
     lowest = np.argmin(np.where(np.isfinite(curve.scores), curve.scores, np.inf), axis=0)
     if np.ptp(lowest) > 1:
         told.append("seeds disagree by more than a step of the grid")
-    if name == RATE and not _decays(trial.optimizer):
+    if name == RATE and not decays(trial.optimizer):
         told.append("the rate is constant, and the best constant rate gets smaller the longer a run is")
     return told
 
 
-def _decays(optimizer: Any) -> bool:
+def decays(optimizer: Any) -> bool:
     """Whether the rate is no plain number, or a plateau lowers it."""
     hyperparams = getattr(optimizer, "hyperparams", {})
     return "reduce_on_plateau" in repr(optimizer) or not _plain_rate(hyperparams)

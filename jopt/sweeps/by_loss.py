@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import jax
 
+from jopt.deciding import Pruner
 from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
@@ -36,6 +37,7 @@ def sweep(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -56,6 +58,7 @@ def sweep(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -75,6 +78,7 @@ def sweep(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
     eval_every: int | None = None,
     record_every: int = 1,
+    prune: Pruner | str | None = None,
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
@@ -110,6 +114,9 @@ def sweep(
       evaluate: ``evaluate(params) -> {name: scalar}``, pure, or ``jopt.metrics(...)``; its first metric ranks the settings.
       eval_every: Steps between evaluations; by default such that there are about 20. The last step is always evaluated.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
+      prune: Who stops settings early, so that they cost nothing more: "auto", which is ``jopt.TopFraction()``, another rule of
+        jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out, but for ``jopt.EarlyStop``, and never best. It looks at
+        the training loss, or at the metric that ranks, which is evaluated then, too. With a constant rate it warns.
       plan: "auto", or a ``jopt.Plan``.
       workers: Threads that run blocks side by side; by default one per core, or per accelerator.
       progress: Whether to show a bar; by default on a terminal only.
@@ -148,6 +155,7 @@ def sweep(
         evaluate=evaluate,
         eval_every=eval_every,
         record_every=record_every,
+        prune=prune,
         plan=plan,
         workers=workers,
         progress=progress,

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
+from jopt.deciding import Pruner
 from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import OwnStep, Program
@@ -29,6 +30,7 @@ def sweep_steps(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -48,6 +50,7 @@ def sweep_steps(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -67,6 +70,7 @@ def sweep_steps(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -85,6 +89,7 @@ def sweep_steps(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
     eval_every: int | None = None,
     record_every: int = 1,
+    prune: Pruner | str | None = None,
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
@@ -109,6 +114,7 @@ def sweep_steps(
       evaluate: ``evaluate(carry) -> {name: scalar}``, pure, or ``jopt.metrics(...)``.
       eval_every: As in ``jopt.sweep``.
       record_every: As in ``jopt.sweep``.
+      prune: As in ``jopt.sweep``.
       plan: As in ``jopt.sweep``.
       workers: As in ``jopt.sweep``.
       progress: As in ``jopt.sweep``.
@@ -148,6 +154,7 @@ def sweep_steps(
         evaluate=evaluate,
         eval_every=eval_every,
         record_every=record_every,
+        prune=prune,
         plan=plan,
         workers=workers,
         progress=progress,

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jopt.engine.job import Job
-from jopt.engine.running.carry_out import Outcome
+from jopt.engine.running.underway import Outcome
 from jopt.results import SweepRecord, SweepResult, Timings
 
 
@@ -30,6 +30,7 @@ def result_of(job: Job, outcome: Outcome, maximize: tuple[str, ...]) -> SweepRes
         metrics=shaped(records.metrics),
         diverged_at=records.diverged_at.reshape(lanes),
         steps_done=records.steps_done.reshape(lanes),
+        pruned_at=records.pruned_at.reshape(lanes),
         maximize=maximize,
     )
     kept = [array.reshape(*lanes, *array.shape[2:]) for array in records.kept]

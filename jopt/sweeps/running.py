@@ -15,13 +15,14 @@ from jopt.engine.data.feeding import feed_of
 from jopt.engine.data.sources import Feed
 from jopt.engine.evaluation import Metrics
 from jopt.engine.job import Job
-from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Program
 from jopt.engine.running import eager
-from jopt.engine.running.carry_out import Outcome, Sweep
+from jopt.engine.running.carry_out import Sweep
+from jopt.engine.running.underway import Outcome
 from jopt.expanding import Groups, expand
 from jopt.results import GroupedResult, Progress, SweepResult
 from jopt.sweeps.arguments import Asked, compared
+from jopt.sweeps.deciding import Decider
 from jopt.sweeps.outcomes import result_of
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
@@ -43,9 +44,11 @@ def run(
         for name, space in _spaces(optimizer, asked).items():
             work, evaluations = program(feed, space.optimizer), tuple(asked.evaluations.tolist())
             seeds = tuple(asked.seeds)
-            jobs[name] = Job(space, work, feed, seeds, asked.steps, given, asked.seed, evaluations, asked.record_every)
-        outcomes = _carry_out(jobs, asked.plan, asked.progress)
-    maximize = asked.evaluate.maximize if isinstance(asked.evaluate, Metrics) else ()
+            jobs[name] = Job(
+                space, work, feed, seeds, asked.steps, given, asked.seed, evaluations, asked.record_every, asked.rungs
+            )
+        maximize = asked.evaluate.maximize if isinstance(asked.evaluate, Metrics) else ()
+        outcomes = _carry_out(jobs, asked, maximize)
     results = {name: result_of(jobs[name], outcome, maximize) for name, outcome in outcomes.items()}
     return GroupedResult(results) if isinstance(optimizer, Groups) else results[""]
 
@@ -58,7 +61,11 @@ def _spaces(optimizer: Any, asked: Asked) -> dict[str, Any]:
     return {name: expand(value, samples[name], asked.seed) for name, value in values.items()}
 
 
-def _carry_out(jobs: dict[str, Job], plan: Plan, progress: bool | None) -> dict[str, Outcome]:
+def _carry_out(jobs: dict[str, Job], asked: Asked, maximize: tuple[str, ...]) -> dict[str, Outcome]:
+    plan, progress, decider = asked.plan, asked.progress, None
+    if asked.pruner is not None:
+        decider = functools.partial(Decider, asked.pruner, jobs, [[name] for name in jobs], maximize)
+
     def check(job: Job, recorded: Iterable[str]) -> None:
         swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
         check_names(swept, recorded, "" not in jobs)
@@ -68,13 +75,13 @@ def _carry_out(jobs: dict[str, Job], plan: Plan, progress: bool | None) -> dict[
     if jax.config.values["jax_disable_jit"]:
         # A bar would write over what a debugger shows.
         with eager.nans_explained(), bar_of(bool(progress)) as bar:
-            return eager.carry_out(jobs, bar, check)
+            return eager.carry_out(jobs, bar, check, decider)
     traced = Sweep(jobs, plan.workers)  # every group: mistakes show before the first one has run
     with contextlib.closing(traced), eager.nans_explained():
         for name, job in jobs.items():
             check(job, traced.runtimes[name].analysis.names)
         with bar_of(progress) as bar:
-            return traced.carry_out(plan, bar)
+            return traced.carry_out(plan, bar, decider(traced.recorded) if decider else None)
 
 
 def _own(x: Any) -> Any:

@@ -122,7 +122,7 @@ class _Pace:
         for attempt in itertools.count():
             step = self.block.step
             quiet = max(1, job.next_evaluation(step) - 1 - step)
-            count = min(self.length, quiet, self.longest, job.steps - step)
+            count = min(self.length, quiet, self.longest, job.next_stop(step) - step)
             if count < 1:
                 return
             begin = time.perf_counter()
