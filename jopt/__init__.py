@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from jopt.engine.caching import enable_compilation_cache
     from jopt.engine.evaluation import metrics
     from jopt.engine.planning.plan import Plan
-    from jopt.results import GroupedResult, Suggestion, SweepResult, Trial, load_result
-    from jopt.sweeps import sweep, sweep_steps
+    from jopt.results import GroupedResult, RangeTest, Suggestion, SweepResult, Trial, load_result
+    from jopt.sweeps import lr_range_test, sweep, sweep_steps
 
 __version__ = "0.1.0"
 
@@ -74,6 +74,8 @@ _LAZY = {
     "Trial": "jopt.results",
     "load_result": "jopt.results",
     "metrics": "jopt.engine.evaluation",
+    "lr_range_test": "jopt.sweeps",
+    "RangeTest": "jopt.results",
     "sweep": "jopt.sweeps",
     "sweep_steps": "jopt.sweeps",
 }
@@ -105,6 +107,7 @@ __all__ = [
     "Numeric",
     "Plan",
     "Pruner",
+    "RangeTest",
     "Rung",
     "ScalarOrSchedule",
     "Schedule",
@@ -138,6 +141,7 @@ __all__ = [
     "linspace",
     "load_result",
     "loguniform",
+    "lr_range_test",
     "metrics",
     "momentum",
     "named_chain",
