@@ -17,6 +17,7 @@ from jopt.results.plots import Plots
 from jopt.results.record import Saved, SweepRecord, Timings
 from jopt.results.storage import Stored
 from jopt.results.suggestion import Suggestion, suggest
+from jopt.results.zooming import zoomed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -142,6 +143,30 @@ class SweepResult(Result):
           ValueError: Where it is not clear which number is meant, the number has no order, or every setting diverged.
         """
         return suggest(self, name, metric)
+
+    def zoom(self, factor: float = 4, metric: str | None = None) -> Any:
+        """The optimizer with narrower axes around the best setting, to be swept next; its grid has the same shape.
+
+        Each axis keeps its number of values and gets a ``factor``-th of its span, on a logarithmic scale where its values are
+        positive and three times apart, or were drawn so. There it may go beyond the old ends; a linear one stays within them.
+
+        Args:
+          factor: How much narrower, above 1.
+          metric: What ranks; None: as in ``best()``.
+
+        Returns:
+          The optimizer. A sweep of it compiles nothing new.
+
+        Raises:
+          ValueError: For a factor of at most 1, for axes that were walked together, and where no setting is best.
+
+        Example:
+          >>> rates = jopt.geomspace(0.01, 1.0, 5)
+          >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
+          >>> result.best().setting, result.zoom()
+          ({'learning_rate': 0.31622776601683794}, sgd(learning_rate=axis(0.178, 0.237, 0.316, 0.422, 0.562; 5 values)))
+        """
+        return zoomed(self.optimizer, self.best(metric), factor)
 
     @cached_property
     def dataset(self) -> xr.Dataset:
