@@ -130,9 +130,9 @@ def test_the_best_at_an_edge_warns_and_says_what_to_run_next():
     low = run(RATES[:4]).suggest()
     assert any("last of its axis" in each for each in low.warnings)
     np.testing.assert_allclose(low.extend.values[0], RATES[4], rtol=1e-6)
-    high = run(RATES[5:]).suggest()
+    high = run(RATES[6:]).suggest()
     assert any("first of its axis" in each for each in high.warnings)
-    np.testing.assert_allclose(high.extend.values[-1], RATES[4], rtol=1e-6)
+    np.testing.assert_allclose(high.extend.values[-1], RATES[5], rtol=1e-6)
     assert not any("of its axis" in each and "first" in each for each in run().suggest().warnings)
 
 

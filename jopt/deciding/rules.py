@@ -33,9 +33,9 @@ class _Rule:
 class TopFraction(_Rule):
     """One look: after a share ``at`` of the steps the best share ``keep`` of the settings goes on.
 
-    What ``prune="auto"`` is. Of n settings ⌈n · keep⌉ go on; n counts those that have died by then, too. Replayed on real curves
-    (28 rates, three optimizers, constant and cosine rates, 540 steps, 3 seeds) it picked the full sweep's winner in 98 % of
-    the draws with 0.34 of the steps, successive halving in 82 to 85 % with 0.29 to 0.31.
+    What ``prune="auto"`` is. Of n settings ⌈n · keep⌉ go on; n counts those that have died by then, too. Replayed on real
+    curves (28 rates, three optimizers, constant and cosine rates, 540 steps, 3 seeds) it picked the full sweep's winner in
+    98 % of the draws with 0.34 of the steps, successive halving in 82 to 85 % with 0.29 to 0.31.
 
     Args:
       at: When: a share of the steps, in (0, 1).
@@ -108,8 +108,8 @@ class SuccessiveHalving(_Rule):
 class Hyperband(_Rule):
     """Several brackets of successive halving side by side, from one that looks early to one that never looks.
 
-    The settings are dealt out to brackets that look first after ``factor``⁻ˢ, …, ``factor``⁻¹ of the steps and never, where s is
-    the largest with ``factor``⁻ˢ ≥ ``first``, so that settings which are slow at first have a chance: a bracket with k looks
+    The settings are dealt out to brackets that look first after ``factor``⁻ˢ, …, ``factor``⁻¹ of the steps and never, where s
+    is the largest with ``factor``⁻ˢ ≥ ``first``, so that settings which are slow at first have a chance: a bracket with k looks
     gets a share of the settings in proportion to factorᵏ / (k + 1), as in the paper. Each decides about its own.
 
     Args:

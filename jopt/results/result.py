@@ -126,7 +126,7 @@ class SweepResult(Result):
 
         The curve is that of the scores against the number, with all others as in the best setting; scores are means over seeds.
         *Value*: the mean of the minima of a parabola through the best point and its neighbours, and of Akima's curve, both on
-        the logarithm of a positive number and of scores that have ratios; for grids of steps above a factor of 3.5 Akima's alone.
+        the logarithm of a positive number and of scores that have ratios; for grids coarser than a factor of 3.5 Akima's alone.
         *Interval*: as wide as these, the secants on both sides, the draws of seeds and divergence nearby make it, never beyond
         the neighbours of the best point.
 

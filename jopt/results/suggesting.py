@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,22 @@ class Curve(NamedTuple):
     by_ratio: bool = True
     log_x: bool = True
 
+    def lost(self) -> NDArray[np.bool_]:
+        """[points], whether a run was not finite, or ended no better than before its first step."""
+        return ~np.isfinite(self.scores).all(axis=1) | (self.heights() >= self._height(self.before))
+
     def heights(self, seeds: NDArray[np.int64] | None = None) -> Floats:
         """[points], the mean over some seeds, as what is compared: finite, and no more than before the first step."""
         chosen = self.scores if seeds is None else self.scores[:, seeds]
         with np.errstate(invalid="ignore", over="ignore"):
             mean = chosen.mean(axis=1)
         finite = mean[np.isfinite(mean)]
-        highest = self.before if math.isfinite(self.before) else finite.max(initial=0.0)
+        highest = self.before if math.isfinite(self.before) else float(np.max(finite, initial=0.0))
         mean = np.minimum(np.where(np.isfinite(mean), mean, highest), highest)
-        return np.log(np.maximum(mean, np.finfo(np.float64).tiny)) if self.by_ratio else mean
+        return self._height(mean)
+
+    def _height(self, score: Any) -> Any:
+        return np.log(np.maximum(score, np.finfo(np.float64).tiny)) if self.by_ratio else score
 
 
 class Minimum(NamedTuple):
@@ -71,7 +78,7 @@ def minimum(curve: Curve) -> Minimum:
 
     *Interval*: from the lowest to the highest of these, of the intersections of the secants on both sides that fall between the
     neighbours, and of half a grid step around the value; a quarter of a step more on either side; up to the next point where
-    one of the next two is not finite; and over what the value does when the seeds are drawn again (5 to 95 %, widened for few
+    one of the next two was lost (not finite, or no better than before its first step); and over what the value does when the seeds are drawn again (5 to 95 %, widened for few
     seeds). Never beyond the neighbours of the lowest point.
     """
     x, heights = curve.x, curve.heights()
@@ -84,7 +91,7 @@ def minimum(curve: Curve) -> Minimum:
     step = (x[place + 1] - x[place - 1]) / 2
     found = [*others, *_secants(x, heights, place)]
     low, high = min(found) - step / 4, max(found) + step / 4
-    if not np.isfinite(curve.scores[place + 1 : place + 3]).all():
+    if curve.lost()[place + 1 : place + 3].any():  # the wall stands somewhere before it
         high = max(high, x[place + 1])
     low, high = min(low, value - step / 2), max(high, value + step / 2)
     if curve.scores.shape[1] > 1:
@@ -122,7 +129,7 @@ def _akima(x: Floats, heights: Floats, place: int) -> float:
 
 
 def _secants(x: Floats, heights: Floats, place: int) -> list[float]:
-    """Where the lines through two points on either side of the minimum meet: a valley with straight sides has its floor there."""
+    """Where lines through two points on either side of the minimum meet: a valley with straight sides has its floor there."""
     pairs = (((place - 1, place), (place + 1, place + 2)), ((place - 2, place - 1), (place, place + 1)))
     met = []
     for (a, b), (c, d) in pairs:

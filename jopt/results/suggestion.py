@@ -211,8 +211,10 @@ def _extended(values: NDArray[Any], edge: int, log_x: bool) -> Any:
     inner, last = (float(v) for v in ends)
     if log_x:
         ratio = last / inner
-        return axes.geomspace(*sorted((last * ratio, last * ratio**BEYOND)), BEYOND)
-    return axes.linspace(*sorted((2 * last - inner, last + BEYOND * (last - inner))), BEYOND)
+        low, high = sorted((last * ratio, last * ratio**BEYOND))
+        return axes.geomspace(low, high, BEYOND)
+    low, high = sorted((2 * last - inner, last + BEYOND * (last - inner)))
+    return axes.linspace(low, high, BEYOND)
 
 
 def _short(x: float) -> str:

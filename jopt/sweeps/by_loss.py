@@ -115,8 +115,8 @@ def sweep(
       eval_every: Steps between evaluations; by default such that there are about 20. The last step is always evaluated.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
       prune: Who stops settings early, so that they cost nothing more: "auto", which is ``jopt.TopFraction()``, another rule of
-        jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out, but for ``jopt.EarlyStop``, and never best. It looks at
-        the training loss, or at the metric that ranks, which is evaluated then, too. With a constant rate it warns.
+        jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out and never best, but for ``jopt.EarlyStop``. It looks
+        at the training loss, or at the metric that ranks, which is evaluated then, too. With a constant rate it warns.
       plan: "auto", or a ``jopt.Plan``.
       workers: Threads that run blocks side by side; by default one per core, or per accelerator.
       progress: Whether to show a bar; by default on a terminal only.

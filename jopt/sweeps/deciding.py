@@ -24,20 +24,20 @@ def pruner_of(prune: Any) -> Pruner | None:
         return TopFraction()
     if not isinstance(prune, Pruner) or isinstance(prune, type):
         raise TypeError(
-            f'prune must be None, "auto" or a pruner, such as jopt.TopFraction() or an object with metric, mode, rungs(steps) and '
-            f"keep(rung), but is {prune!r}."
+            f'prune must be None, "auto" or a pruner, such as jopt.TopFraction() or an object with metric, mode, rungs(steps) '
+            f"and keep(rung), but is {prune!r}."
         )
     return prune
 
 
 def rungs_of(pruner: Pruner | None, steps: int, evaluations: np.ndarray, record_every: int) -> tuple[int, ...]:
-    """The steps at which a pruner decides, ascending, before the last; where losses are recorded over windows, the next end of one.
+    """The steps at which a pruner decides, ascending, before the last; where windows of losses are recorded, ends of windows.
 
     Without evaluations, twenty looks stand for "at every evaluation".
     """
     if pruner is None:
         return ()
-    asked = pruner.rungs(steps)
+    asked: Any = pruner.rungs(steps)
     if asked is None:
         asked = evaluations if len(evaluations) else np.linspace(0, steps, 21)[1:].round().astype(int)
     wanted = {_rung(pruner, step) for step in asked}
@@ -89,9 +89,9 @@ class Decider:
         for job in self.jobs.values():
             if not decays(job.space.at(0)):
                 warnings.warn(
-                    "prune: the learning rate is constant, and early looks at constant rates prefer rates that are too high: on "
-                    "noisy quadratics 2.5 to 4.5 times, with final losses of 1.9 to 3.9 times the best. A rate that decays, such "
-                    "as jopt.cosine_decay_schedule(jopt.geomspace(...), steps), moves the choice by 1.0 to 1.1 times.",
+                    "prune: the learning rate is constant, and early looks at constant rates prefer rates that are too high: "
+                    "on noisy quadratics 2.5 to 4.5 times, with final losses of 1.9 to 3.9 times the best. With one that "
+                    "decays, such as jopt.cosine_decay_schedule(jopt.geomspace(...), steps), it was 1.0 to 1.1 times.",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -115,8 +115,8 @@ class Decider:
         kept = np.asarray(self.pruner.keep(rung))
         if kept.dtype != bool or kept.shape not in (lanes, lanes[:1]):
             raise ValueError(
-                f"{self.pruner!r}.keep must return a bool for each of the {lanes[0]} settings, or for each lane {list(lanes)}, but "
-                f"returned {kept.dtype} of shape {list(kept.shape)}."
+                f"{self.pruner!r}.keep must return a bool for each of the {lanes[0]} settings, or for each lane {list(lanes)}, "
+                f"but returned {kept.dtype} of shape {list(kept.shape)}."
             )
         kept = np.broadcast_to(kept.reshape(len(kept), -1), lanes)
         if not self.ends and not (kept & rung.running[:, None]).any() and rung.running.any():

@@ -33,10 +33,10 @@ def lr_range_test(
     batch_size: int | None = None,
     seed: int = 0,
 ) -> RangeTest:
-    """One short run with a learning rate that grows from ``low`` to ``high``: ``lrₜ = low · (high / low)^(t / steps)``, t from 0.
+    """One short run whose learning rate grows from ``low`` to ``high``: ``lrₜ = low · (high / low)^(t / steps)``, t from 0.
 
-    It takes a few seconds and says where the loss falls fastest and where it blows up; on one noisy run, in which the rate and the
-    progress of training are mixed up. A sweep's ``result.suggest()`` answers what is best for a whole run.
+    It takes a few seconds and says where the loss falls fastest and where it blows up; on one noisy run, in which the rate and
+    the progress of training are mixed up. A sweep's ``result.suggest()`` answers what is best for a whole run.
 
     Args:
       loss: As in ``jopt.sweep``: ``loss(params, batch)``, or with a key.
@@ -112,6 +112,8 @@ def _check_rates(optimizer: Any) -> None:
     paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(optimizer)[0]]
     inside = [jax.tree_util.keystr(p) for p in paths if any(getattr(k, "name", None) == RATE for k in p[:-1])]
     if inside:
-        raise ValueError(f"lr_range_test: the learning rate is a schedule, with a number at {inside[0]}; give a number instead.")
+        raise ValueError(
+            f"lr_range_test: the learning rate is a schedule, with a number at {inside[0]}; give a number instead."
+        )
     if not any(_is_rate(path) for path in paths):
         raise ValueError(f"lr_range_test: {optimizer!r} has no learning_rate that could grow.")

@@ -109,5 +109,3 @@ def _stops(together: list[Run]) -> list[int]:
 def _decide(decide: Decide, step: int, runs: Mapping[str, Run]) -> None:
     for name, decision in decide(step, {name: (run.records, run.running()) for name, run in runs.items()}).items():
         runs[name].stop(decision)
-
-

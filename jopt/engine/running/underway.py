@@ -115,9 +115,7 @@ class Run:
         return narrower if self._pays(1 - narrower / width) else width
 
     def _pays(self, saved: float) -> bool:
-        """Whether it is worth a program of its own, which takes about as long to compile as what was compiled, to save a
-        share of what is still to be done.
-        """
+        """Whether to save a share of what is to be done is worth a program, which takes as long to compile as the others."""
         to_do = int((self.job.steps - self.records.steps_done[self.running()]).sum())
         pace = (time.perf_counter() - self.began) / max(1, int(self.records.steps_done.sum()))
         return bool(saved * to_do * pace > self.runtime.compile_s)
