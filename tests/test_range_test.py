@@ -64,7 +64,12 @@ def test_rules_on_a_curve_made_by_hand():
     length = falling + 1
     begin = falling - length
     assert found.valley == pytest.approx(10.0 ** x[begin + int(length / 3) + int(length / 6)])
-    assert lowest / 100 < found.slide < lowest * 3
+
+
+def test_the_slide_ends_where_slopes_fifteen_points_apart_are_alike():
+    losses = np.r_[np.zeros(90), 0.05 * np.arange(1, 16) ** 2]
+    found = found_on(losses)
+    assert found.rates[72] <= found.slide <= found.rates[76]
 
 
 def test_every_learning_rate_of_a_chain_grows():

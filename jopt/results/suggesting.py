@@ -34,7 +34,8 @@ class Curve(NamedTuple):
 
     def lost(self) -> NDArray[np.bool_]:
         """[points], whether a run was not finite, or ended no better than before its first step."""
-        return ~np.isfinite(self.scores).all(axis=1) | (self.heights() >= self._height(self.before))
+        broken = ~np.isfinite(self.scores).all(axis=1)
+        return np.asarray(broken | (self.heights() >= self._height(self.before)))
 
     def heights(self, seeds: NDArray[np.int64] | None = None) -> Floats:
         """[points], the mean over some seeds, as what is compared: finite, and no more than before the first step."""
@@ -44,7 +45,7 @@ class Curve(NamedTuple):
         finite = mean[np.isfinite(mean)]
         highest = self.before if math.isfinite(self.before) else float(np.max(finite, initial=0.0))
         mean = np.minimum(np.where(np.isfinite(mean), mean, highest), highest)
-        return self._height(mean)
+        return np.asarray(self._height(mean))
 
     def _height(self, score: Any) -> Any:
         return np.log(np.maximum(score, np.finfo(np.float64).tiny)) if self.by_ratio else score
@@ -78,8 +79,8 @@ def minimum(curve: Curve) -> Minimum:
 
     *Interval*: from the lowest to the highest of these, of the intersections of the secants on both sides that fall between the
     neighbours, and of half a grid step around the value; a quarter of a step more on either side; up to the next point where
-    one of the next two was lost (not finite, or no better than before its first step); and over what the value does when the seeds are drawn again (5 to 95 %, widened for few
-    seeds). Never beyond the neighbours of the lowest point.
+    one of the next two was lost (not finite, or no better than before its first step); and over what the value does when the
+    seeds are drawn again (5 to 95 %, widened for few seeds). Never beyond the neighbours of the lowest point.
     """
     x, heights = curve.x, curve.heights()
     place = int(np.argmin(heights))

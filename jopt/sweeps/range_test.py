@@ -14,6 +14,7 @@ from jopt.results.range_test import RangeTest
 from jopt.sweeps.by_step import sweep_steps
 from jopt.training import descend, takes_key
 from jopt.values import checks
+from jopt.values.binding import key_name
 from jopt.values.numbers import whole
 from jopt.values.pairs import as_pair, is_transformation
 from jopt.values.trees import is_function
@@ -97,7 +98,11 @@ def lr_range_test(
 
 
 def _is_rate(path: Any) -> bool:
-    return bool(path) and getattr(path[-1], "name", None) == RATE
+    return _names(path)[-1:] == [RATE]
+
+
+def _names(path: Any) -> list[str]:
+    return ".".join(map(key_name, path)).split(".")
 
 
 def _with_rate(value: Any, rate: Any) -> Any:
@@ -110,7 +115,7 @@ def _check_rates(optimizer: Any) -> None:
         hint = "; call the factory: jopt.adam(1e-3)" if callable(optimizer) else ""
         raise TypeError(f"lr_range_test: the optimizer must be a transformation, but got {type(optimizer).__name__}{hint}.")
     paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(optimizer)[0]]
-    inside = [jax.tree_util.keystr(p) for p in paths if any(getattr(k, "name", None) == RATE for k in p[:-1])]
+    inside = [jax.tree_util.keystr(p) for p in paths if RATE in _names(p)[:-1]]
     if inside:
         raise ValueError(
             f"lr_range_test: the learning rate is a schedule, with a number at {inside[0]}; give a number instead."

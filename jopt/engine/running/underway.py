@@ -87,10 +87,11 @@ class Run:
         stops = decision.stops & self.running()
         if not stops.any():
             return
-        paused = self.lanes.form(self._width(), len(self.slots))
-        for block in paused:
+        blocks = [block for block in self.blocks if block.carry is not None]
+        for block in self.lanes.form(self._width(), len(self.slots)):  # of those that are paused
             self.lanes.take(block)
-        for block in [*self.blocks, *paused]:
+            blocks.append(block)
+        for block in blocks:
             self._end(block, stops[block.settings, block.seeds[:, None]], State.DONE if decision.ends else State.PRUNED)
             if block.real.any():
                 self.lanes.pause(block)
