@@ -48,16 +48,25 @@ from jopt.values.numbers import Axis, Numeric, ScalarOrSchedule
 from jopt.values.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
+    from jopt.deciding import EarlyStop, Hyperband, MedianStop, Pruner, Rung, SuccessiveHalving, TopFraction
     from jopt.engine.caching import enable_compilation_cache
     from jopt.engine.evaluation import metrics
     from jopt.engine.planning.plan import Plan
-    from jopt.results import GroupedResult, SweepResult, Trial, load_result
-    from jopt.sweeps import sweep, sweep_steps
+    from jopt.results import GroupedResult, RangeTest, Suggestion, SweepResult, Trial, load_result
+    from jopt.sweeps import lr_range_test, sweep, sweep_steps
 
 __version__ = "0.1.0"
 
 # Imported when they are first used, so that whoever only wants an optimizer does not load the engine.
 _LAZY = {
+    "EarlyStop": "jopt.deciding",
+    "Hyperband": "jopt.deciding",
+    "MedianStop": "jopt.deciding",
+    "Pruner": "jopt.deciding",
+    "Rung": "jopt.deciding",
+    "SuccessiveHalving": "jopt.deciding",
+    "TopFraction": "jopt.deciding",
+    "Suggestion": "jopt.results",
     "GroupedResult": "jopt.results",
     "Plan": "jopt.engine.planning.plan",
     "enable_compilation_cache": "jopt.engine.caching",
@@ -65,6 +74,8 @@ _LAZY = {
     "Trial": "jopt.results",
     "load_result": "jopt.results",
     "metrics": "jopt.engine.evaluation",
+    "lr_range_test": "jopt.sweeps",
+    "RangeTest": "jopt.results",
     "sweep": "jopt.sweeps",
     "sweep_steps": "jopt.sweeps",
 }
@@ -88,13 +99,22 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Axis",
+    "EarlyStop",
     "GradientTransformation",
     "GroupedResult",
+    "Hyperband",
+    "MedianStop",
     "Numeric",
     "Plan",
+    "Pruner",
+    "RangeTest",
+    "Rung",
     "ScalarOrSchedule",
     "Schedule",
+    "SuccessiveHalving",
+    "Suggestion",
     "SweepResult",
+    "TopFraction",
     "Trial",
     "adam",
     "adamw",
@@ -121,6 +141,7 @@ __all__ = [
     "linspace",
     "load_result",
     "loguniform",
+    "lr_range_test",
     "metrics",
     "momentum",
     "named_chain",

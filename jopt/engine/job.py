@@ -26,6 +26,7 @@ class Job:
       seed: of the sweep: the root of every key.
       eval_steps: after which steps every lane is evaluated, ascending.
       record_every: steps between two records of the loss.
+      stops: steps at which every lane waits for a decision whether it goes on, ascending.
     """
 
     space: Space
@@ -37,6 +38,7 @@ class Job:
     seed: int
     eval_steps: tuple[int, ...] = ()
     record_every: int = 1
+    stops: tuple[int, ...] = ()
 
     @property
     def lanes(self) -> int:
@@ -44,5 +46,12 @@ class Job:
 
     def next_evaluation(self, step: int) -> int:
         """The first evaluation after ``step``; the end where there is none."""
-        place = int(np.searchsorted(self.eval_steps, step, side="right"))
-        return int(self.eval_steps[place]) if place < len(self.eval_steps) else self.steps
+        return self._next(self.eval_steps, step)
+
+    def next_stop(self, step: int) -> int:
+        """The first stop after ``step``; the end where there is none."""
+        return self._next(self.stops, step)
+
+    def _next(self, listed: tuple[int, ...], step: int) -> int:
+        place = int(np.searchsorted(listed, step, side="right"))
+        return int(listed[place]) if place < len(listed) else self.steps

@@ -4,14 +4,18 @@ from jopt.results.base import Result
 from jopt.results.groups import GroupedResult
 from jopt.results.loading import load_result
 from jopt.results.progress import Progress
+from jopt.results.range_test import RangeTest
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.result import SweepResult
+from jopt.results.suggestion import Suggestion
 from jopt.results.trial import Trial
 
 __all__ = [
     "GroupedResult",
     "Progress",
+    "RangeTest",
     "Result",
+    "Suggestion",
     "SweepRecord",
     "SweepResult",
     "Timings",

@@ -90,8 +90,8 @@ class Result(abc.ABC):
 
         Args:
           metric: One metric only; ``None`` for all.
-          kind: "final": a row per setting and seed, with the last value of each metric, diverged_at
-            and steps_done. "curves": a row per setting, seed, time and metric, with columns step,
+          kind: "final": a row per setting and seed, with the last value of each metric, diverged_at,
+            pruned_at and steps_done. "curves": a row per setting, seed, time and metric, with columns step,
             metric and value.
 
         Returns:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from jopt.results import report, text
 from jopt.results.base import Result
 from jopt.results.plots import GroupPlots
-from jopt.results.record import SweepRecord, Timings
+from jopt.results.record import Saved, SweepRecord, Timings
 from jopt.results.result import SweepResult
+from jopt.results.suggestion import Suggestion, suggest
 from jopt.values.names import check_groups, in_tree
 
 if TYPE_CHECKING:
@@ -65,6 +66,17 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
     def plan(self) -> dict[str, Any]:
         """Name -> how that group ran."""
         return {name: result.plan for name, result in self.items()}
+
+    @property
+    def saved(self) -> Saved:
+        """What pruning saved in all groups."""
+        return Saved(*(sum(each) for each in zip(*(result.saved for result in self.values()), strict=True)))
+
+    def suggest(self, name: str | None = None, metric: str | None = None) -> Suggestion:
+        """Which value of a number to use in the group that is best; see ``SweepResult.suggest``."""
+        group = self.best(metric).group
+        assert group is not None
+        return suggest(self[group], name, metric, group)
 
     @property
     def timings(self) -> Timings:

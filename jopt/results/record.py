@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,7 @@ class SweepRecord:
       steps_done: [*dims, seed], the steps that each lane ran.
       maximize: Names of the metrics that were declared to be better the higher they are.
       examples: Where batch sizes were swept, the dim along which, and the examples of one step [size of dim].
+      pruned_at: [*dims, seed], the step at which the lane was taken out by ``prune=``; NaN means never.
     """
 
     dims: tuple[str, ...]
@@ -58,12 +59,16 @@ class SweepRecord:
     steps_done: NDArray[Any]
     maximize: tuple[str, ...] = ()
     examples: tuple[str, NDArray[Any]] | None = None
+    pruned_at: NDArray[Any] = field(default_factory=lambda: np.array(np.nan))
 
     def __post_init__(self) -> None:
         """Checks names and shapes: a mislabelled result is worse than none."""
         check_names({*self.dims, *self.coords}, [*self.losses, *self.metrics])
         lanes = (*self._grid_shape(), len(self.seeds))
-        self._check_shapes({"diverged_at": self.diverged_at, "steps_done": self.steps_done}, lanes)
+        if not np.ndim(self.pruned_at):  # nobody was
+            object.__setattr__(self, "pruned_at", np.full(lanes, float(self.pruned_at)))
+        each = {name: getattr(self, name) for name in ("diverged_at", "steps_done", "pruned_at")}
+        self._check_shapes(each, lanes)
         self._check_shapes(self.losses, (*lanes, len(self.step)))
         self._check_shapes(self.metrics, (*lanes, len(self.eval_step)))
 
@@ -93,6 +98,11 @@ class SweepRecord:
     def diverged(self) -> NDArray[np.bool_]:
         """[*dims, seed]: whether the lane met a loss, or ended with parameters or a state, that are not finite."""
         return ~np.isnan(np.asarray(self.diverged_at, np.float64))
+
+    @property
+    def pruned(self) -> NDArray[np.bool_]:
+        """[*dims, seed]: whether the lane was taken out by ``prune=``."""
+        return ~np.isnan(np.asarray(self.pruned_at, np.float64))
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -143,6 +153,18 @@ class SweepRecord:
 
 def _python(x: Any) -> Any:
     return x.item() if isinstance(x, np.generic) else x  # an array of objects holds them already
+
+
+class Saved(NamedTuple):
+    """What pruning saved.
+
+    Attributes:
+      lane_steps: Optimizer steps that pruned lanes did not do.
+      seconds: About how long they would have taken, at the pace of the others.
+    """
+
+    lane_steps: int
+    seconds: float
 
 
 @dataclass(frozen=True)

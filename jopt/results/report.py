@@ -77,6 +77,7 @@ def describe(record: SweepRecord, plan: Any, timings: Timings) -> str:
         "ran": _ran(record),
         "best": _best(record),
         "diverged": f"{_diverged(record)} lanes",
+        **({"pruned": f"{int(record.pruned.sum())} of {record.pruned.size} lanes"} if record.pruned.any() else {}),
         "plan": str(plan),
         "time": _time(timings),
     }

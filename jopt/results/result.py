@@ -16,8 +16,10 @@ from jopt.results.base import Result
 from jopt.results.pickles import Pickled, PickledTree
 from jopt.results.plots import Plots
 from jopt.results.ragged import Ragged
-from jopt.results.record import SweepRecord, Timings
+from jopt.results.record import Saved, SweepRecord, Timings
 from jopt.results.storage import Stored
+from jopt.results.suggestion import Suggestion, suggest
+from jopt.results.zooming import zoomed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -155,6 +157,61 @@ class SweepResult(Result):
         params = self._kept_params
         return params.at(index) if isinstance(params, Ragged) else jax.tree.map(lambda leaf: leaf[index], params)
 
+    @property
+    def saved(self) -> Saved:
+        """What pruning saved: ``.lane_steps``, and ``.seconds`` at the pace of what ran."""
+        record = self.record
+        steps = int(record.steps_done.max(initial=0)) - record.steps_done[record.pruned]
+        pace = self.timings.lane_steps_per_second
+        return Saved(int(steps.sum()), float(steps.sum() / pace) if pace else 0.0)
+
+    def suggest(self, name: str | None = None, metric: str | None = None) -> Suggestion:
+        """Which value of a number to use, with an interval, reasons and warnings; ``print`` it for a sentence.
+
+        The curve is that of the scores against the number, with all others as in the best setting; scores are means over seeds.
+        *Value*: the mean of the minima of a parabola through the best point and its neighbours, and of Akima's curve, both on
+        the logarithm of a positive number and of scores that have ratios; for grids coarser than a factor of 3.5 Akima's alone.
+        *Interval*: as wide as these, the secants on both sides, the draws of seeds and divergence nearby make it, never beyond
+        the neighbours of the best point.
+
+        Args:
+          name: Of the number; None: the learning rate, or the one number with an axis in its schedule, or the only one that was
+            swept.
+          metric: What is scored; None: what ranks in ``best()``.
+
+        Returns:
+          A ``Suggestion``: value, low, high, reasons, warnings, the optimizer with the value in it, and the axis to run next
+          where the best value is at an edge.
+
+        Raises:
+          ValueError: Where it is not clear which number is meant, the number has no order, or every setting diverged.
+        """
+        return suggest(self, name, metric)
+
+    def zoom(self, factor: float = 4, metric: str | None = None) -> Any:
+        """The optimizer with narrower axes around the best setting, to be swept next; its grid has the same shape.
+
+        Each axis keeps its number of values and gets a ``factor``-th of its span, on a logarithmic scale where its values are
+        positive and three times apart, or were drawn so. There it may go beyond the old ends; a linear one stays within them.
+
+        Args:
+          factor: How much narrower, above 1.
+          metric: What ranks; None: as in ``best()``.
+
+        Returns:
+          The optimizer. A sweep of it compiles nothing new.
+
+        Raises:
+          ValueError: For a factor of at most 1, for axes that were walked together, and where no setting is best.
+
+        Example:
+          >>> rates = jopt.geomspace(0.01, 1.0, 5)
+          >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
+          >>> result.best().setting, result.zoom()
+          ({'learning_rate': 0.31622776601683794}, sgd(learning_rate=axis(0.178, 0.237, 0.316, 0.422, 0.562; 5 values)))
+        """
+        return zoomed(self.optimizer, self.best(metric), factor)
+
     @cached_property
     def dataset(self) -> xr.Dataset:
         """Everything recorded, as an ``xarray.Dataset``.
@@ -165,6 +222,7 @@ class SweepResult(Result):
           the metrics of evaluate: [*axes, seed, eval_step].
           diverged_at: [*axes, seed], first step whose loss was not finite, or the last one, where parameters or the
             optimizer's state ended so; NaN: never.
+          pruned_at: [*axes, seed], the step at which the lane was pruned; NaN: never.
           steps_done: [*axes, seed].
         Hyperparameters that were walked together are coordinates along one dimension. Along an axis of structure stand bools
         and strings as they are, functions by name, and ``None`` beside others in an array of objects. Where batch sizes were

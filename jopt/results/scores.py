@@ -56,13 +56,22 @@ def _ranking(record: SweepRecord, metric: str | None, mode: Mode | None, at: At)
     if metric is None:
         raise ValueError("Nothing was recorded that could rank the settings; return a metric from the step or from evaluate.")
     record.series(metric)  # raises where there is no such metric
-    mode = direction(record, metric) if mode is None else mode
+    return Ranking(metric, directed(record.maximize, metric, mode), at)
+
+
+def directed(maximize: Iterable[str], metric: str, mode: Mode | None) -> Mode:
+    """``mode``, or the metric's own direction.
+
+    Raises:
+      ValueError: Where nobody said which values are good.
+    """
+    mode = direction(maximize, metric) if mode is None else mode
     if mode is None:
         raise ValueError(
             f"Nobody said whether {metric!r} is better high or low; give mode='max' or mode='min', "
             f"or declare it where it is made, evaluate=jopt.metrics(..., maximize={metric!r})."
         )
-    return Ranking(metric, mode, at)
+    return mode
 
 
 def default_metric(record: SweepRecord) -> str | None:
@@ -77,9 +86,9 @@ def training_loss(record: SweepRecord) -> str | None:
     return "loss" if "loss" in record.losses else next(iter(record.losses), None)
 
 
-def direction(record: SweepRecord, metric: str) -> Mode | None:
-    """Which values of a metric are good; None where the name leaves it open and nobody declared it."""
-    if metric in record.maximize:
+def direction(maximize: Iterable[str], metric: str) -> Mode | None:
+    """Which values of a metric are good; None where the name leaves it open and it was not declared to be maximized."""
+    if metric in maximize:
         return "max"
     return None if HIGH_OR_LOW.intersection(re.split(r"[-_/.]", metric.lower())) else "min"
 
@@ -94,7 +103,7 @@ class Scores:
     """Scores of a grid of settings.
 
     Attributes:
-      mean: [*dims], mean over seeds; NaN where the setting is out: a seed diverged or scored no
+      mean: [*dims], mean over seeds; NaN where the setting is out: a seed diverged, was pruned, or scored no
         finite number.
       per_seed: [*dims, seed].
       mode: "min" or "max".
@@ -128,13 +137,24 @@ class Scores:
 def score(record: SweepRecord, ranked: Ranking) -> Scores:
     """Scores each setting of a record."""
     _, steps, values = record.series(ranked.metric)
-    if ranked.metric in record.losses:
-        values = _tenths(steps, values, 1 if ranked.at == "last" else SHARES)
-    per_seed = _last(values) if ranked.at == "last" else _best_over_time(values, ranked.mode)
-    out = record.diverged.any(-1) | ~np.isfinite(per_seed).all(-1)
+    per_seed = _over_time(record, ranked, steps, values)
+    last = record.steps_done.max(initial=0)
+    for end in np.unique(record.steps_done[record.steps_done < last]):  # lanes that came to their end before the others
+        count = int(np.searchsorted(steps, end, side="right"))
+        if count:
+            lanes = record.steps_done == end
+            per_seed[lanes] = _over_time(record, ranked, steps[:count], values[lanes][..., :count])
+    out = (record.diverged | record.pruned).any(-1) | ~np.isfinite(per_seed).all(-1)
     with np.errstate(invalid="ignore", over="ignore"):
         mean = np.where(out, np.nan, per_seed.mean(-1))
     return Scores(np.where(np.isfinite(mean), mean, np.nan), per_seed, ranked.mode)
+
+
+def _over_time(record: SweepRecord, ranked: Ranking, steps: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
+    """One number for each lane, of its values at some steps."""
+    if ranked.metric in record.losses:
+        values = tenths(steps, values, 1 if ranked.at == "last" else SHARES)
+    return _last(values) if ranked.at == "last" else _best_over_time(values, ranked.mode)
 
 
 def spread(per_seed: NDArray[Any]) -> float:
@@ -142,7 +162,7 @@ def spread(per_seed: NDArray[Any]) -> float:
     return float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else 0.0
 
 
-def _tenths(steps: NDArray[Any], values: NDArray[Any], count: int) -> NDArray[np.float64]:
+def tenths(steps: NDArray[Any], values: NDArray[Any], count: int) -> NDArray[np.float64]:
     """Means over the last ``count`` tenths of a run, [..., count]: one minibatch's loss says little."""
     lengths = np.diff(steps, prepend=0)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -170,13 +190,13 @@ def _parts(steps: NDArray[Any]) -> list[slice]:
 
 
 def _last(values: NDArray[Any]) -> NDArray[np.float64]:
-    return np.asarray(values[..., -1], np.float64)
+    return np.array(values[..., -1], np.float64)
 
 
 def _best_over_time(values: NDArray[Any], mode: str) -> NDArray[np.float64]:
     # fmin and fmax pass over NaN, which stands where a metric was not defined.
     best: np.ufunc = np.fmin if mode == "min" else np.fmax
-    return np.asarray(best.reduce(values, axis=-1), np.float64)
+    return np.array(best.reduce(values, axis=-1), np.float64)
 
 
 def _ranked(mean: NDArray[np.float64], mode: str) -> NDArray[np.float64]:

@@ -107,7 +107,7 @@ def _write(result: Stored, writer: _Writer) -> dict[str, Any]:
 
 
 def _write_record(record: SweepRecord, writer: _Writer) -> dict[str, Any]:
-    plain = ("seeds", "step", "eval_step", "diverged_at", "steps_done")
+    plain = ("seeds", "step", "eval_step", "diverged_at", "pruned_at", "steps_done")
     return {
         "dims": list(record.dims),
         "along": {name: dim for name, (dim, _) in record.coords.items()},

@@ -34,6 +34,7 @@ def to_dataset(record: SweepRecord, attrs: dict[str, Any]) -> xr.Dataset:
             record.diverged_at,
             _about("step at which a loss, parameter or state was seen not to be finite (NaN: never)", "steps"),
         ),
+        "pruned_at": (lanes, record.pruned_at, _about("step at which the lane was pruned (NaN: never)", "steps")),
         "steps_done": (lanes, record.steps_done, _about("steps that the lane ran", "steps")),
     }
     return xr.Dataset({**losses, **metrics, **outcome}, coords=_coords(record), attrs=attrs)
@@ -97,7 +98,7 @@ def frame(records: Mapping[str, SweepRecord], metric: str | None, kind: Literal[
 
 
 def _final_frame(record: SweepRecord, metric: str | None) -> pd.DataFrame:
-    """One row per setting and seed: hyperparameters, seed, last values, diverged_at, steps_done."""
+    """One row per setting and seed: hyperparameters, seed, last values, diverged_at, pruned_at, steps_done."""
     import pandas as pd
 
     names = record.metric_names if metric is None else (metric,)
@@ -107,6 +108,7 @@ def _final_frame(record: SweepRecord, metric: str | None) -> pd.DataFrame:
         empty = metric is None and not _recorded(record, name)
         columns[name] = np.nan if empty else _plain(record.series(name).values[..., -1]).ravel()
     columns["diverged_at"] = record.diverged_at.ravel()
+    columns["pruned_at"] = record.pruned_at.ravel()
     columns["steps_done"] = record.steps_done.ravel()
     return pd.DataFrame(columns)
 

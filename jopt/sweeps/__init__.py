@@ -2,5 +2,6 @@
 
 from jopt.sweeps.by_loss import sweep
 from jopt.sweeps.by_step import sweep_steps
+from jopt.sweeps.range_test import lr_range_test
 
-__all__ = ["sweep", "sweep_steps"]
+__all__ = ["lr_range_test", "sweep", "sweep_steps"]

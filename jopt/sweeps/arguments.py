@@ -9,8 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jopt.deciding import Pruner
+from jopt.engine.evaluation import Metrics
 from jopt.engine.planning.plan import Plan
 from jopt.expanding import Groups
+from jopt.sweeps.deciding import pruner_of, rungs_of
 from jopt.values.numbers import whole
 
 
@@ -37,6 +40,8 @@ class Asked:
     samples: int | None
     evaluate: Any
     evaluations: np.ndarray  # the steps after which is evaluated
+    pruner: Pruner | None
+    rungs: tuple[int, ...]  # where it decides
     record_every: int
     plan: Plan
     progress: bool | None
@@ -54,6 +59,7 @@ class Asked:
         evaluate: Any,
         eval_every: Any,
         record_every: Any,
+        prune: Any,
         plan: Any,
         workers: Any,
         progress: bool | None,
@@ -61,6 +67,9 @@ class Asked:
     ) -> Asked:
         """What is asked for by these arguments of ``jopt.sweep``; errors name them."""
         steps = whole("steps", steps)
+        record_every = whole("record_every", record_every)
+        evaluations, pruner = _evaluations(steps, eval_every, evaluate), pruner_of(prune)
+        rungs = rungs_of(pruner, steps, evaluations, record_every)
         return cls(
             steps=steps,
             batch_size=batch_size,  # checked with the data that it cuts
@@ -68,12 +77,19 @@ class Asked:
             seeds=_seeds(seeds),
             samples=samples,
             evaluate=evaluate,
-            evaluations=_evaluations(steps, eval_every, evaluate),
-            record_every=whole("record_every", record_every),
+            evaluations=np.union1d(evaluations, rungs).astype(np.int64) if len(evaluations) else evaluations,
+            pruner=pruner,
+            rungs=rungs,
+            record_every=record_every,
             plan=_plan(plan, workers),
             progress=progress,
             seed=whole("seed", seed, at_least=0, bits=32),
         )
+
+    @property
+    def maximize(self) -> tuple[str, ...]:
+        """The metrics that were declared to be better the higher they are."""
+        return self.evaluate.maximize if isinstance(self.evaluate, Metrics) else ()
 
 
 def compared(optimizer: Any) -> dict[str, Any]:

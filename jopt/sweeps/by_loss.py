@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import jax
 
+from jopt.deciding import Pruner
 from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
@@ -39,6 +40,7 @@ def sweep(
     evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -60,6 +62,7 @@ def sweep(
     evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -80,6 +83,7 @@ def sweep(
     evaluate: Callable[..., Mapping[str, Any]] | None = None,
     eval_every: int | None = None,
     record_every: int = 1,
+    prune: Pruner | str | None = None,
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
@@ -124,6 +128,9 @@ def sweep(
         first metric ranks the settings.
       eval_every: Steps between evaluations; by default such that there are about 20. The last step is always evaluated.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
+      prune: Who stops settings early, so that they cost nothing more: "auto", which is ``jopt.TopFraction()``, another rule of
+        jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out and never best, but for ``jopt.EarlyStop``. It looks
+        at the training loss, or at the metric that ranks, which is evaluated then, too. With a constant rate it warns.
       plan: "auto", or a ``jopt.Plan``.
       workers: Threads that run blocks side by side; by default one per core, or per accelerator.
       progress: Whether to show a bar; by default on a terminal only.
@@ -166,6 +173,7 @@ def sweep(
         evaluate=evaluate,
         eval_every=eval_every,
         record_every=record_every,
+        prune=prune,
         plan=plan,
         workers=workers,
         progress=progress,

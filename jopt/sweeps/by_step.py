@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
+from jopt.deciding import Pruner
 from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import OwnStep, Program
@@ -33,6 +34,7 @@ def sweep_steps(
     evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -53,6 +55,7 @@ def sweep_steps(
     evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -73,6 +76,7 @@ def sweep_steps(
     evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -92,6 +96,7 @@ def sweep_steps(
     evaluate: Callable[..., Mapping[str, Any]] | None = None,
     eval_every: int | None = None,
     record_every: int = 1,
+    prune: Pruner | str | None = None,
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
@@ -117,6 +122,7 @@ def sweep_steps(
       evaluate: ``evaluate(carry) -> {name: scalar}``, pure, or ``jopt.metrics(...)``.
       eval_every: As in ``jopt.sweep``.
       record_every: As in ``jopt.sweep``.
+      prune: As in ``jopt.sweep``.
       plan: As in ``jopt.sweep``.
       workers: As in ``jopt.sweep``.
       progress: As in ``jopt.sweep``.
@@ -158,6 +164,7 @@ def sweep_steps(
         evaluate=evaluate,
         eval_every=eval_every,
         record_every=record_every,
+        prune=prune,
         plan=plan,
         workers=workers,
         progress=progress,

@@ -12,11 +12,12 @@ import numpy as np
 
 from jopt.engine.job import Job
 from jopt.engine.planning.plan import Plan
-from jopt.engine.running.carry_out import Outcome
+from jopt.engine.running.underway import Outcome
 from jopt.results import SweepRecord, SweepResult, Timings
 from jopt.results.ragged import Ragged
 from jopt.spaces import Settings
 from jopt.values.names import labels
+from jopt.values.trees import structure
 
 
 def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcome], maximize: tuple[str, ...]) -> SweepResult:
@@ -32,6 +33,7 @@ def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcom
         metrics=whole.by_name([r.metrics for r in records]),
         diverged_at=whole.of([r.diverged_at for r in records]),
         steps_done=whole.of([r.steps_done for r in records]),
+        pruned_at=whole.of([r.pruned_at for r in records]),
         maximize=maximize,
         examples=_examples(settings, jobs),
     )
@@ -80,7 +82,7 @@ class _Whole:
 
 def _together(whole: _Whole, trees: Sequence[Any]) -> Any:
     """Trees of several programs, leaves ``[settings of a program, seeds, ...]``, as one, or side by side where they differ."""
-    leaves, structures = [jax.tree.leaves(tree) for tree in trees], [jax.tree.structure(tree) for tree in trees]
+    leaves, structures = [jax.tree.leaves(tree) for tree in trees], [structure(tree) for tree in trees]
     kinds = [(s, [(x.shape[1:], x.dtype) for x in each]) for s, each in zip(structures, leaves, strict=True)]
     if all(kind == kinds[0] for kind in kinds):
         return structures[0].unflatten([whole.of(arrays) for arrays in zip(*leaves, strict=True)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -11,17 +12,18 @@ import numpy as np
 
 from jopt.engine.data.feeding import feed_of
 from jopt.engine.data.sources import Feed
-from jopt.engine.evaluation import Metrics
 from jopt.engine.job import Job
 from jopt.engine.program import Program
 from jopt.engine.running import eager
-from jopt.engine.running.carry_out import Outcome, Sweep
+from jopt.engine.running.carry_out import Sweep
+from jopt.engine.running.underway import Outcome
 from jopt.expanding import Groups, expand
 from jopt.kinds import Drawn
 from jopt.results import GroupedResult, Progress, SweepResult
 from jopt.spaces import Settings
 from jopt.standing import places
 from jopt.sweeps.arguments import Asked, compared
+from jopt.sweeps.deciding import Decider
 from jopt.sweeps.outcomes import result_of
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
@@ -52,17 +54,22 @@ def run(
             }
 
         settings, jobs, outcomes = _Work(jobs_of, asked, isinstance(optimizer, Groups)).carry_out()
-    maximize = asked.evaluate.maximize if isinstance(asked.evaluate, Metrics) else ()
     results = {}
     for name, each in settings.items():
-        mine = [key for key in jobs if key.split("/")[0] == name]
-        results[name] = result_of(each, [jobs[key] for key in mine], [outcomes[key] for key in mine], maximize)
+        mine = _of_group(jobs, name)
+        results[name] = result_of(each, [jobs[key] for key in mine], [outcomes[key] for key in mine], asked.maximize)
     return GroupedResult(results) if isinstance(optimizer, Groups) else results[""]
 
 
 def _job(program: Callable[[Feed, Any], Program], given: Any, asked: Asked, feed: Feed, space: Any) -> Job:
     work, evaluations = program(feed, space.value.optimizer), tuple(asked.evaluations.tolist())
-    return Job(space, work, feed, tuple(asked.seeds), asked.steps, given, asked.seed, evaluations, asked.record_every)
+    seeds = tuple(asked.seeds)
+    return Job(space, work, feed, seeds, asked.steps, given, asked.seed, evaluations, asked.record_every, asked.rungs)
+
+
+def _of_group(jobs: Jobs, name: str) -> list[str]:
+    """The names of a group's jobs, one for each of its programs."""
+    return [key for key in jobs if key.split("/")[0] == name]
 
 
 def _settings(optimizer: Any, asked: Asked, shaping: Collection[Axis]) -> dict[str, Settings]:
@@ -115,13 +122,22 @@ class _Work:
             settings, jobs = self.jobs_of(self._shaping() if self.counts and not self._traces(()) else ())
             # A bar would write over what a debugger shows.
             with eager.nans_explained(), self._bar(jobs, bool(self.asked.progress)) as bar:
-                return settings, jobs, eager.carry_out(jobs, bar, self._check)
+                return settings, jobs, eager.carry_out(jobs, bar, self._check, self._decider(settings, jobs))
         settings, jobs, traced = self._traced()
         with contextlib.closing(traced), eager.nans_explained():
             for key, job in jobs.items():
                 self._check(job, traced.runtimes[key].analysis.names)
+            decider = self._decider(settings, jobs)
+            decide = decider(traced.recorded) if decider else None
             with self._bar(jobs, self.asked.progress) as bar:
-                return settings, jobs, traced.carry_out(self.asked.plan, bar)
+                return settings, jobs, traced.carry_out(self.asked.plan, bar, decide)
+
+    def _decider(self, settings: Mapping[str, Settings], jobs: Jobs) -> Callable[..., Decider] | None:
+        """Who stops lanes, of a function that says what a job records."""
+        if self.asked.pruner is None:
+            return None
+        groups = [_of_group(jobs, name) for name in settings]
+        return functools.partial(Decider, self.asked.pruner, jobs, groups, self.asked.maximize)
 
     def _traced(self) -> tuple[dict[str, Settings], Jobs, Sweep]:
         """Every program of every group, traced: mistakes show before the first one has run."""

@@ -56,6 +56,7 @@ class Records:
         self.eval_steps = np.asarray(job.eval_steps, np.int64)
         self.metrics: dict[str, np.ndarray] = {}
         self.diverged_at = np.full(self.lanes, np.nan)
+        self.pruned_at = np.full(self.lanes, np.nan)
         self.steps_done = np.zeros(self.lanes, np.int64)
         self.kept: list[np.ndarray] = []
         self.kept_structure: Any = None

@@ -20,8 +20,8 @@ from jopt.spaces import Space
 class State(enum.IntEnum):
     """What a lane is doing.
 
-    waiting → running (its first block) → paused (its carry is on the host) → running ... → done, or dead: a parameter is not
-    finite, and nothing brings it back.
+    waiting → running (its first block) → paused (its carry is on the host) → running ... → done; or dead: a parameter is not
+    finite, and nothing brings it back; or pruned: somebody decided that it is not worth going on.
     """
 
     WAITING = 0
@@ -29,6 +29,7 @@ class State(enum.IntEnum):
     PAUSED = 2
     DEAD = 3
     DONE = 4
+    PRUNED = 5
 
 
 @dataclasses.dataclass(frozen=True)

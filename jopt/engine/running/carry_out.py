@@ -1,41 +1,36 @@
-"""Carries a sweep out: plans each group, forms blocks of its lanes, lets workers run them, and writes down what they found.
-
-All decisions about lanes are made here, on outcomes, in the caller's thread: what is recorded, which lanes are dead, and
-whether blocks are formed anew.
-"""
+"""Carries a sweep out: job after job, or jobs side by side where their lanes wait for each other."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from jopt.engine import machine
 from jopt.engine.job import Job
-from jopt.engine.lanes.blocks import Block
-from jopt.engine.lanes.records import BlockOutcome, Records
-from jopt.engine.lanes.table import Lanes, State
+from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
-from jopt.engine.planning.planner import Problem, explore
 from jopt.engine.running.runtime import Runtime
-from jopt.engine.running.threads import Caller, Slot, Task
-from jopt.engine.running.trials import Trials
+from jopt.engine.running.threads import Caller, Slot
+from jopt.engine.running.underway import Decision, Outcome, Run
 from jopt.engine.running.worker import LocalWorker, Worker
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How one group was run, what it left, and how long that took, in seconds."""
+class Decide(Protocol):
+    """Decides at the stops of jobs which lanes go on.
 
-    plan: Plan
-    records: Records
-    compile_s: float
-    total_s: float
+    Attributes:
+      groups: names of jobs whose lanes are compared, and so stop together.
+    """
+
+    @property
+    def groups(self) -> Sequence[Sequence[str]]: ...
+
+    def __call__(self, step: int, found: Mapping[str, tuple[Records, np.ndarray]]) -> Mapping[str, Decision]:
+        """Of the jobs of one group what they recorded up to ``step``, and which lanes still run, ``[settings, seeds]``."""
+        ...
 
 
 class Sweep:
@@ -57,23 +52,35 @@ class Sweep:
         self.runtimes = {name: Runtime(job, self.caller, len(self.slots)) for name, job in jobs.items()}
         self.workers: dict[tuple[str, Slot], Worker] = {}
 
-    def carry_out(self, asked: Plan, bar: Any) -> dict[str, Outcome]:
-        """Runs every job to its last step; ``bar.advance(lane_steps, best=)`` hears of the progress."""
+    def recorded(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a job records: the names of a step's values, and of its evaluations."""
+        analysis = self.runtimes[name].analysis
+        return tuple(each for each, _ in analysis.step.metrics), tuple(analysis.evaluated_names)
+
+    def carry_out(self, asked: Plan, bar: Any, decide: Decide | None = None) -> dict[str, Outcome]:
+        """Runs every job to its last step, but for lanes that ``decide`` stops.
+
+        ``bar.advance(lane_steps, best=)`` hears of the progress.
+        """
         self.caller.on_wait = lambda: bar.compiling(max(r.compiling_for() for r in self.runtimes.values()))
         runs = {
-            name: _Run(runtime, asked, self.slots, functools.partial(self._worker, name), bar)
+            name: Run(runtime, asked, self.slots, functools.partial(self._worker, name), bar)
             for name, runtime in self.runtimes.items()
         }
-        together = [run for run in runs.values() if run.job.feed.lockstep]
-        for run in together:
-            run.prepare()
-        for until in _stops(together):
-            for run in together:
-                run.advance(until)
-            together[0].job.feed.forget(until)
-        for run in runs.values():
-            run.prepare()
-            run.advance(run.job.steps)
+        compared = [list(names) for names in (decide.groups if decide else [[name] for name in runs])]
+        lockstep = any(run.job.feed.lockstep for run in runs.values())  # batches come once, to all
+        for names in [[*runs]] if lockstep else compared:
+            together = {name: runs[name] for name in names}
+            for run in together.values():
+                run.prepare()
+            for until in _stops(list(together.values())):
+                for run in together.values():
+                    run.advance(until)
+                if lockstep:
+                    runs[names[0]].job.feed.forget(until)
+                for group in compared:
+                    if decide and set(group) <= set(together) and until in runs[group[0]].job.stops:
+                        _decide(decide, until, {name: runs[name] for name in group})
         return {name: run.outcome() for name, run in runs.items()}
 
     def _worker(self, name: str, slot: Slot) -> Worker:
@@ -91,170 +98,14 @@ class Sweep:
             runtime.close()
 
 
-def _stops(together: list[_Run]) -> range:
-    """Where blocks wait for each other, because batches come once."""
-    if not together:
-        return range(0)
+def _stops(together: list[Run]) -> list[int]:
+    """Where blocks wait for each other, the last step included: for a decision, or because batches come once."""
+    job = together[0].job
     length = min(run.runtime.length for run in together)
-    return range(length, together[0].job.steps, length)
+    waits = range(length, job.steps, length) if job.feed.lockstep else ()
+    return sorted({*waits, *(stop for run in together for stop in run.job.stops), job.steps})
 
 
-class _Run:
-    """One job under way: its plan, its lanes, its records."""
-
-    def __init__(self, runtime: Runtime, asked: Plan, slots: list[Slot], worker: Callable[[Slot], Worker], bar: Any) -> None:
-        self.runtime, self.job, self.slots, self.worker, self.bar = runtime, runtime.job, slots, worker, bar
-        self.plan = asked
-        self.records = Records(self.job)
-        self.lanes = Lanes(self.job, runtime.analysis.common)
-        self.seconds = 0.0
-        self.began = time.perf_counter()
-        self.prepared = False
-        self.blocks: list[Block] = []  # that are between two stops
-        self.forms_anew = False  # whether running blocks are to end their turn, since fewer lanes are left
-
-    def prepare(self) -> None:
-        """Chooses the plan, once."""
-        if self.prepared:
-            return
-        begin = time.perf_counter()
-        job, analysis = self.job, self.runtime.analysis
-        problem = Problem(analysis, job.space.size, len(job.seeds), job.steps, [slot.device for slot in self.slots])
-        trials = Trials(self.runtime, self.lanes, self.slots, self.worker, self._write_down, self.records.forget)
-        self.plan = explore(problem, self.plan, trials)
-        self.prepared = True
-        self.seconds += time.perf_counter() - begin
-
-    def advance(self, until: int) -> None:
-        """Runs every lane to a step."""
-        begin = time.perf_counter()
-        while True:
-            # Those that nobody has begun to fill are formed again, beside lanes that were paused in the meantime.
-            self.blocks = [block for block in self.blocks if block.carry is not None] + self._formed()
-            behind = [block for block in self.blocks if block.step < until]
-            if not behind:
-                break
-            self.forms_anew = False
-            running: deque[Task] = deque(functools.partial(self._turns, block, until) for block in behind)
-            self.blocks = [block for block in self.blocks if block.step >= until]
-            take = functools.partial(self._take, until=until, running=running)
-            self.runtime.caller.run_all(running, self.slots, take)
-        self.seconds += time.perf_counter() - begin
-
-    def _formed(self) -> list[Block]:
-        """Blocks of all lanes that are in none; those that trials have brought to the end are finished."""
-        blocks = self.lanes.form(self._width(), len(self.slots))
-        for block in blocks:
-            if block.step == self.job.steps:
-                self.lanes.take(block)
-                self._finish(block)
-        return [block for block in blocks if block.step < self.job.steps]
-
-    def _width(self) -> int:
-        """That of the plan, or an equal share of what lanes are left, where lanes have died."""
-        width = self.plan.width or 1
-        if not self.lanes.in_state(State.DEAD).any():
-            return width
-        left = int(self.lanes.in_state(State.WAITING, State.PAUSED).sum())
-        return max(1, min(width, -(-left // len(self.slots))))
-
-    def _turns(self, block: Block, until: int, slot: Slot) -> Iterator[BlockOutcome]:
-        """A block's way to a step, in a slot: turn after turn, until it is there or told to stop."""
-        if block.carry is None:
-            self.runtime.caller.do(functools.partial(self.lanes.take, block))
-        worker = self.worker(slot)
-        while block.step < until:
-            outcome = worker(block, until, self.plan)
-            block = outcome.block
-            over = outcome.error is not None or block.step == until or self.forms_anew or bool(_newly_dead(outcome).any())
-            yield dataclasses.replace(outcome, over=over)
-            if over:
-                return
-
-    def _write_down(self, outcome: BlockOutcome) -> None:
-        """Records what was found, and tells of the progress."""
-        self.records.take(outcome)
-        done = sum(count for _, count, _ in outcome.records) * int(outcome.block.real.sum())
-        best = self.records.best_loss
-        self.bar.advance(done, best=best if np.isfinite(best) else None)
-
-    def _take(self, outcome: BlockOutcome, until: int, running: deque[Any]) -> None:
-        block = outcome.block
-        if outcome.error is not None:
-            self._fail(outcome, until, running)
-            return
-        self._write_down(outcome)
-        if not outcome.over:
-            return  # the worker goes on with the block: nothing of it may be touched
-        # A loss that is finite all the way says more than a parameter that it does not depend on: such a lane goes on.
-        settings, seeds = block.settings, np.broadcast_to(block.seeds[:, None], block.shape)
-        self._bury(block, _newly_dead(outcome) & ~np.isnan(self.records.diverged_at[settings, seeds]))
-        if block.step == self.job.steps or not block.real.any():
-            self._finish(block)
-        elif self.forms_anew or (block.step == until and self._crowded()):
-            self.lanes.pause(block)
-        elif block.step == until:
-            self.blocks.append(block)
-        else:
-            running.append(functools.partial(self._turns, block, until))
-
-    def _crowded(self) -> bool:
-        """Whether blocks between two stops would leave those that run too little of the devices' memory."""
-        held = sum(block.settings.size for block in self.blocks) * self.runtime.analysis.carry_bytes
-        devices = {slot.device for slot in self.slots}
-        return bool(held > sum(map(machine.budget, devices)) / 4)
-
-    def _fail(self, outcome: BlockOutcome, until: int, running: deque[Any]) -> None:
-        """Where lanes do not fit, they run in halves from the beginning."""
-        error, block = outcome.error, outcome.block
-        assert error is not None
-        if not machine.is_out_of_memory(error) or len(block.lanes) == 1:
-            raise error
-        if self.job.feed.lockstep:  # narrower blocks would need the batches from the first one on
-            error.add_note(f"jopt: give plan=jopt.Plan(width={max(1, block.shape[1] // 2)}), or data as arrays or a function.")
-            raise error
-        lanes = block.lanes
-        self.records.forget(lanes)
-        self.lanes.restart(lanes)
-        running.extend(functools.partial(self._turns, half, until) for half in block.halves())
-
-    def _bury(self, block: Block, dead: np.ndarray) -> None:
-        """Dead lanes are kept as they are, and count no more; where that pays, blocks are formed anew of the others."""
-        if not dead.any():
-            return
-        real = block.real
-        block.real = real & dead
-        self._keep(block, State.DEAD)
-        block.real = real & ~dead
-        self.bar.advance(int((self.job.steps - block.step) * (real & dead).sum()))  # that nobody will run
-        alive = self.lanes.in_state(State.WAITING, State.RUNNING, State.PAUSED)
-        to_do = int((self.job.steps - self.records.steps_done[alive]).sum())
-        pace = (time.perf_counter() - self.began) / max(1, int(self.records.steps_done.sum()))
-        gone = 1 - alive.sum() / self.lanes.states.size
-        # Narrower blocks are a program of their own, which takes about as long to compile as what was compiled so far.
-        self.forms_anew |= bool(gone * to_do * pace > self.runtime.compile_s)
-
-    def _finish(self, block: Block) -> None:
-        if block.real.any():
-            self._keep(block, State.DONE)
-        large = block.settings.size * self.runtime.analysis.carry_bytes > machine.LARGE_BYTES
-        block.carry = block.feedback = None
-        if large and self.slots[0].device.platform == "cpu":
-            machine.give_back()
-
-    def _keep(self, block: Block, state: State) -> None:
-        """Brings home what the result keeps of a block's real lanes, which have come to their end."""
-        began = functools.partial(self.runtime.start_of, device=self.slots[0].device)
-        self.records.ended(block, block.carry or [], self.runtime.analysis.common, began)
-        self.lanes.end(block, state)
-        self.records.finished(block, self.runtime.kept(block))
-
-    def outcome(self) -> Outcome:
-        """What there is at the end."""
-        self.records.close(self.lanes.in_state(State.DEAD))
-        return Outcome(self.plan, self.records, self.runtime.compile_s, self.seconds)
-
-
-def _newly_dead(outcome: BlockOutcome) -> np.ndarray:
-    nothing = np.zeros(outcome.block.shape, bool)
-    return nothing if outcome.dead is None else outcome.dead & outcome.block.real
+def _decide(decide: Decide, step: int, runs: Mapping[str, Run]) -> None:
+    for name, decision in decide(step, {name: (run.records, run.running()) for name, run in runs.items()}).items():
+        runs[name].stop(decision)

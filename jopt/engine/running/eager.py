@@ -18,15 +18,21 @@ from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block
 from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
-from jopt.engine.running.carry_out import Outcome
+from jopt.engine.running.carry_out import Decide
 from jopt.engine.running.runtime import keys_of
+from jopt.engine.running.underway import Outcome
 from jopt.values.trees import flatten
 
 PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
 
 
-def carry_out(jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Iterable[str]], None]) -> dict[str, Outcome]:
-    """Runs every job to its last step; ``check_names`` hears what a job records as soon as that is known."""
+def carry_out(
+    jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Iterable[str]], None], decider: Callable[..., Decide] | None
+) -> dict[str, Outcome]:
+    """Runs every job to its last step; ``check_names`` hears what a job records as soon as that is known.
+
+    ``decider`` makes who stops lanes, of a function that says what a job records; None: nobody does.
+    """
     records = {name: Records(job) for name, job in jobs.items()}
     lanes = [
         (name, _Lane(job, records[name], setting, seed, bar, check_names))
@@ -35,19 +41,34 @@ def carry_out(jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Ite
         for seed in range(len(job.seeds))
     ]
     first = next(iter(jobs.values()))
-    seconds = dict.fromkeys(jobs, 0.0)
-    # The batches of an iterable come once, so all lanes take each before the next one.
-    for group in [lanes] if first.feed.lockstep else [[lane] for lane in lanes]:
-        for step in range(first.steps):
+    seconds, decide = dict.fromkeys(jobs, 0.0), None
+    # The batches of an iterable come once, so all lanes take each before the next one; so do lanes that are compared.
+    for group in [lanes] if first.feed.lockstep or decider else [[lane] for lane in lanes]:
+        for step in range(1, first.steps + 1):
             for name, lane in group:
                 begin = time.perf_counter()
                 lane.advance()
                 seconds[name] += time.perf_counter() - begin
-            first.feed.forget(step + 1)
+            first.feed.forget(step)
+            if decider and step in first.stops:
+                decide = decide or decider(lambda name: (tuple(records[name].losses), tuple(records[name].metrics)))
+                _decide(decide, step, records, lanes)
     for name, job in jobs.items():
         dead = [lane.dead for whose, lane in lanes if whose == name]
         records[name].close(np.reshape(dead, (job.space.size, len(job.seeds))))
     return {name: Outcome(PLAN, records[name], 0.0, seconds[name]) for name in jobs}
+
+
+def _decide(decide: Decide, step: int, records: Mapping[str, Records], lanes: list[tuple[str, _Lane]]) -> None:
+    for names in decide.groups:
+        running = {name: np.zeros(records[name].lanes, bool) for name in names}
+        for name, lane in lanes:
+            if name in running and not lane.over:
+                running[name][lane.place] = True
+        for name, decision in decide(step, {name: (records[name], running[name]) for name in names}).items():
+            for whose, lane in lanes:
+                if whose == name and decision.stops[lane.place]:
+                    lane.end(pruned=not decision.ends)
 
 
 @contextlib.contextmanager
@@ -89,11 +110,14 @@ class _Lane:
         self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool))
         self.first: list[Any] = []  # the leaves of the first carry
         self.told: dict[str, Any] | None = None
-        self.dead = False
+        self.dead = self.over = False
+        self.place = setting, seed
 
     def advance(self) -> None:
-        """One step; before the first one the start, after the last one the end."""
+        """One step, unless the lane is over; before the first one the start, after the last one the end."""
         job, block = self.job, self.block
+        if self.over:
+            return
         if block.step == 0:
             self._start()
         row = jax.tree.map(lambda x: jnp.asarray(x[0]), job.feed.rows(self.seed, block.step, 1))
@@ -112,6 +136,16 @@ class _Lane:
         if block.step in self.records.eval_steps:
             self._evaluate(metrics)
         if block.step == job.steps:
+            self.end()
+
+    def end(self, pruned: bool = False) -> None:
+        """Keeps what the result keeps of a lane, at its last step or before."""
+        job, block = self.job, self.block
+        if not self.over:
+            self.over = True
+            self.bar.advance(job.steps - block.step)
+            if pruned:
+                self.records.pruned_at[self.place] = block.step
             leaves = jax.tree.leaves(block.carry)
             self.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first)
             kept = job.program.kept(block.carry)
@@ -121,9 +155,8 @@ class _Lane:
 
     def _died(self, kept: Any) -> bool:
         """Whether a compiled sweep would have stopped this lane where its loss was not finite."""
-        lane = int(self.block.settings[0, 0]), int(self.block.seeds[0])
         floats = [x for x in jax.tree.leaves(kept) if jnp.issubdtype(x.dtype, jnp.inexact)]
-        return not np.isnan(self.records.diverged_at[lane]) and not all(bool(jnp.isfinite(x).all()) for x in floats)
+        return not np.isnan(self.records.diverged_at[self.place]) and not all(bool(jnp.isfinite(x).all()) for x in floats)
 
     def _start(self) -> None:
         job, block = self.job, self.block

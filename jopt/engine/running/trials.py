@@ -113,6 +113,7 @@ class _Pace:
     def __init__(self, block: Block, job: Job, plan: Plan, longest: int) -> None:
         self.block, self.job, self.plan = block, job, plan
         self.longest = min(plan.chunk or longest, longest)
+        self.end = job.next_stop(0)  # nobody passes a decision
         self.seconds, self.length = 1.0, 2
         self.failed = False
 
@@ -122,7 +123,7 @@ class _Pace:
         for attempt in itertools.count():
             step = self.block.step
             quiet = max(1, job.next_evaluation(step) - 1 - step)
-            count = min(self.length, quiet, self.longest, job.steps - step)
+            count = min(self.length, quiet, self.longest, self.end - step)
             if count < 1:
                 return
             begin = time.perf_counter()

@@ -1,0 +1,6 @@
+"""Which settings of a sweep go on: the protocol of pruners, and rules."""
+
+from jopt.deciding.protocol import Pruner, Rung
+from jopt.deciding.rules import EarlyStop, Hyperband, MedianStop, SuccessiveHalving, TopFraction
+
+__all__ = ["EarlyStop", "Hyperband", "MedianStop", "Pruner", "Rung", "SuccessiveHalving", "TopFraction"]

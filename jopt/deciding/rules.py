@@ -1,0 +1,276 @@
+"""Rules that stop settings early."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jopt.deciding.protocol import Rung
+from jopt.values.numbers import whole
+
+Mode = Literal["min", "max"]
+
+
+class _Rule:
+    """What all rules have: what is scored, and a repr of the arguments."""
+
+    def __init__(self, metric: str | None, mode: Mode | None, **arguments: Any) -> None:
+        if mode not in ("min", "max", None):
+            raise ValueError(f"mode must be 'min' or 'max', or None for the metric's own, but is {mode!r}.")
+        self.metric = metric
+        self.mode: Mode | None = mode
+        self._arguments = {**arguments, "metric": metric, "mode": mode}
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items() if value is not None)
+        return f"{type(self).__name__}({given})"
+
+
+class TopFraction(_Rule):
+    """One look: after a share ``at`` of the steps the best share ``keep`` of the settings goes on.
+
+    What ``prune="auto"`` is. Of n settings ⌈n · keep⌉ go on; n counts those that have died by then, too. Replayed on real
+    curves (28 rates, three optimizers, constant and cosine rates, 540 steps, 3 seeds) it picked the full sweep's winner in
+    98 % of the draws with 0.34 of the steps, successive halving in 82 to 85 % with 0.29 to 0.31.
+
+    Args:
+      at: When: a share of the steps, in (0, 1).
+      keep: How many: a share of the settings, in (0, 1).
+      metric: What is scored; None: what ranks in ``best()``.
+      mode: "min" or "max"; None: the metric's own direction.
+
+    Raises:
+      ValueError: For a share outside (0, 1).
+
+    Reference:
+      Egele, Mohr, Viering, Balaprakash (2024), "The unreasonable effectiveness of early discarding after one epoch",
+      arXiv:2404.04111.
+
+    Example:
+      >>> jopt.TopFraction().rungs(900)
+      [100]
+    """
+
+    def __init__(self, at: float = 1 / 9, keep: float = 1 / 4, metric: str | None = None, mode: Mode | None = None) -> None:
+        super().__init__(metric, mode, at=at, keep=keep)
+        self.at, self.share = _share("at", at), _share("keep", keep)
+
+    def rungs(self, steps: int) -> list[int]:
+        """One step."""
+        return _inside([self.at * steps], steps)
+
+    def keep(self, rung: Rung) -> NDArray[np.bool_]:
+        """The best settings, [settings]."""
+        return _best(rung.mean_scores, rung.running, math.ceil(self.share * len(rung.running)))
+
+
+class SuccessiveHalving(_Rule):
+    """At steps ``first``, ``first`` · factor, ``first`` · factor², … the best ``1 / factor`` goes on.
+
+    At the k-th rung, from 1, ⌈n / factorᵏ⌉ of n settings are left. With a rate that decays late, an early look says less than
+    it seems: see ``TopFraction``, which it has to beat.
+
+    Args:
+      factor: By what settings get fewer and steps get more, more than 1.
+      first: When it looks first: a share of the steps, in (0, 1).
+      metric: What is scored; None: what ranks in ``best()``.
+      mode: "min" or "max"; None: the metric's own direction.
+
+    Raises:
+      ValueError: For a factor of at most 1, and a share outside (0, 1).
+
+    Reference:
+      Jamieson, Talwalkar (2016), "Non-stochastic best arm identification and hyperparameter optimization", arXiv:1502.07943.
+
+    Example:
+      >>> jopt.SuccessiveHalving().rungs(900)
+      [100, 300]
+    """
+
+    def __init__(self, factor: float = 3, first: float = 1 / 9, metric: str | None = None, mode: Mode | None = None) -> None:
+        super().__init__(metric, mode, factor=factor, first=first)
+        self.factor, self.first = _factor(factor), _share("first", first)
+
+    def rungs(self, steps: int) -> list[int]:
+        """Steps that grow by ``factor``."""
+        return _inside([steps * share for share in _powers(self.first, self.factor)], steps)
+
+    def keep(self, rung: Rung) -> NDArray[np.bool_]:
+        """The best settings, [settings]."""
+        left = math.ceil(len(rung.running) / self.factor ** len(rung.history) - 1e-9)
+        return _best(rung.mean_scores, rung.running, left)
+
+
+class Hyperband(_Rule):
+    """Several brackets of successive halving side by side, from one that looks early to one that never looks.
+
+    The settings are dealt out to brackets that look first after ``factor``⁻ˢ, …, ``factor``⁻¹ of the steps and never, where s
+    is the largest with ``factor``⁻ˢ ≥ ``first``, so that settings which are slow at first have a chance: a bracket with k looks
+    gets a share of the settings in proportion to factorᵏ / (k + 1), as in the paper. Each decides about its own.
+
+    Args:
+      factor: By what settings get fewer and steps get more, more than 1.
+      first: The earliest look: a share of the steps, in (0, 1).
+      metric: What is scored; None: what ranks in ``best()``.
+      mode: "min" or "max"; None: the metric's own direction.
+
+    Raises:
+      ValueError: For a factor of at most 1, and a share outside (0, 1).
+
+    Reference:
+      Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar (2018), "Hyperband: a novel bandit-based approach to hyperparameter
+      optimization", arXiv:1603.06560.
+
+    Example:
+      >>> jopt.Hyperband().rungs(900)
+      [100, 300]
+    """
+
+    def __init__(self, factor: float = 3, first: float = 1 / 9, metric: str | None = None, mode: Mode | None = None) -> None:
+        super().__init__(metric, mode, factor=factor, first=first)
+        self.factor, self.first = _factor(factor), _share("first", first)
+        self.most = int(math.log(1 / self.first) / math.log(self.factor) + 1e-9)  # looks of the bracket that begins first
+
+    def rungs(self, steps: int) -> list[int]:
+        """The steps at which any bracket looks."""
+        return _inside([steps * self.factor**-k for k in range(self.most, 0, -1)], steps)
+
+    def brackets(self, settings: int) -> NDArray[np.int64]:
+        """[settings], how often the bracket of each looks; neighbours are in different ones."""
+        looks = np.arange(self.most + 1)
+        shares = self.factor**looks / (looks + 1)
+        # The one that is furthest behind its share gets the next setting.
+        dealt = np.zeros(len(looks))
+        chosen = np.zeros(settings, np.int64)
+        for i in range(settings):
+            chosen[i] = np.argmax(shares / shares.sum() * (i + 1) - dealt)
+            dealt[chosen[i]] += 1
+        return chosen
+
+    def keep(self, rung: Rung) -> NDArray[np.bool_]:
+        """The best settings of each bracket that looks here, and all of the others, [settings]."""
+        kept = rung.running.copy()
+        looks = self.brackets(len(kept))
+        to_come = len(self.rungs(rung.steps)) - len(rung.history)  # rungs behind this one
+        for k in np.unique(looks):
+            mine = looks == k
+            done = k - to_come  # looks of this bracket, with this one
+            if done >= 1:
+                left = math.ceil(mine.sum() / self.factor**done - 1e-9)
+                kept[mine] = _best(rung.mean_scores[mine], rung.running[mine], left)
+        return kept
+
+
+class MedianStop(_Rule):
+    """At every ``after``-th part of the steps a setting stops whose score is worse than the median of all.
+
+    The median is over the scores of all settings so far, those that have stopped with their last one. So fewer stop the longer
+    a run is.
+
+    Args:
+      after: When it looks first, and how often then: a share of the steps, in (0, 1).
+      metric: What is scored; None: what ranks in ``best()``.
+      mode: "min" or "max"; None: the metric's own direction.
+
+    Raises:
+      ValueError: For a share outside (0, 1).
+
+    Reference:
+      Golovin, Solnik, Moitra, Kochanski, Karro, Sculley (2017), "Google Vizier: a service for black-box optimization".
+
+    Example:
+      >>> jopt.MedianStop(after=1 / 4).rungs(900)
+      [225, 450, 675]
+    """
+
+    def __init__(self, after: float = 1 / 9, metric: str | None = None, mode: Mode | None = None) -> None:
+        super().__init__(metric, mode, after=after)
+        self.after = _share("after", after)
+
+    def rungs(self, steps: int) -> list[int]:
+        """Equal parts of the run."""
+        return _inside([steps * self.after * k for k in range(1, math.ceil(1 / self.after))], steps)
+
+    def keep(self, rung: Rung) -> NDArray[np.bool_]:
+        """What is no worse than the median, [settings]."""
+        scores = rung.mean_scores
+        return rung.running & (scores <= np.median(scores))
+
+
+class EarlyStop(_Rule):
+    """A lane stops when its own score has not got better for ``patience`` evaluations.
+
+    Of a sweep without ``evaluate`` there are twenty looks at the training loss. A lane that stops so has ended: it keeps its
+    parameters and its score, and may be the best.
+
+    Args:
+      patience: Evaluations in a row without a better one that a lane may have; it stops at the next, at least 0.
+      min_delta: By how much a score must be better than the best so far to count, at least 0, in units of the metric.
+      metric: What is scored; None: what ranks in ``best()``.
+      mode: "min" or "max"; None: the metric's own direction.
+
+    Raises:
+      ValueError: For a number out of its range.
+
+    Differs from:
+      Keras ``EarlyStopping`` stops when as many evaluations as ``patience`` brought nothing, this one after one more, as
+      PyTorch's ``ReduceLROnPlateau`` counts, and as jopt's ``reduce_on_plateau`` does.
+
+    Example:
+      >>> jopt.EarlyStop(patience=3, min_delta=0.01)
+      EarlyStop(patience=3, min_delta=0.01)
+    """
+
+    ends = True  # what it stops has come to its end, and is not out
+
+    def __init__(self, patience: int, min_delta: float = 0.0, metric: str | None = None, mode: Mode | None = None) -> None:
+        super().__init__(metric, mode, patience=patience, min_delta=min_delta)
+        self.patience = whole("patience", patience, at_least=0)
+        if not (isinstance(min_delta, (int, float)) and 0 <= min_delta < math.inf):
+            raise ValueError(f"min_delta must be a finite number of at least 0, but is {min_delta!r}.")
+        self.min_delta = min_delta
+
+    def rungs(self, steps: int) -> Sequence[int] | None:
+        """Every evaluation."""
+        return None
+
+    def keep(self, rung: Rung) -> NDArray[np.bool_]:
+        """The lanes that have got better lately, [settings, seeds]."""
+        best, since = np.full(rung.scores.shape, np.inf), np.zeros(rung.scores.shape, int)
+        for scores in rung.history:
+            better = scores < best - self.min_delta
+            best, since = np.where(better, scores, best), np.where(better, 0, since + 1)
+        return since <= self.patience
+
+
+def _best(scores: NDArray[np.float64], running: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """The ``count`` best of what still runs, one at least; of equal ones the first."""
+    order = np.argsort(np.where(running, scores, np.inf), kind="stable")
+    kept = np.zeros(len(scores), bool)
+    kept[order[: max(1, count)]] = True
+    return kept & running
+
+
+def _inside(steps: Sequence[float], end: int) -> list[int]:
+    """Whole steps before the end, each once."""
+    return sorted({step for x in steps if 1 <= (step := round(x)) < end})
+
+
+def _powers(first: float, factor: float) -> list[float]:
+    return [first * factor**k for k in range(math.ceil(math.log(1 / first) / math.log(factor) - 1e-9))]
+
+
+def _share(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise ValueError(f"{name} must be a share between 0 and 1, but is {value!r}.")
+    return float(value)
+
+
+def _factor(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 < value < math.inf:
+        raise ValueError(f"factor must be a number above 1, but is {value!r}.")
+    return float(value)

@@ -1,0 +1,225 @@
+"""One job under way: its plan, its lanes, its records, and all decisions about them, on outcomes and in the caller's thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jopt.engine import machine
+from jopt.engine.lanes.blocks import Block
+from jopt.engine.lanes.records import BlockOutcome, Records
+from jopt.engine.lanes.table import Lanes, State
+from jopt.engine.planning.plan import Plan
+from jopt.engine.planning.planner import Problem, explore
+from jopt.engine.running.runtime import Runtime
+from jopt.engine.running.threads import Slot, Task
+from jopt.engine.running.trials import Trials
+from jopt.engine.running.worker import Worker
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How one group was run, what it left, and how long that took, in seconds."""
+
+    plan: Plan
+    records: Records
+    compile_s: float
+    total_s: float
+
+
+class Decision(NamedTuple):
+    """Which lanes of a job stop, ``[settings, seeds]``, and whether they have come to their end or are out."""
+
+    stops: np.ndarray
+    ends: bool
+
+
+class Run:
+    """One job under way: its plan, its lanes, its records."""
+
+    def __init__(self, runtime: Runtime, asked: Plan, slots: list[Slot], worker: Callable[[Slot], Worker], bar: Any) -> None:
+        self.runtime, self.job, self.slots, self.worker, self.bar = runtime, runtime.job, slots, worker, bar
+        self.plan = asked
+        self.records = Records(self.job)
+        self.lanes = Lanes(self.job, runtime.analysis.common)
+        self.seconds = 0.0
+        self.began = time.perf_counter()
+        self.blocks: list[Block] = []  # that are between two stops
+        self.forms_anew = False  # whether running blocks are to end their turn, since fewer lanes are left
+
+    def prepare(self) -> None:
+        """Chooses the plan."""
+        begin = time.perf_counter()
+        job, analysis = self.job, self.runtime.analysis
+        problem = Problem(analysis, job.space.size, len(job.seeds), job.steps, [slot.device for slot in self.slots])
+        trials = Trials(self.runtime, self.lanes, self.slots, self.worker, self._write_down, self.records.forget)
+        self.plan = explore(problem, self.plan, trials)
+        self.seconds += time.perf_counter() - begin
+
+    def advance(self, until: int) -> None:
+        """Runs every lane to a step."""
+        begin = time.perf_counter()
+        while True:
+            # Those that nobody has begun to fill are formed again, beside lanes that were paused in the meantime.
+            self.blocks = [block for block in self.blocks if block.carry is not None] + self._formed()
+            behind = [block for block in self.blocks if block.step < until]
+            if not behind:
+                break
+            self.forms_anew = False
+            running: deque[Task] = deque(functools.partial(self._turns, block, until) for block in behind)
+            self.blocks = [block for block in self.blocks if block.step >= until]
+            take = functools.partial(self._take, until=until, running=running)
+            self.runtime.caller.run_all(running, self.slots, take)
+        self.seconds += time.perf_counter() - begin
+
+    def running(self) -> np.ndarray:
+        """Which lanes have not come to an end, ``[settings, seeds]``."""
+        return self.lanes.in_state(State.WAITING, State.RUNNING, State.PAUSED)
+
+    def stop(self, decision: Decision) -> None:
+        """Ends some lanes where they are, between two ``advance``s; blocks are formed anew of the others."""
+        stops = decision.stops & self.running()
+        if not stops.any():
+            return
+        blocks = [block for block in self.blocks if block.carry is not None]
+        for block in self.lanes.form(self._width(), len(self.slots)):  # of those that are paused
+            self.lanes.take(block)
+            blocks.append(block)
+        for block in blocks:
+            self._end(block, stops[block.settings, block.seeds[:, None]], State.DONE if decision.ends else State.PRUNED)
+            if block.real.any():
+                self.lanes.pause(block)
+        self.blocks = []
+
+    def _formed(self) -> list[Block]:
+        """Blocks of all lanes that are in none; those that trials have brought to the end are finished."""
+        blocks = self.lanes.form(self._width(), len(self.slots))
+        for block in blocks:
+            if block.step == self.job.steps:
+                self.lanes.take(block)
+                self._finish(block)
+        return [block for block in blocks if block.step < self.job.steps]
+
+    def _width(self) -> int:
+        """That of the plan, or an equal share of what lanes are left, where lanes have ended early and that pays."""
+        width = self.plan.width or 1
+        left = int(self.lanes.in_state(State.WAITING, State.PAUSED).sum())
+        narrower = max(1, min(width, -(-left // len(self.slots))))
+        if narrower == width or not self.lanes.in_state(State.DEAD, State.PRUNED).any():
+            return width
+        return narrower if self._pays(1 - narrower / width) else width
+
+    def _pays(self, saved: float) -> bool:
+        """Whether to save a share of what is to be done is worth a program, which takes as long to compile as the others."""
+        to_do = int((self.job.steps - self.records.steps_done[self.running()]).sum())
+        pace = (time.perf_counter() - self.began) / max(1, int(self.records.steps_done.sum()))
+        return bool(saved * to_do * pace > self.runtime.compile_s)
+
+    def _turns(self, block: Block, until: int, slot: Slot) -> Iterator[BlockOutcome]:
+        """A block's way to a step, in a slot: turn after turn, until it is there or told to stop."""
+        if block.carry is None:
+            self.runtime.caller.do(functools.partial(self.lanes.take, block))
+        worker = self.worker(slot)
+        while block.step < until:
+            outcome = worker(block, until, self.plan)
+            block = outcome.block
+            over = outcome.error is not None or block.step == until or self.forms_anew or bool(_newly_dead(outcome).any())
+            yield dataclasses.replace(outcome, over=over)
+            if over:
+                return
+
+    def _write_down(self, outcome: BlockOutcome) -> None:
+        """Records what was found, and tells of the progress."""
+        self.records.take(outcome)
+        done = sum(count for _, count, _ in outcome.records) * int(outcome.block.real.sum())
+        best = self.records.best_loss
+        self.bar.advance(done, best=best if np.isfinite(best) else None)
+
+    def _take(self, outcome: BlockOutcome, until: int, running: deque[Any]) -> None:
+        block = outcome.block
+        if outcome.error is not None:
+            self._fail(outcome, until, running)
+            return
+        self._write_down(outcome)
+        if not outcome.over:
+            return  # the worker goes on with the block: nothing of it may be touched
+        # A loss that is finite all the way says more than a parameter that it does not depend on: such a lane goes on.
+        settings, seeds = block.settings, np.broadcast_to(block.seeds[:, None], block.shape)
+        self._bury(block, _newly_dead(outcome) & ~np.isnan(self.records.diverged_at[settings, seeds]))
+        if block.step == self.job.steps or not block.real.any():
+            self._finish(block)
+        elif self.forms_anew or (block.step == until and self._crowded()):
+            self.lanes.pause(block)
+        elif block.step == until:
+            self.blocks.append(block)
+        else:
+            running.append(functools.partial(self._turns, block, until))
+
+    def _crowded(self) -> bool:
+        """Whether blocks between two stops would leave those that run too little of the devices' memory."""
+        held = sum(block.settings.size for block in self.blocks) * self.runtime.analysis.carry_bytes
+        devices = {slot.device for slot in self.slots}
+        return bool(held > sum(map(machine.budget, devices)) / 4)
+
+    def _fail(self, outcome: BlockOutcome, until: int, running: deque[Any]) -> None:
+        """Where lanes do not fit, they run in halves from the beginning."""
+        error, block = outcome.error, outcome.block
+        assert error is not None
+        if not machine.is_out_of_memory(error) or len(block.lanes) == 1:
+            raise error
+        if self.job.feed.lockstep:  # narrower blocks would need the batches from the first one on
+            error.add_note(f"jopt: give plan=jopt.Plan(width={max(1, block.shape[1] // 2)}), or data as arrays or a function.")
+            raise error
+        lanes = block.lanes
+        self.records.forget(lanes)
+        self.lanes.restart(lanes)
+        running.extend(functools.partial(self._turns, half, until) for half in block.halves())
+
+    def _bury(self, block: Block, dead: np.ndarray) -> None:
+        """Dead lanes are kept as they are, and count no more; where that pays, blocks are formed anew of the others."""
+        if dead.any():
+            self._end(block, dead, State.DEAD)
+            self.forms_anew |= self._pays(1 - self.running().mean())
+
+    def _end(self, block: Block, which: np.ndarray, state: State) -> None:
+        """Some lanes of a block, ``[seeds, width]``, have come to their end; the others are what it consists of from now on."""
+        real = block.real
+        block.real = real & which
+        if block.real.any():
+            self._keep(block, state)
+            self.bar.advance(int((self.job.steps - block.step) * block.real.sum()))  # that nobody will run
+        block.real = real & ~which
+
+    def _finish(self, block: Block) -> None:
+        if block.real.any():
+            self._keep(block, State.DONE)
+        large = block.settings.size * self.runtime.analysis.carry_bytes > machine.LARGE_BYTES
+        block.carry = block.feedback = None
+        if large and self.slots[0].device.platform == "cpu":
+            machine.give_back()
+
+    def _keep(self, block: Block, state: State) -> None:
+        """Brings home what the result keeps of a block's real lanes, which have come to their end."""
+        began = functools.partial(self.runtime.start_of, device=self.slots[0].device)
+        self.records.ended(block, block.carry or [], self.runtime.analysis.common, began)
+        self.lanes.end(block, state)
+        if state is State.PRUNED:
+            settings, seeds = (list(x) for x in zip(*block.lanes, strict=True))
+            self.records.pruned_at[settings, seeds] = block.step
+        self.records.finished(block, self.runtime.kept(block))
+
+    def outcome(self) -> Outcome:
+        """What there is at the end."""
+        self.records.close(self.lanes.in_state(State.DEAD))
+        return Outcome(self.plan, self.records, self.runtime.compile_s, self.seconds)
+
+
+def _newly_dead(outcome: BlockOutcome) -> np.ndarray:
+    nothing = np.zeros(outcome.block.shape, bool)
+    return nothing if outcome.dead is None else outcome.dead & outcome.block.real
