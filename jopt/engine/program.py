@@ -61,12 +61,14 @@ class Gradient(Program):
       init: ``init(key) -> params``; None: the parameters are given.
       takes_key: whether the loss takes a key.
       has_aux: whether it returns a pair of its value and a dict of scalars.
+      record: what is recorded beside that, of ``recording.RECORDS``.
     """
 
     loss: Callable[..., Any]
     init: Callable[[Any], Any] | None
     takes_key: bool
     has_aux: bool
+    record: tuple[str, ...] = ()
     dies: bool = True
 
     def start(self, optimizer: Any, key: Any, given: Any) -> tuple[Any, Any]:
@@ -75,7 +77,8 @@ class Gradient(Program):
         return params, as_pair(optimizer).init(params)
 
     def step(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
-        return descend(self.loss, optimizer, carry, (batch, key) if self.takes_key else (batch,), self.has_aux, feedback or {})
+        args = (batch, key) if self.takes_key else (batch,)
+        return descend(self.loss, optimizer, carry, args, self.has_aux, feedback or {}, self.record)
 
     def kept(self, carry: Any) -> Any:
         return carry[0]

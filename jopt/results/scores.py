@@ -130,6 +130,8 @@ def score(record: SweepRecord, ranked: Ranking) -> Scores:
     _, steps, values = record.series(ranked.metric)
     if ranked.metric in record.losses:
         values = _tenths(steps, values, 1 if ranked.at == "last" else SHARES)
+    elif ranked.at == "best":
+        values = values[..., steps > 0]  # what was before the first step is nobody's merit
     per_seed = _last(values) if ranked.at == "last" else _best_over_time(values, ranked.mode)
     out = record.diverged.any(-1) | ~np.isfinite(per_seed).all(-1)
     with np.errstate(invalid="ignore", over="ignore"):

@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import jax
 
+from jopt import recording
 from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
@@ -36,6 +37,7 @@ def sweep(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    record: str | Sequence[str] = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -56,6 +58,7 @@ def sweep(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    record: str | Sequence[str] = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -75,6 +78,7 @@ def sweep(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
     eval_every: int | None = None,
     record_every: int = 1,
+    record: str | Sequence[str] = (),
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
@@ -108,8 +112,14 @@ def sweep(
       samples: How many settings to draw, where an axis is drawn.
       has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.
       evaluate: ``evaluate(params) -> {name: scalar}``, pure, or ``jopt.metrics(...)``; its first metric ranks the settings.
-      eval_every: Steps between evaluations; by default such that there are about 20. The last step is always evaluated.
+      eval_every: Steps between evaluations; by default such that there are about 20. There is always one before the first step
+        (``eval_step`` 0), of which no plateau is told and which ``at="best"`` does not take, and one after the last.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
+      record: What is recorded beside the loss, as variables of the dataset: "rate", the learning rate that schedule and plateau
+        made, as it was used in the step (where an optimizer has several, each as "rate." and its path, as in
+        ``jopt.learning_rate``); "grad_norm", of the gradient that the optimizer is handed; "update_norm", of the update that
+        it makes; "param_norm", of the parameters before the step, at which loss and gradient were taken. Norms are Euclidean,
+        over all leaves together, in float32 or wider. With ``record_every`` they are means, as the loss is.
       plan: "auto", or a ``jopt.Plan``.
       workers: Threads that run blocks side by side; by default one per core, or per accelerator.
       progress: Whether to show a bar; by default on a terminal only.
@@ -140,6 +150,7 @@ def sweep(
         if not jax.tree.leaves(params):
             raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
 
+    to_record = recording.checked(record)
     asked = Asked.of(
         steps=steps,
         batch_size=batch_size,
@@ -160,6 +171,7 @@ def sweep(
             init=params if made_by_init else None,
             takes_key=takes_key(loss),
             has_aux=has_aux,
+            record=to_record,
             source=feed.source,
             evaluation=evaluate,
             feedback=_monitors(value, evaluate),
