@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -163,63 +163,70 @@ def _count(state: Any) -> Any:
     return node.count
 
 
-def _parts(arguments: Mapping[str, Any]) -> dict[str, Any]:
+class Part(NamedTuple):
+    """A transformation among the arguments of another, and the name that the state may have for it."""
+
+    label: str
+    value: Any
+
+
+def _parts(arguments: Mapping[str, Any]) -> dict[str, Part]:
     """The transformations among the arguments, by path, in order."""
     return {
-        ".".join([name, *map(key_name, path)]): x
+        ".".join([name, *map(key_name, path)]): Part(key_name(path[-1]) if path else name, x)
         for name, value in arguments.items()
         for path, x in jax.tree_util.tree_flatten_with_path(value, is_leaf=is_transformation)[0]
         if is_transformation(x)
     }
 
 
-def _of_parts(bound: Bound, parts: Mapping[str, Any], states: States, told: Any) -> Found:
-    """What is found in a chain, behind labels, or inside a wrapper."""
-    if len(parts) > 1 and _in_turn(states.before, parts) is not None:
-        return _of_chain(bound, parts, states.inside(lambda state: _in_turn(state, parts)), told)
+def _of_parts(bound: Bound, parts: Mapping[str, Part], states: States, told: Any) -> Found:
+    """What is found side by side behind labels, in a chain, or inside a wrapper, which is a chain of one here."""
+    beside = states.inside(lambda state: _by_label(state, [part.label for part in parts.values()]))
+    if beside.before is None:
+        return _of_chain(bound, parts, states.inside(lambda state: _in_turn(state, list(parts.values()))), told)
     rates: dict[str, Any] = {}
-    scale: Any = 1.0
-    for path, part in parts.items():
-        found = _look(part, states.inside(functools.partial(_of_label, path=path)), told)
-        if len(parts) == 1:
-            rates, scale = {f"{path}.{name}": rate for name, rate in found.rates.items()}, found.scale
-        else:  # side by side: a plateau of one is nothing to the others
-            rates |= {f"{path}.{name}": rate for name, rate in found.scaled().items()}
-    return Found(rates, scale)
+    for (path, part), before, after in zip(parts.items(), beside.before, beside.after, strict=True):
+        found = _look(part.value, States(before, after), told)
+        rates |= {f"{path}.{name}": rate for name, rate in found.scaled().items()}
+    return Found(rates)
 
 
-def _in_turn(state: Any, parts: Mapping[str, Any]) -> list[Any] | None:
-    """The states of parts that act one after the other; ``None`` where no node of the state looks like it."""
-    node = _first(state, lambda x: _is_row(x, len(parts)) or (isinstance(x, Mapping) and set(x) == set(parts)))
-    if _has(state, "inner_states") or node is None:
-        return None
-    return [node[name] for name in parts] if isinstance(node, Mapping) else list(node)
-
-
-def _is_row(node: Any, length: int) -> bool:
-    return type(node) in (tuple, list) and len(node) == length
-
-
-def _of_chain(bound: Bound, parts: Mapping[str, Any], states: States, told: Any) -> Found:
-    constant = [constant_rate(part) for part in parts.values()]
+def _of_chain(bound: Bound, parts: Mapping[str, Part], states: States, told: Any) -> Found:
+    constant = [constant_rate(part.value) for part in parts.values()]
     rates: dict[str, Any] = {}
     scale: Any = 1.0
     each = zip(parts.items(), states.before, states.after, strict=True)
     for i, ((path, part), before, after) in enumerate(each):
         # As ``chain`` tells it: what comes from outside goes first.
-        own = is_value(part) and not part.bound.spec.factory.lifted and not bound.spec.factory.lifted
+        own = is_value(part.value) and not part.value.bound.spec.factory.lifted and not bound.spec.factory.lifted
         heard = rate_of_the_others(constant, i) if told is None and own else told
-        found = _look(part, States(before, after), heard)
+        found = _look(part.value, States(before, after), heard)
         rates |= {f"{path}.{name}": rate for name, rate in found.rates.items()}
         scale = scale * found.scale
     return Found(rates, scale)
 
 
-def _of_label(state: Any, path: str) -> Any:
-    """The state of the part that has a label of its own, or that is all that a wrapper holds."""
-    if _has(state, "inner_states"):
-        return {str(label): inner for label, inner in state.inner_states.items()}.get(path.rpartition(".")[2], state)
-    return next((getattr(state, name) for name in getattr(state, "_fields", ()) if name.startswith("inner")), state)
+def _by_label(state: Any, labels: Sequence[str]) -> list[Any] | None:
+    """The states of parts that act side by side, as ``optax.partition`` keeps them; ``None`` where it keeps none of these."""
+    node = _first(state, lambda x: _has(x, "inner_states"))
+    inner = {} if node is None else {str(label): x for label, x in node.inner_states.items()}
+    return [inner[label] for label in labels] if set(labels) <= set(inner) else None
+
+
+def _in_turn(state: Any, parts: Sequence[Part]) -> list[Any]:
+    """The states of parts that act one after the other."""
+    labels = {part.label for part in parts}
+
+    def is_row(x: Any) -> bool:
+        return (type(x) in (tuple, list) and len(x) == len(parts)) or (isinstance(x, Mapping) and set(x) == labels)
+
+    if len(parts) == 1:
+        return [state]
+    node = _first(state, is_row)
+    if node is None:  # each looks for its own; what hides its numbers would find those of another
+        return [state if is_value(part.value) else None for part in parts]
+    return [node[part.label] for part in parts] if isinstance(node, Mapping) else list(node)
 
 
 def _of_state(states: States) -> Found:

@@ -12,7 +12,12 @@ from jopt.rates import rates_of
 from jopt.values.leafwise import wide_dtype
 
 RATE = "rate"
-RECORDS = (RATE, "grad_norm", "update_norm", "param_norm")
+RECORDS = {  # what each is, in words
+    RATE: "learning rate",
+    "grad_norm": "norm of the gradient",
+    "update_norm": "norm of the update",
+    "param_norm": "norm of the parameters before the step",
+}
 
 
 def checked(record: Any) -> tuple[str, ...]:
