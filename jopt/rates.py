@@ -76,8 +76,8 @@ def rates_of(optimizer: Any, before: Any, after: Any) -> dict[str, jax.Array]:
     found = _look(optimizer, States(before, after), None)
     if not found.rates:
         raise ValueError(
-            f"There is no learning rate in {_named(optimizer)}: no argument of a rule in it is called {RATE!r}. Optax's own pairs "
-            f"hide their numbers; lift the factory, jopt.lift(optax.lion)(1e-4), or use jopt's own."
+            f"There is no learning rate in {_named(optimizer)}: no argument of a rule in it is called {RATE!r}. Optax's own "
+            f"pairs hide their numbers; lift the factory, jopt.lift(optax.lion)(1e-4), or use jopt's own."
         )
     return found.scaled()
 
@@ -135,7 +135,7 @@ def _own(arguments: Mapping[str, Any], state: Any) -> dict[str, Any]:
     """The rates among the arguments of a rule; one for each branch, where the argument is a tree."""
     rates = {}
     for name, value in arguments.items():
-        if _names_a_rate(name):
+        if _names_a_rate(name) and not is_transformation(value):  # a part of a chain may be called so
             now = evaluate(value, _count(state)) if holds_schedule(value) else value
             for path, x in jax.tree_util.tree_flatten_with_path(now)[0]:
                 if is_number(x):
@@ -243,8 +243,9 @@ def _injected(name: str, node: Any, later: Any) -> Any:
         return node.hyperparams[name]
     if later is node:
         raise ValueError(
-            f"The state of optax.inject_hyperparams tells which {name} the last update used, and not what its schedule makes of "
-            f"it next. Give the schedule to jopt's own optimizer, or lift the factory: jopt.lift(optax.adam)(schedule)."
+            f"The state of optax.inject_hyperparams tells which {name} the last update used, and not what its schedule "
+            f"makes of it next. Give the schedule to jopt's own optimizer, or lift the factory: "
+            f"jopt.lift(optax.adam)(schedule)."
         )
     return later.hyperparams[name]
 

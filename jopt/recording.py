@@ -73,7 +73,7 @@ def _rates(optimizer: Any, states: tuple[Any, Any]) -> dict[str, jax.Array]:
     try:
         rates = rates_of(optimizer, *states)
     except ValueError as error:
-        raise ValueError(f"record: \"rate\" is the learning rate of each step. {error}") from error
+        raise ValueError(f'record: "rate" is the learning rate of each step. {error}') from error
     for path, rate in rates.items():
         if jnp.ndim(rate):
             raise ValueError(

@@ -59,9 +59,7 @@ RULES = {
     "apply if finite": lambda rate: jopt.lift(optax.apply_if_finite)(jopt.chain(jopt.clip(1.0), jopt.sgd(rate)), 3),
     "scheduled clip around": lambda rate: jopt.chain(jopt.clip(jopt.linear_schedule(1.0, 0.5, 5)), jopt.sgd(rate)),
     "Optax beside": lambda rate: jopt.chain(optax.clip(1.0), optax.trace(0.9), jopt.scale_by_learning_rate(rate)),
-    "one label": lambda rate: jopt.lift(optax.partition)(
-        {"fast": jopt.adam(rate), "slow": optax.set_to_zero()}, LABELS
-    ),
+    "one label": lambda rate: jopt.lift(optax.partition)({"fast": jopt.adam(rate), "slow": optax.set_to_zero()}, LABELS),
 }
 
 
@@ -77,7 +75,7 @@ def test_a_number_is_the_rate(rule):
     assert rate_of(RULES[rule](0.25)) == 0.25
 
 
-@pytest.mark.parametrize("make", [jopt.sgd, jopt.lift(optax.sgd), jopt.lift(optax.adam)])
+@pytest.mark.parametrize("make", [jopt.sgd, jopt.lift(optax.lion), jopt.lift(optax.adam)])
 def test_a_plain_function_of_the_step_is_a_schedule_here_too(make):
     assert rate_of(make(lambda t: 0.5 - 0.05 * t)) == falling(3)
 
@@ -135,7 +133,10 @@ def test_a_plateau_behind_one_label_leaves_the_other_alone():
     fast = jopt.chain(jopt.sgd(0.8), jopt.reduce_on_plateau(0.5, 0))
     optimizer = jopt.lift(optax.partition)({"fast": fast, "slow": jopt.sgd(0.4)}, LABELS)
     found = jopt.learning_rate(optimizer, after(optimizer, 2, value=1.0))
-    assert found == {"transforms.fast.sgd.learning_rate": pytest.approx(0.4), "transforms.slow.learning_rate": pytest.approx(0.4)}
+    assert found == {
+        "transforms.fast.sgd.learning_rate": pytest.approx(0.4),
+        "transforms.slow.learning_rate": pytest.approx(0.4),
+    }
 
 
 # Several rates
@@ -236,7 +237,7 @@ def test_where_there_is_none_the_error_says_what_to_do(optimizer, words):
 
 
 def test_what_is_no_optimizer_or_no_state_of_it_is_refused():
-    with pytest.raises(TypeError, match="learning_rate takes .optimizer, state.*dict"):
+    with pytest.raises(TypeError, match=r"learning_rate takes .optimizer, state.*dict"):
         jopt.learning_rate({"a": jopt.adam(0.1)}, None)
     with pytest.raises(TypeError, match="is an axis"):
         jopt.learning_rate(jopt.adam(jopt.choice(0.1, 0.2)), None)

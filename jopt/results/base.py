@@ -41,11 +41,11 @@ class Result(abc.ABC):
     def best(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> Trial:
         """The best setting: mean over seeds of a score, diverged settings left out.
 
-        The score of a seed is the last evaluation of a metric, or with ``at="best"`` its best one after the first step. The training loss, or an
-        auxiliary value of it, is a mean over a tenth of the run, never the loss of one minibatch: over the last tenth, or
-        with ``at="best"`` over the best of ten consecutive ones (a run of at most ten steps has tenths of one step). A
-        setting of which any seed diverged, or scored no finite number, is never best. Of equal settings the first in grid
-        order is taken. Of several optimizers all are looked at, and ``Trial.group`` says whose setting it is.
+        The score of a seed is the last evaluation of a metric, or with ``at="best"`` its best one after the first step. The
+        training loss, or an auxiliary value of it, is a mean over a tenth of the run, never the loss of one minibatch: over
+        the last tenth, or with ``at="best"`` over the best of ten consecutive ones (a run of at most ten steps has tenths of
+        one step). A setting of which any seed diverged, or scored no finite number, is never best. Of equal settings the
+        first in grid order is taken. Of several optimizers all are looked at, and ``Trial.group`` says whose setting it is.
 
         Args:
           metric: A metric of ``evaluate``, "loss", or an auxiliary value of the loss; ``None`` for the first metric of

@@ -93,7 +93,8 @@ class Comparison:
     def _title(self) -> str:
         record = self.trials[self.against].result.record
         better = "lower" if self.ranked.mode == "min" else "higher"
-        return f"{self.ranked.metric} ({scores.moment(record, self.ranked)}), the {better} the better; compared with {self.against}"
+        scored = f"{self.ranked.metric} ({scores.moment(record, self.ranked)})"
+        return f"{scored}, the {better} the better; compared with {self.against}"
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
         header = ["group", "best", self.ranked.metric, "difference", f"{100 * self.confidence:g} % interval", ""]
@@ -122,9 +123,7 @@ def compare(trials: Mapping[str, Trial | None], ranked: scores.Ranking, against:
     sign = 1 if ranked.mode == "min" else -1
     order = dict(sorted(found.items(), key=lambda pair: sign * pair[1].score))
     other = next(iter(order)) if against is None else against
-    differences = {
-        group: _difference(trial, order[other], confidence) for group, trial in order.items() if group != other
-    }
+    differences = {group: _difference(trial, order[other], confidence) for group, trial in order.items() if group != other}
     missing = tuple(group for group in trials if group not in found)
     return Comparison(order, differences, other, missing, ranked, confidence)
 

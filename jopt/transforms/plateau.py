@@ -133,9 +133,7 @@ def reduce_on_plateau(
         observed = _gather(state, _monitored(monitor, value, metrics), sign, numbers)
         if monitor is not None:
             observed = jax.tree.map(lambda new, old: jnp.where(evaluated, new, old), observed, state)
-        (scaled,) = leafwise(
-            lambda g, s: (s * g,), {"updates": updates}, s=multiplier(observed.scale, min_lr, learning_rate)
-        )
+        (scaled,) = leafwise(lambda g, s: (s * g,), {"updates": updates}, s=multiplier(observed.scale, min_lr, learning_rate))
         return scaled, observed
 
     return init, update
