@@ -1,7 +1,7 @@
 """What a sweep records of every step beside the loss, where it is asked to: the rate, and norms of what a step handles.
 
-All four together took 1.21 to 1.25 of the processor's time of a sweep that records none of them (MLP 64-256-256-10, Adam, batches
-of 64, blocks of one lane and of four, one thread, JAX 0.12): each norm is a pass over all leaves.
+All four together took 1.21 to 1.25 of the processor's time of a sweep that records none of them (MLP 64-256-256-10, Adam,
+batches of 64, blocks of one lane and of four, one thread, JAX 0.12): each norm is a pass over all leaves.
 """
 
 from __future__ import annotations
