@@ -76,7 +76,8 @@ def main(examples=5000, epochs=30, batch_size=32, out="."):
         evaluate=evaluate,
         eval_every=epoch,
     )
-    accuracy = {name: group.dataset.val_accuracy.isel(seed=0).values for name, group in result.items()}
+    measured = {name: group.dataset.val_accuracy.isel(seed=0) for name, group in result.items()}
+    accuracy = {name: values.sel(eval_step=slice(1, None)).values for name, values in measured.items()}  # after each epoch
     drops = reductions(plateau, accuracy["divided on a plateau"])
     for k, at in enumerate(drops, start=1):
         print(f"after epoch {at:>2} the accuracy has settled: the rate falls to {LEARNING_RATE / 10**k:g}")

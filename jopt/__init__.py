@@ -16,6 +16,7 @@ from jopt.optimizers import (
     scale_by_stddev,
     sgd,
 )
+from jopt.rates import learning_rate
 from jopt.schedules import (
     constant_schedule,
     cosine_decay_schedule,
@@ -136,6 +137,7 @@ __all__ = [
     "join_schedules",
     "lanes",
     "leafwise",
+    "learning_rate",
     "lift",
     "linear_schedule",
     "linspace",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
 
 from jopt.hyper import HYPER, named
+from jopt.recording import recorded
 from jopt.transformation import apply_updates
 from jopt.values import checks
 from jopt.values.names import LOSS
@@ -96,12 +97,19 @@ def _check_arguments(loss: Any, params: Any, optimizer: Any, batches: Any, key: 
 
 
 def descend(
-    loss: Callable[..., Any], optimizer: Any, carry: Any, args: tuple[Any, ...], has_aux: bool, extra: Mapping[str, Any]
+    loss: Callable[..., Any],
+    optimizer: Any,
+    carry: Any,
+    args: tuple[Any, ...],
+    has_aux: bool,
+    extra: Mapping[str, Any],
+    record: Sequence[str] = (),
 ) -> tuple[Any, dict[str, Any]]:
     """One step of gradient training: ``value_and_grad``, ``update``, ``apply_updates``.
 
     ``carry`` is the parameters and the optimizer's state, ``args`` what the loss is given beside the parameters, ``extra``
-    what ``update`` is given beside the loss and its gradients. Returns the new carry, and what the loss said, by name.
+    what ``update`` is given beside the loss and its gradients, ``record`` what is to be recorded beside what the loss says.
+    Returns the new carry, and what the loss said and what is recorded, by name.
     """
     params, state = carry
     split = _split(loss, has_aux)
@@ -109,7 +117,12 @@ def descend(
     grads = downhill(grads)
     known = {"value": value, "grad": grads, "value_fn": lambda p: split(p, *args)[0], **extra}
     updates, new_state = as_pair(optimizer).update(grads, state, params, **known)
-    return (apply_updates(params, updates), like(state, new_state)), OrderedDict({LOSS: value, **aux})
+    new_state = like(state, new_state)
+    said = OrderedDict({LOSS: value, **aux})
+    if record:  # where nothing is, the traced step is none the longer
+        trees = {"grad_norm": grads, "update_norm": updates, "param_norm": params}
+        said |= recorded(record, optimizer, (state, new_state), trees, said)
+    return (apply_updates(params, updates), new_state), said
 
 
 def _split(loss: Callable[..., Any], has_aux: bool) -> Callable[..., tuple[Any, dict[str, Any]]]:

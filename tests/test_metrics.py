@@ -4,8 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import jopt
+from jopt.engine.compiled.tracing import trace
+from jopt.engine.running.runtime import EXECUTABLES
 
 X = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
 Y = X @ np.array([1.0, -2.0, 0.5], np.float32)
@@ -103,3 +107,106 @@ def test_a_wrong_call_is_refused_in_a_sentence(args, kwargs, error, words):
 def test_what_evaluate_returns_is_checked_in_batches_too():
     with pytest.raises(ValueError, match=r"evaluate: 'a' must be a scalar.*\(4,\)"):
         swept(jopt.metrics(lambda w, d: {"a": d[1]}, data=(X, Y), batch_size=4))
+
+
+# Data are arguments of the compiled evaluation
+
+
+def traced(metrics, params=None):
+    shape = jax.ShapeDtypeStruct((3,), jnp.float32) if params is None else params
+    return trace(metrics, shape)
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
+def test_data_are_arguments_and_no_constants(batch_size, kind):
+    x = np.random.default_rng(0).normal(size=(4099, 3)).astype(np.float32)
+    made = traced(jopt.metrics(evaluate, data=(kind(x), kind(x[:, 0])), batch_size=batch_size))
+    assert sorted(a.shape for a in made.arrays) == [(4099,), (4099, 3)]
+    assert all(np.size(c) < 10 for c in made.program.consts)
+    lowered = jax.jit(lambda w, arrays: made(arrays, w)).lower(jnp.zeros(3), made.arrays).as_text()
+    assert len(lowered) < 4 * x.nbytes / 10  # a constant would stand there digit by digit
+
+
+def test_no_evaluation_copies_the_data():
+    made = traced(jopt.metrics(evaluate, data=(X, Y)))
+    assert "copy" not in str(made.program)
+    assert "device_put" not in str(made.program)
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_other_data_of_the_same_shape_compile_nothing(batch_size):
+    a = swept(jopt.metrics(evaluate, data=(X, Y), batch_size=batch_size)).record.metrics
+    before = set(EXECUTABLES.compiled)
+    b = swept(jopt.metrics(evaluate, data=(X[::-1] * 2, Y[::-1]), batch_size=batch_size)).record.metrics
+    assert set(EXECUTABLES.compiled) == before
+    assert not np.allclose(a["zloss"], b["zloss"])
+
+
+def test_a_batched_evaluation_of_many_lanes_needs_the_memory_of_a_batch():
+    lanes, examples, hidden, size = 16, 4096, 32, 64
+    x = np.zeros((examples, 8), np.float32)
+
+    def wide(w, x):
+        return {"error": jnp.sort(x @ w, axis=0)[0].mean()}  # a sort needs all of its numbers at once
+
+    def temporary(batch_size):
+        metrics = jopt.metrics(wide, data=x, batch_size=batch_size)
+        made = traced(metrics, jax.ShapeDtypeStruct((8, hidden), jnp.float32))
+        over_lanes = jax.jit(lambda w, arrays: jax.vmap(lambda w: made(arrays, w))(w))
+        compiled = over_lanes.lower(jnp.zeros((lanes, 8, hidden)), made.arrays).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    of_a_batch = 4 * lanes * size * hidden
+    assert temporary(size) < 3 * of_a_batch + x.nbytes
+    assert temporary(None) > 4 * of_a_batch + x.nbytes
+
+
+def test_data_may_change_after_the_sweep_was_called_and_are_read_anew_at_the_next():
+    x, y = X.copy(), Y.copy()
+    metrics = jopt.metrics(evaluate, data=(x, y), batch_size=4)
+    first = swept(metrics).record.metrics["zloss"]
+    x *= 0
+    second = swept(metrics).record.metrics["zloss"]
+    np.testing.assert_allclose(second, (Y**2).mean(), rtol=1e-5)
+    assert not np.allclose(first, second)
+
+
+def test_data_of_a_user_may_not_be_written_to_through_the_evaluation():
+    x = np.arange(64.0, dtype=np.float32)  # aligned memory, which JAX would borrow on a CPU
+    (array,) = traced(jopt.metrics(lambda w, x: {"a": x.sum()}, data=x)).arrays
+    x[:] = -1
+    assert np.asarray(array).tolist() == list(range(64))
+
+
+def test_data_are_read_as_those_of_a_sweep():
+    torch = pytest.importorskip("torch")
+    pandas = pytest.importorskip("pandas")
+    for data in (torch.from_numpy(X), pandas.DataFrame(X), X.astype(np.float64), X.astype(">f4")):
+        made = jopt.metrics(lambda w, x: {"a": x.sum()}, data=data, batch_size=3)(jnp.zeros(3))
+        np.testing.assert_allclose(made["a"], (3 * X[:9].sum() + 2 * X[9:].sum()) / 11, rtol=1e-5)
+        whole = jopt.metrics(lambda w, x: {"a": x.sum()}, data=data)(jnp.zeros(3))
+        np.testing.assert_allclose(whole["a"], X.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        (np.array(["a", "b"]), TypeError, "metrics: data.*text"),
+        ({"x": X, "y": object()}, TypeError, "metrics: data: the leaf at .'y'.*object"),
+        (np.full(4, 2**40), ValueError, "metrics: data.*int32 can't hold"),
+    ],
+)
+def test_data_that_are_no_numbers_are_refused_in_a_sentence(data, error, words):
+    with pytest.raises(error, match=words):
+        jopt.metrics(lambda w, d: {"a": w.sum()}, data=data)(jnp.zeros(3))
+
+
+@settings(max_examples=20, deadline=None)
+@given(examples=st.integers(1, 23), batch_size=st.integers(1, 25), seed=st.integers(0, 99))
+def test_in_batches_of_any_size_each_example_counts_once(examples, batch_size, seed):
+    x = np.random.default_rng(seed).normal(size=examples).astype(np.float32)
+    made = jopt.metrics(lambda w, x: {"m": (w * x).mean(), "n": len(x)}, data=x, batch_size=batch_size)(jnp.float32(2.0))
+    np.testing.assert_allclose(made["m"], 2 * x.astype(float).mean(), rtol=1e-5, atol=1e-6)
+    sizes = [min(batch_size, examples - i) for i in range(0, examples, batch_size)]
+    np.testing.assert_allclose(made["n"], (np.array(sizes) ** 2).sum() / examples, rtol=1e-6)

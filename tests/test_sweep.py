@@ -81,17 +81,18 @@ def evaluated(w):
 
 def test_evaluations_are_those_of_the_parameters_after_the_step():
     result = jopt.sweep(square, of(1.0), jopt.sgd(jopt.choice(0.25, 0.4)), steps=7, evaluate=evaluated, eval_every=3)
-    assert result.record.eval_step.tolist() == [3, 6, 7]
-    np.testing.assert_allclose(result.record.metrics["value"][0, 0], 0.5 ** np.array([3, 6, 7]))
+    assert result.record.eval_step.tolist() == [0, 3, 6, 7]
+    np.testing.assert_allclose(result.record.metrics["value"][0, 0], 0.5 ** np.array([0, 3, 6, 7]))
     assert result.dataset.value.dims == ("learning_rate", "seed", "eval_step")
     assert result.best("value").setting == {"learning_rate": 0.4}
     assert result.best("value", mode="max").setting == {"learning_rate": 0.25}
 
 
-@pytest.mark.parametrize(("steps", "count"), [(40, 20), (100, 20), (7, 7), (1, 1), (41, 14)])
-def test_by_default_there_are_about_twenty_evaluations_and_one_after_the_last_step(steps, count):
+@pytest.mark.parametrize(("steps", "count"), [(40, 21), (100, 21), (7, 8), (1, 2), (41, 15)])
+def test_by_default_there_are_about_twenty_evaluations_beside_that_before_the_first_step(steps, count):
     result = jopt.sweep(square, of(1.0), jopt.sgd(0.25), steps=steps, evaluate=evaluated)
     assert len(result.record.eval_step) == count
+    assert result.record.eval_step[0] == 0
     assert result.record.eval_step[-1] == steps
 
 

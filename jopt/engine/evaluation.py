@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jopt.engine.data import arrays
 from jopt.hyper import arguments, call, named
 from jopt.training import same_length, scalars
 from jopt.values.numbers import whole
@@ -39,12 +40,25 @@ class Metrics:
 
     def __call__(self, params: Any, hyper: Any = None) -> dict[str, Any]:
         """The metrics of some parameters, {name: scalar}; `hyper` is for a function that names it."""
-        data = jax.tree.map(jnp.asarray, self.data)
-        size = self.batch_size
+        data, size = self._read(), self.batch_size
         made = self._of(params, data, hyper) if size is None else self._of_batches(params, data, size, hyper)
         if missing := [name for name in self.maximize if name not in made]:
             raise ValueError(f"metrics: maximize names {missing[0]!r}, but evaluate returns {list(made)}.")
         return made
+
+    def _read(self) -> Any:
+        """The data as they are now, in arrays of their own: in a sweep they are arguments of the compiled evaluation.
+
+        Made at once and not as a part of the trace: there a copy would be one of each evaluation.
+        """
+        wide = bool(jax.config.values["jax_enable_x64"])
+
+        def own(name: str, x: Any) -> Any:
+            read = arrays.fitted(name, arrays.read(name, x), wide)
+            return read if isinstance(read, jax.Array) else jnp.array(read)
+
+        with jax.ensure_compile_time_eval():
+            return arrays.map_named(own, "metrics: data", self.data)
 
     def _of(self, params: Any, data: Any, hyper: Any) -> dict[str, Any]:
         args = (params,) if data is None else (params, data)
@@ -83,9 +97,11 @@ def metrics(
       evaluate: ``evaluate(params)``, or with data ``evaluate(params, data)``, which returns ``{name: scalar}``; pure. An
         argument that it names ``hyper`` is the setting's. In ``jopt.sweep_steps`` it is given the carry in place of the
         parameters.
-      data: A pytree of arrays whose leading axis counts examples.
+      data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples. They are arguments of the
+        compiled evaluation, so that others of the same shapes compile nothing, and all lanes share them.
       batch_size: Examples that are evaluated at a time; the metrics are then averaged over all examples (the last, smaller
-        batch counts for what it has). None: ``evaluate`` is given all of the data at once.
+        batch counts for what it has), and what a lane needs beside its parameters is what one batch needs. None: ``evaluate``
+        is given all of the data at once, in every lane.
       maximize: The name of a metric, or several names, of which high values are good. ``best``, ``table`` and the pictures
         rank by them in that direction.
 
@@ -113,7 +129,7 @@ def metrics(
         whole("metrics: batch_size", batch_size)
         if data is None:
             raise ValueError("metrics: batch_size= is for data=, which is cut into batches; give it too.")
-        if not same_length("metrics: data", data, "examples"):
+        if not same_length("metrics: data", arrays.map_named(arrays.read, "metrics: data", data), "examples"):
             raise ValueError("metrics: data has no examples.")
     return Metrics(evaluate, data, batch_size, names)
 

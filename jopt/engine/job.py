@@ -24,7 +24,7 @@ class Job:
       steps: of each lane.
       given: the initial parameters, or None where the program makes them.
       seed: of the sweep: the root of every key.
-      eval_steps: after which steps every lane is evaluated, ascending.
+      eval_steps: after how many steps every lane is evaluated, ascending; 0 is before the first one.
       record_every: steps between two records of the loss.
       stops: steps at which every lane waits for a decision whether it goes on, ascending.
     """

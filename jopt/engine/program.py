@@ -70,12 +70,14 @@ class Gradient(Program):
       init: ``init(key) -> params``; None: the parameters are given.
       takes_key: whether the loss takes a key.
       has_aux: whether it returns a pair of its value and a dict of scalars.
+      record: what is recorded beside that, of ``recording.RECORDS``.
     """
 
     loss: Callable[..., Any]
     init: Callable[..., Any] | None
     takes_key: bool
     has_aux: bool
+    record: tuple[str, ...] = ()
     dies: bool = True
 
     def start(self, setting: Setting, key: Any, given: Any) -> tuple[Any, Any]:
@@ -85,7 +87,7 @@ class Gradient(Program):
 
     def step(self, setting: Setting, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
         args = (batch, key) if self.takes_key else (batch,)
-        return descend(self._loss(setting), setting.optimizer, carry, args, self.has_aux, feedback or {})
+        return descend(self._loss(setting), setting.optimizer, carry, args, self.has_aux, feedback or {}, self.record)
 
     def _loss(self, setting: Setting) -> Callable[..., Any]:
         return lambda *args: hyper.call(self.loss, args, setting.hyper)

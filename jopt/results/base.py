@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from jopt.results import report, scores, storage, tables, text
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.scores import At, Mode
-from jopt.results.trial import Swept, Trial, best_trial
+from jopt.results.trial import Swept, Trial, best_trial, top_trials
+from jopt.values.numbers import whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,11 +41,11 @@ class Result(abc.ABC):
     def best(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> Trial:
         """The best setting: mean over seeds of a score, diverged settings left out.
 
-        The score of a seed is the last evaluation of a metric, or with ``at="best"`` its best one. The training loss, or an
-        auxiliary value of it, is a mean over a tenth of the run, never the loss of one minibatch: over the last tenth, or
-        with ``at="best"`` over the best of ten consecutive ones (a run of at most ten steps has tenths of one step). A
-        setting of which any seed diverged, or scored no finite number, is never best. Of equal settings the first in grid
-        order is taken. Of several optimizers all are looked at, and ``Trial.group`` says whose setting it is.
+        The score of a seed is the last evaluation of a metric, or with ``at="best"`` its best one after the first step. The
+        training loss, or an auxiliary value of it, is a mean over a tenth of the run, never the loss of one minibatch: over
+        the last tenth, or with ``at="best"`` over the best of ten consecutive ones (a run of at most ten steps has tenths of
+        one step). A setting of which any seed diverged, or scored no finite number, is never best. Of equal settings the
+        first in grid order is taken. Of several optimizers all are looked at, and ``Trial.group`` says whose setting it is.
 
         Args:
           metric: A metric of ``evaluate``, "loss", or an auxiliary value of the loss; ``None`` for the first metric of
@@ -67,6 +68,30 @@ class Result(abc.ABC):
             raise ValueError(report.no_best(self._records(), ranked.metric))
         pick = min if ranked.mode == "min" else max
         return pick(trials, key=lambda trial: trial.score)
+
+    def top(self, n: int, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> list[Trial]:
+        """The n best settings, the best first, as ``best`` ranks them.
+
+        Of equal settings the first in grid order stands first; of several optimizers all settings are ranked together, equal
+        ones in the order of the groups.
+
+        Args:
+          n: How many, at least 1.
+          metric: What to score, as in ``best``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best".
+
+        Returns:
+          The settings as ``Trial``s: fewer than n where fewer are fit to be ranked (none of whose seeds diverged, or scored no
+          finite number), and none where none is.
+
+        Raises:
+          ValueError: As ``best``, but for the case that every setting diverged, and for an n that is no whole number above 0.
+        """
+        n = whole("top: n", n)
+        ranked = scores.ranking(self._records().values(), metric, mode, at)
+        found = [trial for name, part in self._parts().items() for trial in top_trials(part, ranked, n, name or None)]
+        return sorted(found, key=lambda trial: trial.score if ranked.mode == "min" else -trial.score)[:n]
 
     def table(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> str:
         """The best setting, its score and the diverged lanes, as aligned plain text.

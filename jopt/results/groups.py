@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from jopt.results import report, text
+from jopt.results import report, scores, text
 from jopt.results.base import Result
+from jopt.results.comparison import Comparison, compare
 from jopt.results.plots import GroupPlots
 from jopt.results.record import Saved, SweepRecord, Timings
 from jopt.results.result import SweepResult
+from jopt.results.scores import At, Mode
 from jopt.results.suggestion import Suggestion, suggest
+from jopt.results.trial import best_trial
 from jopt.values.names import check_groups, in_tree
 
 if TYPE_CHECKING:
@@ -111,6 +114,61 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
 
         nodes = {name: _for_tree(result.dataset) for name, result in self.items()}
         return xr.DataTree.from_dict(nodes, name="jopt sweep")
+
+    def compare(
+        self,
+        metric: str | None = None,
+        mode: Mode | None = None,
+        at: At = "last",
+        *,
+        against: str | None = None,
+        confidence: float = 0.95,
+    ) -> Comparison:
+        """The optimizers beside one of them, each at its own best setting, with an interval for each difference of scores.
+
+        ``d = mean(scores) − mean(scores of the other)``. Where two groups have the same seeds, which is so in every sweep,
+        scores are paired by seed, because equal seeds share initial parameters and batches: ``d ± t · sd(dᵢ) / √n`` over the n
+        differences. Else the interval is Welch's, for two independent samples of unequal variance.
+
+        The interval is for the mean difference *of these two settings* over all seeds: of a hundred such intervals of 95 %,
+        some 95 hold it. It speaks of seeds, not of other data or models. The settings were chosen by the scores of the very
+        seeds that are compared, so each score is a little better than it will be with others: where the difference is small,
+        train the best settings again with new seeds. Intervals of several groups are not widened for being several.
+
+        Args:
+          metric: What to score, as in ``best``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best".
+          against: The group that the others are compared with; by default the best one.
+          confidence: Of the intervals, in (0, 1).
+
+        Returns:
+          The comparison: its ``str()`` is a table, ``differences`` has the numbers, and ``to_pandas()`` a frame. With one seed
+          there is a difference and no interval, and the table says so.
+
+        Raises:
+          ValueError: As ``best``; for an ``against`` that is no group, or none of whose settings is fit to be ranked, and for a
+            confidence out of its range.
+
+        Example:
+          >>> rates = jopt.geomspace(0.01, 1.0, 3)
+          >>> optimizers = {"sgd": jopt.sgd(rates), "adam": jopt.adam(rates)}
+          >>> init = lambda key: jax.random.normal(key, (2,))
+          >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), init, optimizers, steps=5, seeds=3, progress=False)
+          >>> comparison = result.compare()
+          >>> comparison.against, comparison.differences["adam"].how
+          ('sgd', 'paired over 3 seeds')
+        """
+        if against is not None and against not in self:
+            raise ValueError(f"compare: there is no group {against!r}; the groups are {', '.join(self)}.")
+        if not 0.0 < confidence < 1.0:
+            raise ValueError(f"compare: confidence must lie between 0 and 1, but is {confidence!r}.")
+        ranked = scores.ranking(self._records().values(), metric, mode, at)
+        trials = {name: best_trial(part, ranked, name) for name, part in self.items()}
+        needed = trials if against is None else {against: trials[against]}
+        if not any(needed.values()):
+            raise ValueError(report.no_best({name: self[name].record for name in needed}, ranked.metric))
+        return compare(trials, ranked, against, confidence)
 
     @property
     def plot(self) -> GroupPlots:

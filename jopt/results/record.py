@@ -37,8 +37,8 @@ class SweepRecord:
         of functions), and in an array of objects ``None`` beside others.
       seeds: [seed], integers.
       step: [step], the number, from 1, of the last step that each record covers.
-      eval_step: [eval_step], the steps done at each evaluation; may be empty.
-      losses: "loss" and the auxiliary values of the loss: [*dims, seed, step].
+      eval_step: [eval_step], the steps done at each evaluation, 0 at that before the first step; may be empty.
+      losses: "loss", the auxiliary values of the loss, and what ``record=`` asked for: [*dims, seed, step].
       metrics: What ``evaluate`` returned, in its order: [*dims, seed, eval_step].
       diverged_at: [*dims, seed], the step, from 1, of the first non-finite loss, or the last step where a final
         parameter or a leaf of the optimizer's state that began finite is not; NaN means never.

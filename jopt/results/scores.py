@@ -115,10 +115,13 @@ class Scores:
 
     def best_index(self) -> tuple[int, ...] | None:
         """Where the best mean stands (the first of equals in grid order); None if all are out."""
-        if np.isnan(self.mean).all():
-            return None
-        flat = np.argmin(_ranked(self.mean, self.mode))
-        return tuple(int(i) for i in np.unravel_index(flat, self.mean.shape))
+        return next(iter(self.best_first(1)), None)
+
+    def best_first(self, most: int) -> list[tuple[int, ...]]:
+        """Where the best means stand, at most so many, equals in grid order; without those that are out."""
+        order = np.argsort(_ranked(self.mean, self.mode), axis=None, kind="stable")
+        fit = order[: min(most, int((~np.isnan(self.mean)).sum()))]
+        return [tuple(int(i) for i in np.unravel_index(flat, self.mean.shape)) for flat in fit]
 
     def at_best(self, kept: Sequence[int]) -> Scores:
         """The scores over some axes of the grid, in that order, the others at their best value."""
@@ -154,6 +157,8 @@ def _over_time(record: SweepRecord, ranked: Ranking, steps: NDArray[Any], values
     """One number for each lane, of its values at some steps."""
     if ranked.metric in record.losses:
         values = tenths(steps, values, 1 if ranked.at == "last" else SHARES)
+    elif ranked.at == "best":
+        values = values[..., steps > 0]  # what was before the first step is nobody's merit
     return _last(values) if ranked.at == "last" else _best_over_time(values, ranked.mode)
 
 

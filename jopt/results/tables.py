@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from jopt.recording import RECORDS
 from jopt.results.record import SweepRecord
 from jopt.values.names import EXAMPLES
 
@@ -78,7 +79,7 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _loss_label(name: str) -> str:
-    return f"training {name}, mean over the steps of the record"
+    return f"{RECORDS.get(name, f'training {name}')}, mean over the steps of the record"
 
 
 def _about(long_name: str, units: str) -> dict[str, str]:

@@ -135,17 +135,22 @@ class Trial:
 
 def best_trial(result: Swept, ranked: scores.Ranking, group: str | None = None) -> Trial | None:
     """The best setting of a result; ``None`` where no setting is fit to be."""
+    return next(iter(top_trials(result, ranked, 1, group)), None)
+
+
+def top_trials(result: Swept, ranked: scores.Ranking, most: int, group: str | None = None) -> list[Trial]:
+    """The best settings of a result, the best first; those that are out are not among them."""
     scored = scores.score(result.record, ranked)
-    index = scored.best_index()
-    if index is None:
-        return None
-    return Trial(
-        setting=result.record.setting(index),
-        score=float(scored.mean[index]),
-        scores=scored.per_seed[index],
-        metric=ranked.metric,
-        mode=ranked.mode,
-        index=index,
-        result=result,
-        group=group,
-    )
+    return [
+        Trial(
+            setting=result.record.setting(index),
+            score=float(scored.mean[index]),
+            scores=scored.per_seed[index],
+            metric=ranked.metric,
+            mode=ranked.mode,
+            index=index,
+            result=result,
+            group=group,
+        )
+        for index in scored.best_first(most)
+    ]

@@ -39,7 +39,7 @@ class Asked:
     seeds: list[int]
     samples: int | None
     evaluate: Any
-    evaluations: np.ndarray  # the steps after which is evaluated
+    evaluations: np.ndarray  # the steps after which is evaluated, 0 among them
     pruner: Pruner | None
     rungs: tuple[int, ...]  # where it decides
     record_every: int
@@ -114,7 +114,7 @@ def _evaluations(steps: int, every: Any, evaluate: Any) -> np.ndarray:
     if not callable(evaluate):
         raise TypeError(f"evaluate must be a function from the parameters to {{name: scalar}}, but is {evaluate!r}.")
     every = max(1, math.ceil(steps / 20)) if every is None else whole("eval_every", every)
-    return np.append(np.arange(every, steps, every), steps)
+    return np.concatenate([[0], np.arange(every, steps, every), [steps]])
 
 
 def _plan(plan: Any, workers: Any) -> Plan:

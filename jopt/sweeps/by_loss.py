@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import jax
 
+from jopt import recording
 from jopt.deciding import Pruner
 from jopt.engine.data.sources import Feed
 from jopt.engine.planning.plan import Plan
@@ -40,6 +41,7 @@ def sweep(
     evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    record: str | Sequence[str] = ...,
     prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -62,6 +64,7 @@ def sweep(
     evaluate: Callable[..., Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    record: str | Sequence[str] = ...,
     prune: Pruner | str | None = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -83,6 +86,7 @@ def sweep(
     evaluate: Callable[..., Mapping[str, Any]] | None = None,
     eval_every: int | None = None,
     record_every: int = 1,
+    record: str | Sequence[str] = (),
     prune: Pruner | str | None = None,
     plan: Plan | str = "auto",
     workers: int | None = None,
@@ -126,8 +130,14 @@ def sweep(
       has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.
       evaluate: ``evaluate(params) -> {name: scalar}``, pure, with ``hyper`` where it names it, or ``jopt.metrics(...)``; its
         first metric ranks the settings.
-      eval_every: Steps between evaluations; by default such that there are about 20. The last step is always evaluated.
+      eval_every: Steps between evaluations; by default such that there are about 20. There is always one before the first step
+        (``eval_step`` 0), of which no plateau is told and which ``at="best"`` does not take, and one after the last.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
+      record: What is recorded beside the loss, as variables of the dataset: "rate", the learning rate that schedule and plateau
+        made, as it was used in the step (where an optimizer has several, each as "rate." and its path, as in
+        ``jopt.learning_rate``); "grad_norm", of the gradient that the optimizer is handed; "update_norm", of the update that
+        it makes; "param_norm", of the parameters before the step, at which loss and gradient were taken. Norms are Euclidean,
+        over all leaves together, in float32 or wider. With ``record_every`` they are means, as the loss is.
       prune: Who stops settings early, so that they cost nothing more: "auto", which is ``jopt.TopFraction()``, another rule of
         jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out and never best, but for ``jopt.EarlyStop``. It looks
         at the training loss, or at the metric that ranks, which is evaluated then, too. With a constant rate it warns.
@@ -164,6 +174,7 @@ def sweep(
         if not jax.tree.leaves(params):
             raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
 
+    to_record = recording.checked(record)
     asked = Asked.of(
         steps=steps,
         batch_size=batch_size,
@@ -186,6 +197,7 @@ def sweep(
             init=params if made_by_init else None,
             takes_key=takes_key(loss),
             has_aux=has_aux,
+            record=to_record,
             source=feed.source,
             evaluation=evaluate,
             feedback=_monitors(value, evaluate),

@@ -121,7 +121,8 @@ def sweep_steps(
       samples: As in ``jopt.sweep``.
       evaluate: ``evaluate(carry) -> {name: scalar}``, pure, or ``jopt.metrics(...)``.
       eval_every: As in ``jopt.sweep``.
-      record_every: As in ``jopt.sweep``.
+      record_every: As in ``jopt.sweep``. What else is to be recorded, the step returns: the rate, say, is
+        ``jopt.learning_rate(optimizer, state)``.
       prune: As in ``jopt.sweep``.
       plan: As in ``jopt.sweep``.
       workers: As in ``jopt.sweep``.

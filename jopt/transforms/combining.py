@@ -132,7 +132,7 @@ def _no_states(name: str, expected: str, state: Any) -> ValueError:
 
 def _compose(parts: Sequence[Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     pairs = [as_pair(part) for part in parts]
-    rates = [_learning_rate(part) for part in parts]
+    rates = [constant_rate(part) for part in parts]
     own = [is_value(part) and not part.bound.spec.factory.lifted for part in parts]
     wide = len(parts) > 1 and all(map(_keeps_width, parts))
 
@@ -176,12 +176,18 @@ def _narrow(u: jax.Array, like: Any) -> jax.Array:
     return u.astype(kind) if jnp.issubdtype(kind, jnp.inexact) else u  # what an integer became is no integer
 
 
-def _learning_rate(part: Any) -> Any:
+def constant_rate(part: Any) -> Any:
     """The part's learning rate where it is a number, else ``None``."""
     rate = part.bound.arguments().get("learning_rate") if is_value(part) else None
     return rate if is_number(rate) else None
 
 
 def _with_rate(extra_args: dict[str, Any], rates: Sequence[Any], index: int) -> dict[str, Any]:
+    rate = rate_of_the_others(rates, index)
+    return extra_args if rate is None else {"learning_rate": rate, **extra_args}
+
+
+def rate_of_the_others(rates: Sequence[Any], index: int) -> Any:
+    """The learning rate that a part is told: that of the other parts, where exactly one has one; else ``None``."""
     known = [rate for i, rate in enumerate(rates) if rate is not None and i != index]
-    return {"learning_rate": known[0], **extra_args} if len(known) == 1 else extra_args
+    return known[0] if len(known) == 1 else None

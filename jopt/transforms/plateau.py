@@ -133,12 +133,16 @@ def reduce_on_plateau(
         observed = _gather(state, _monitored(monitor, value, metrics), sign, numbers)
         if monitor is not None:
             observed = jax.tree.map(lambda new, old: jnp.where(evaluated, new, old), observed, state)
-        floor = _as(state.scale, min_lr) / jnp.maximum(_as(state.scale, learning_rate), 1e-37)
-        multiplier = jnp.maximum(observed.scale, jnp.minimum(floor, 1.0))
-        (scaled,) = leafwise(lambda g, s: (s * g,), {"updates": updates}, s=multiplier)
+        (scaled,) = leafwise(lambda g, s: (s * g,), {"updates": updates}, s=multiplier(observed.scale, min_lr, learning_rate))
         return scaled, observed
 
     return init, update
+
+
+def multiplier(scale: jax.Array, min_lr: Any, learning_rate: Any) -> jax.Array:
+    """What the updates are multiplied by: the scale, or what brings the learning rate down to ``min_lr`` and no further."""
+    floor = _as(scale, min_lr) / jnp.maximum(_as(scale, learning_rate), 1e-37)
+    return jnp.maximum(scale, jnp.minimum(floor, 1.0))
 
 
 def _gather(state: ReduceOnPlateauState, value: Any, sign: float, n: Mapping[str, Any]) -> Any:

@@ -99,7 +99,7 @@ class Bound:
                     f"replace({name}=...) takes a number, an array or an axis, but got {type(value).__name__}; "
                     f"to change the structure, build the value again: {self.spec.factory.name}(...)."
                 )
-            index = _find(name, self.spec.paths, self.spec.factory.name)
+            index = find(name, self.spec.paths, self.spec.factory.name)
             kept = self.spec.factory.lifted or isinstance(leaves[index], int)  # a seed of a lifted part, say
             leaves[index] = value if kept else as_float(value)
         changed = Bound(self.spec, tuple(leaves))
@@ -255,7 +255,8 @@ def key_name(key: Any) -> str:
     return str(key)
 
 
-def _find(name: str, paths: Sequence[str], owner: str) -> int:
+def find(name: str, paths: Sequence[str], owner: str) -> int:
+    """Where a number stands among the paths: the one that is the name, else the only one that ends with it."""
     exact = [i for i, path in enumerate(paths) if path == name]
     found = exact or [i for i, path in enumerate(paths) if path.endswith("." + name)]
     if len(found) == 1:

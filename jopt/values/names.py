@@ -12,6 +12,7 @@ import numpy as np
 # The dimensions and variables that every result has, beside what was recorded.
 OWN = ("seed", "step", "eval_step", "diverged_at", "steps_done", "group")
 LOSS = "loss"
+AXIS = "an axis"  # what the name of one is, in words
 SAMPLE = "sample"  # the dimension of drawn axes
 EXAMPLES = "examples_seen"  # a coordinate of the curves, where batch sizes are swept
 # What an axis may not be called: neither like these, nor like the columns of a table of curves.
@@ -42,12 +43,13 @@ def check_names(swept: Iterable[str], recorded: Iterable[str], grouped: bool = F
         raise ValueError(
             f"Two of the axes {sorted(swept)} have one name in the tree of a grouped result; give one another name=."
         )
-    taken = {**dict.fromkeys(OWN, "the result itself"), **dict.fromkeys(map(written, swept), "an axis")}
+    taken = {**dict.fromkeys(OWN, "the result itself"), **dict.fromkeys(map(written, swept), AXIS)}
     for name in recorded:
-        if written(name) in taken:
+        if what := taken.get(written(name)):
+            or_axis = ", or give the axis another name=" if what == AXIS else ""
             raise ValueError(
-                f"A recorded value may not be named {name!r}, which names {taken[written(name)]}; "
-                "rename it in the dictionary that the loss, the step or evaluate returns."
+                f"A recorded value may not be named {name!r}, which names {what}; "
+                f"rename it in the dictionary that the loss, the step or evaluate returns{or_axis}."
             )
         taken[written(name)] = "another recorded value"
 

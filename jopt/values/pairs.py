@@ -26,7 +26,7 @@ class ScheduledState(NamedTuple):
 def pair_of(bound: Bound) -> optax.GradientTransformationExtraArgs:
     """The pair that the factory makes of the arguments as they are now."""
     values = bound.spec.fill(bound.leaves)
-    if not any(_varying(bound, values)):
+    if not varies(bound, values):
         return as_pair(bound.call(values))
 
     def at(count: Any) -> optax.GradientTransformationExtraArgs:
@@ -41,6 +41,11 @@ def pair_of(bound: Bound) -> optax.GradientTransformationExtraArgs:
         return updates, ScheduledState(optax.safe_increment(state.count), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def varies(bound: Bound, values: list[Any]) -> bool:
+    """Whether a number is a schedule that the factory does not evaluate itself, so that the state is a ``ScheduledState``."""
+    return any(_varying(bound, values))
 
 
 def made_by(bound: Bound) -> Any:

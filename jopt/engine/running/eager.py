@@ -162,8 +162,6 @@ class _Lane:
         job, block = self.job, self.block
         block.carry = _arrays(job.program.start(self.setting, self.start_key, job.given))
         self.first = jax.tree.leaves(block.carry)
-        if job.program.feedback:
-            self.told = {"metrics": job.program.evaluate(self.setting, block.carry), "evaluated": jnp.asarray(False)}
         if 0 in self.records.eval_steps:
             self._evaluate({})
 
@@ -172,8 +170,8 @@ class _Lane:
         metrics = job.program.evaluate(self.setting, block.carry)
         self.check_names(job, [*recorded, *metrics])
         self.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})
-        if self.told is not None:
-            self.told = {"metrics": metrics, "evaluated": jnp.asarray(True)}
+        if job.program.feedback:  # a plateau is not told of what was before the first step
+            self.told = {"metrics": metrics, "evaluated": jnp.asarray(block.step > 0)}
 
 
 def _arrays(tree: Any) -> Any:

@@ -66,6 +66,8 @@ class LocalWorker:
             self.runtime.prepare_evaluation(block, self.device)
             executable = self.runtime.executable(block, self.loop, self.device) if block.step < until else None
             brought = time.perf_counter()
+            if executable is not None and block.step == 0 and 0 in self.runtime.job.eval_steps:
+                waiting.append((0, self.evaluate(block, outcome)))
             while executable is not None and block.step < until and not self.runtime.caller.stop.is_set():
                 waiting.append(self._dispatch(block, until, executable, outcome))
                 if len(waiting) > 1:  # each chunk's records are fetched while the next one runs
@@ -129,7 +131,8 @@ class LocalWorker:
         metrics = executable(*args)
         step, names = block.step, runtime.analysis.evaluated_names
         if runtime.job.program.feedback:
-            block.feedback, block.fresh = metrics, np.ones(block.lead, bool)
+            # A plateau is not told of what was before the first step.
+            block.feedback, block.fresh = metrics, np.full(block.lead, step > 0)
         return lambda: out.evaluations.append((step, dict(zip(names, map(np.asarray, metrics), strict=True))))
 
     def _worrying(self, outcome: BlockOutcome, latest: int) -> bool:
