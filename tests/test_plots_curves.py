@@ -297,7 +297,7 @@ def test_the_rate_is_drawn_as_it_ran():
     ax = result(with_rate([[0.1, 0.1, 0.01, 0.01, 0.001], [1.0, 1.0, 1.0, 0.1, 0.1]])).plot.rate("loss")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0.1, 0.1, 0.01, 0.01, 0.001])
     assert flat(ax) == ["best: learning_rate=0.001", "learning_rate=0.01"]
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("step", "rate", "linear")
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("step", "rate", "log")
 
 
 def test_rates_over_decades_are_drawn_by_magnitude_and_a_cosine_is_not():
@@ -324,3 +324,32 @@ def test_values_that_are_no_numbers_are_named():
         assert flat(ax) == [f"kind={values[0]}", f"best: kind={values[1]}"]
         picked = result(record([2.0, 1.0], seeds=1, coords=axis)).plot.curves("loss", select={"kind": values[0]})
         assert len(picked.lines) == 1
+
+
+def test_axes_of_a_figure_without_a_layout_make_room_for_the_legend_themselves():
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    result(wide()).plot.curves("loss", ax=left)
+    result(wide()).plot.response("loss", ax=right)
+    figure.canvas.draw()
+    for ax in (left, right):
+        assert not ax.get_legend().get_window_extent().overlaps(ax.get_window_extent())
+        assert not ax.get_legend().get_window_extent().overlaps(ax.xaxis.label.get_window_extent())
+        assert ax.get_legend().get_window_extent().y0 >= 0
+    assert not left.get_legend().get_window_extent().overlaps(right.get_tightbbox())
+
+
+def test_a_setting_alone_needs_no_name():
+    ax = result(record([1.0], noise=0.5)).plot.curves("loss")
+    assert legend(ax) == ["band: lowest to highest of 2 seeds"]
+    assert result(record([1.0], seeds=1)).plot.curves("loss").get_legend() is None
+
+
+def test_a_setting_that_ends_with_nothing_finite_is_said_to():
+    rec = record([4.0, 1.0, 2.0], seeds=1)
+    rec.metrics["accuracy"][1] = np.nan
+    assert "learning_rate=0.01, not finite at the end" in flat(result(rec).plot.curves("accuracy", "max"))
+
+
+def test_a_selection_of_nothing_is_an_error():
+    with pytest.raises(ValueError, match="leaves no setting"):
+        result(wide()).plot.curves("loss", select={"learning_rate": slice(2.0, 3.0)})

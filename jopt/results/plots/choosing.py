@@ -25,7 +25,8 @@ class Chosen(NamedTuple):
     Attributes:
       settled: Those that did not diverge, in the order of the legend.
       roles: What each of them stands for ("median"), or "".
-      best: The best of all, or None where it is not among them.
+      best: The best of several, or None.
+      lost: Those that did not diverge, and yet have no score that is finite.
       diverged: Those that diverged.
       total: How many there were to choose from.
     """
@@ -33,6 +34,7 @@ class Chosen(NamedTuple):
     settled: tuple[int, ...]
     roles: tuple[str, ...]
     best: int | None
+    lost: tuple[int, ...]
     diverged: tuple[int, ...]
     total: int
 
@@ -54,6 +56,8 @@ def choose(
         raise ValueError(f'top must be how many of the best to show, at least 1, or "all", but is {top!r}.')
     scored = scores.score(record, ranked).mean.ravel()
     among = _selected(record, select or {})
+    if not among.any():
+        raise ValueError(f"select={select!r} leaves no setting to show.")
     out = record.diverged.any(-1).ravel()
     order = np.argsort(scored if ranked.mode == "min" else -scored, kind="stable")
     order = order[(among & ~np.isnan(scored))[order]]  # best first
@@ -63,9 +67,10 @@ def choose(
         settled, diverged = order[:top], diverged[:0]
     elif top is None and select is None and len(settled) > FEW and len(order):
         settled, roles = _handful(order)
-    best = int(order[0]) if len(order) else None
+    best = int(order[0]) if len(order) and among.sum() > 1 else None
     roles = roles or tuple("best" if flat == best else "" for flat in settled)
-    return Chosen(_ints(settled), roles, best, _ints(diverged), int(among.sum()))
+    lost = np.flatnonzero(among & ~out & np.isnan(scored))
+    return Chosen(_ints(settled), roles, best, _ints(lost), _ints(diverged), int(among.sum()))
 
 
 def _handful(order: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -90,19 +95,31 @@ def _selected(record: SweepRecord, select: Mapping[str, Any]) -> NDArray[np.bool
 
 
 def _matching(name: str, values: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
-    """Which values are wanted; numbers are equal where they read alike, so that 0.01 finds 0.010000000000000002."""
-    if isinstance(wanted, slice):
+    """Which values of an axis are wanted: one, several, or those between two ends."""
+    if isinstance(wanted, slice) and _numeric(values):
         low = -np.inf if wanted.start is None else wanted.start
         high = np.inf if wanted.stop is None else wanted.stop
         return np.asarray((values >= low) & (values <= high))
     several = wanted.values if isinstance(wanted, Axis) else wanted
-    listed = list(several) if isinstance(several, (list, tuple, set, range, np.ndarray)) and np.ndim(several) else [several]
+    several = np.ravel(np.asarray(several)) if hasattr(several, "dtype") else several
+    listed = list(several) if isinstance(several, (list, tuple, set, range, np.ndarray)) else [several]
+    return np.any([_equal(name, values, found) for found in listed], axis=0)
+
+
+def _equal(name: str, values: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
+    """Which values are this one; a number that is none of them is looked for as it is shown."""
+    if _numeric(values) and isinstance(wanted, (int, float, np.number)):
+        exact = np.isclose(values, float(wanted), rtol=1e-6, atol=0.0)
+        if exact.any():
+            return np.asarray(exact)
     shown = [style.value(found) for found in values]
-    missing = [found for found in listed if style.value(found) not in shown]
-    if missing:
-        raise ValueError(f"select: no {name} of this result is {style.value(missing[0])}; it has {', '.join(shown)}.")
-    asked = {style.value(found) for found in listed}
-    return np.array([found in asked for found in shown])
+    if style.value(wanted) not in shown:
+        raise ValueError(f"select: no {name} of this result is {style.value(wanted)}; it has {', '.join(shown)}.")
+    return np.array([found == style.value(wanted) for found in shown])
+
+
+def _numeric(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "iuf"
 
 
 def check_smooth(smooth: float | None) -> None:

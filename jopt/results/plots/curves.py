@@ -124,7 +124,9 @@ class Curves:
         return style.Entry(line, label)
 
     def _label(self, flat: int, role: str) -> str:
-        name = style.setting(self.record, flat)
+        if self.chosen.total == 1:
+            return ""
+        name = style.setting(self.record, flat) + (", not finite at the end" if flat in self.chosen.lost else "")
         return f"{role}: {name}" if role else name
 
     def _draw_diverged(self, ax: Axes, row: int, seen: View) -> None:
@@ -221,11 +223,22 @@ def draw_panels(
     shown = _grid(len(every), wide=asked.legend) if panels is None else np.asarray(panels).ravel()
     if len(shown) != len(every):
         raise ValueError(f"curves: {len(every)} groups need as many axes, but {len(shown)} were given.")
-    values = np.concatenate([curves.shown().ravel() for curves in every.values()])
-    starts = [start for curves in every.values() for start in curves.starts()]
-    seen = view_of_rates(values) if rate else view(values, ranked.mode, starts)
-    _draw_each(shown, every, seen, asked.legend)
+    _draw_each(shown, every, _common_view(list(every.values()), ranked.mode, rate), asked.legend)
     return shown
+
+
+def _common_view(every: Sequence[Curves], mode: str, rate: bool) -> View:
+    if rate:
+        length = max(len(curves.steps) for curves in every)
+        return view_of_rates(np.concatenate([_filled(curves.shown(), length) for curves in every]))
+    values = np.concatenate([curves.shown().ravel() for curves in every])
+    return view(values, mode, [start for curves in every for start in curves.starts()])
+
+
+def _filled(lines: NDArray[Any], length: int) -> NDArray[Any]:
+    """Lines [..., n] as rows of one length."""
+    rows = lines.reshape(-1, lines.shape[-1])
+    return np.pad(rows, [(0, 0), (0, length - rows.shape[1])], constant_values=np.nan)
 
 
 def _of_group(asked: Asked, record: SweepRecord, records: Mapping[str, SweepRecord]) -> Asked:

@@ -36,8 +36,8 @@ def draw_heatmap(
     mean = scored.at_best([row, column]).mean[np.ix_(up, right)]
     ax = style.axes(ax, 6.6, 5.0)
     entries = _draw_cells(ax, mean, ranked, _at_best(record, column, row), style.why_out(record, np.isnan(scored.mean)))
-    across, upwards = _labels(xs[right]), _labels(ys[up])
-    _ticks(ax.xaxis, across, CHARACTERS // (2 + max(map(len, across))))
+    across, upwards = [style.wrapped_tick(label) for label in _labels(xs[right])], _labels(ys[up])
+    _ticks(ax.xaxis, across, CHARACTERS // (2 + max(len(line) for label in across for line in label.split("\n"))))
     _ticks(ax.yaxis, upwards, ROWS)
     style.label_axes(ax, style.words(x), style.words(y))
     best = _mark_best(ax, scores.Scores(mean, mean[..., None], ranked.mode).best_index(), mean, ranked.metric)

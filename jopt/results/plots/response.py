@@ -94,7 +94,7 @@ def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, co
         entries = _draw_points(ax, line, _color_of(line, color))
     else:
         _no_color(line, color)
-        entries = _draw_line(ax, line, style.GROUPS[0], _about(line, len(record.seeds)))
+        entries = _draw_line(ax, line, style.GROUPS[0], _about(line, len(record.seeds)) if line.best is not None else "")
     entries += _range(line, len(record.seeds))
     entries += _draw_diverged(ax, line, style.OUT, _row_height(1) / 2, ranked.mode)
     if line.best is not None:
@@ -202,7 +202,7 @@ def _set_scales(
 def _lay_out(ax: Axes, lines: Sequence[Profile]) -> None:
     named = [line for line in lines if line.ticks]
     if named:
-        ax.set_xticks(range(len(named[0].ticks)), named[0].ticks, parse_math=False)
+        ax.set_xticks(range(len(named[0].ticks)), list(map(style.wrapped_tick, named[0].ticks)), parse_math=False)
         ax.margins(x=0.1)
     else:
         scale = scale_of(np.concatenate([line.x for line in lines])) if lines else Scale()

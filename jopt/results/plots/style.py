@@ -22,6 +22,8 @@ BEST = "#d62728"
 GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 WIDEST = 44  # characters of a legend's line
 UNDER = 38 / 72  # inches under the axes that tick labels and the axis label need
+LINE = 12 / 72  # inches of one more line of tick labels
+TICK = 16  # characters of a line of them
 
 
 def pyplot() -> ModuleType:
@@ -100,27 +102,57 @@ class Entry(NamedTuple):
 def legend(ax: Axes, entries: Sequence[Entry], *, under: bool = False, title: str | None = None) -> None:
     """The legend, outside of the data: beside the axes, or under them where a colour bar stands beside.
 
-    A figure whose layout makes no room gets it inside, where it hides least.
+    A figure with a layout makes room for it; in one without, the axes themselves do, as for a colour bar.
     """
     if not entries:
         return
-    roomy = ax.figure.get_layout_engine() is not None
-    place = _outside(ax, under) if roomy else {"loc": "best", "framealpha": 0.85}
+    if ax.figure.get_layout_engine() is not None:
+        _place(ax, entries, title, _below(ax, 2) if under else _BESIDE)
+        return
+    made = _place(ax, entries, title, _below(ax, 2))
+    if made.get_window_extent().width > ax.get_window_extent().width:
+        made = _place(ax, entries, title, _below(ax, 1))
+    _make_room(ax, made.get_window_extent().height)
+
+
+_OUTSIDE: dict[str, Any] = {"loc": "upper left", "frameon": False, "borderaxespad": 0.4, "alignment": "left"}
+_BESIDE = {**_OUTSIDE, "bbox_to_anchor": (1.0, 1.0)}
+
+
+def _below(ax: Axes, columns: int) -> dict[str, Any]:
+    from matplotlib.transforms import ScaledTranslation
+
+    lower = ax.transAxes + ScaledTranslation(0, -_label_height(ax), ax.figure.dpi_scale_trans)
+    return {**_OUTSIDE, "bbox_to_anchor": (0.0, 0.0), "bbox_transform": lower, "ncols": columns}
+
+
+def _label_height(ax: Axes) -> float:
+    """Inches under the axes that tick labels and the axis label need."""
+    more = max([label.get_text().count("\n") for label in ax.get_xticklabels()], default=0)
+    return UNDER + more * LINE
+
+
+def _place(ax: Axes, entries: Sequence[Entry], title: str | None, place: dict[str, Any]) -> Any:
     # The labels are set afterwards, because one that begins with "_" would be left out.
     made = ax.legend([entry.handle for entry in entries], ["."] * len(entries), fontsize="small", title=title, **place)
     made.get_title().set_fontsize("small")
     for shown, entry in zip(made.get_texts(), entries, strict=True):
         shown.set(text=_wrapped(entry.label), parse_math=False)
+    return made
 
 
-def _outside(ax: Axes, under: bool) -> dict[str, Any]:
-    from matplotlib.transforms import ScaledTranslation
+def _make_room(ax: Axes, pixels: float) -> None:
+    """Shortens axes from below by the height of a legend and of what stands between, to a third of them at most."""
+    box, figure = ax.get_position(), ax.figure
+    inch = figure.dpi / figure.bbox.height
+    room = inch * (pixels / figure.dpi + _label_height(ax) + LINE / 2) - min(inch * UNDER, box.y0)
+    height = max(box.height - room, box.height / 3)
+    ax.set_position((box.x0, box.y1 - height, box.width, height))
 
-    place: dict[str, Any] = {"loc": "upper left", "frameon": False, "borderaxespad": 0.4}
-    if not under:
-        return {**place, "bbox_to_anchor": (1.0, 1.0), "alignment": "left"}
-    lower = ax.transAxes + ScaledTranslation(0, -UNDER, ax.figure.dpi_scale_trans)
-    return {**place, "bbox_to_anchor": (0.0, 0.0), "bbox_transform": lower, "ncols": 2}
+
+def wrapped_tick(label: str) -> str:
+    """The name of a value under an axis, on several lines where it is long."""
+    return "\n".join(textwrap.wrap(label, TICK, break_on_hyphens=False)) or label
 
 
 def _wrapped(label: str) -> str:
