@@ -384,3 +384,21 @@ def test_the_legend_of_a_heatmap_leaves_room_for_a_title():
     assert not ax.get_legend().get_window_extent().overlaps(ax.title.get_window_extent())
     assert not ax.get_legend().get_window_extent().overlaps(ax.xaxis.label.get_window_extent())
     inside(ax.figure)
+
+
+def test_rates_of_groups_have_a_panel_each_with_the_same_vertical_axis():
+    records = {}
+    for name, steps in (("short", 5), ("long", 9)):
+        rec = record([1.0, 2.0], steps=steps)
+        ran = np.geomspace(1.0, 1e-3, steps) * np.ones((2, 2, 1))
+        records[name] = result(dataclasses.replace(rec, losses={**rec.losses, "rate": ran}), name)
+    panels = GroupedResult(records).plot.rate("loss")
+    assert [ax.get_title() for ax in panels] == ["short", "long"]
+    assert {ax.get_ylabel() for ax in panels} == {"rate"}
+    assert len({(ax.get_yscale(), *ax.get_ylim()) for ax in panels}) == 1
+
+
+def test_room_for_crosses_is_left_where_there_are_some():
+    none, some = (result(record([1.0, 2.0], diverged=lost)).plot.response("loss").get_ylim() for lost in ((), [(1, 0)]))
+    assert none[1] == pytest.approx(2.05)
+    assert some[1] > 1.0

@@ -165,7 +165,7 @@ def _frame_steps(ax: Axes, steps: NDArray[Any]) -> None:
     spacing = steps[1] - steps[0] if len(steps) > 1 else steps[0]
     low, high = max(0, steps[0] - spacing), max(steps[-1], 1)
     ax.set_xlim(low, high + 0.02 * (high - low))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def _dot_the_lonely(line: Any, values: NDArray[Any]) -> None:
@@ -220,7 +220,8 @@ def draw_panels(
         name: Curves(record, ranked, _rate_of(record) if rate else ranked.metric, _of_group(asked, record, records))
         for name, record in records.items()
     }
-    shown = _grid(len(every), wide=asked.legend) if panels is None else np.asarray(panels).ravel()
+    beside = asked.legend and any(curves.named for curves in every.values())
+    shown = _grid(len(every), 8.0 if beside else 6.0) if panels is None else np.asarray(panels).ravel()
     if len(shown) != len(every):
         raise ValueError(f"curves: {len(every)} groups need as many axes, but {len(shown)} were given.")
     _draw_each(shown, every, _common_view(list(every.values()), ranked.mode, rate), asked.legend)
@@ -264,10 +265,10 @@ def _draw_each(shown: NDArray[Any], every: Mapping[str, Curves], seen: View, leg
         barred[0].add_bar([ax for ax, curves in zip(shown, every.values(), strict=True) if curves.hues.bar])
 
 
-def _grid(count: int, wide: bool) -> NDArray[Any]:
+def _grid(count: int, width: float) -> NDArray[Any]:
     columns = min(count, 2)
     rows = -(-count // columns)
-    size = ((8.0 if wide else 6.0) * columns, 3.6 * rows)
+    size = (width * columns, 3.8 * rows)
     figure, panels = style.pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for spare in panels.ravel()[count:]:
         figure.delaxes(spare)

@@ -191,7 +191,8 @@ def _set_scales(
 ) -> None:
     values = np.concatenate([*[np.concatenate([line.low, line.high]) for line in lines], [] if more is None else more])
     seen = view(values, ranked.mode)
-    seen.widened(ranked.mode, _row_height(rows) * rows).apply(ax)
+    crossed = any(np.isnan(line.mean).any() for line in lines)
+    seen.widened(ranked.mode, _row_height(rows) * rows if crossed else 0.0).apply(ax)
     names = sorted({line.name for line in lines})
     style.label_axes(ax, " / ".join(map(style.words, names)), f"{style.words(ranked.metric)} ({when})")
     _lay_out(ax, lines)

@@ -45,7 +45,7 @@ class Scale(NamedTuple):
         """Places to numbers."""
         x: NDArray[Any] = np.asarray(places, np.float64)
         if self.kind == "linear":
-            return np.clip(x, -HUGE, HUGE)
+            return np.asarray(np.clip(x, -HUGE, HUGE))
         if self.kind == "log":
             return np.asarray(10.0 ** np.clip(x, -300.0, 300.0))
         high = self.least * np.power(10.0, np.clip(x - self.gap, 0.0, 300.0 - np.log10(self.least)))
