@@ -402,3 +402,16 @@ def test_room_for_crosses_is_left_where_there_are_some():
     none, some = (result(record([1.0, 2.0], diverged=lost)).plot.response("loss").get_ylim() for lost in ((), [(1, 0)]))
     assert none[1] == pytest.approx(2.05)
     assert some[1] > 1.0
+
+
+def test_the_axes_that_are_at_their_best_are_named():
+    ax = result(record([[4.0, 1.0], [2.0, 3.0]], noise=0.1)).plot.response("loss")
+    assert "mean of 2 seeds; b1 at best" in flat(ax)
+    lone = result(record([4.0, 1.0], seeds=1)).plot.response("loss")
+    assert flat(lone) == ["best: learning_rate=0.01, loss 1"]
+
+
+def test_a_heatmap_of_three_axes_names_the_one_at_its_best():
+    axes = {name: (name, np.array([0.1, 0.2])) for name in ("learning_rate", "b1", "eps")}
+    ax = result(record(np.arange(8.0).reshape(2, 2, 2) + 1, coords=axes)).plot.heatmap(metric="loss")
+    assert ax.figure.axes[1].get_ylabel() == "loss (eps at best)"

@@ -69,7 +69,7 @@ def _order(values: NDArray[Any]) -> NDArray[Any]:
 
 def _at_best(record: SweepRecord, *shown: int) -> str:
     several = [dim for axis, dim in enumerate(record.dims) if axis not in shown and record.shape[axis] > 1]
-    return f" ({' and '.join(several)} at best)" if several else ""
+    return f" ({', '.join(several)} at best)" if several else ""
 
 
 def _draw_cells(ax: Axes, mean: NDArray[Any], ranked: scores.Ranking, others: str, why: str) -> list[style.Entry]:

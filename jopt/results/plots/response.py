@@ -107,8 +107,8 @@ def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, co
 
 def _about(line: Profile, seeds: int) -> str:
     parts = [f"mean of {seeds} seeds"] if seeds > 1 else []
-    parts += [f"{' and '.join(line.at_best)} at best"] if line.at_best else []
-    return ", ".join(parts)
+    parts += [f"{', '.join(line.at_best)} at best"] if line.at_best else []
+    return "; ".join(parts)
 
 
 def _color_of(line: Profile, color: str | None) -> str:
