@@ -73,7 +73,7 @@ def main(rates=26, steps=1000, seeds=3, out="."):
     )
     report(result)
     path = Path(out) / "learning_rate_sweep.png"
-    figure = result.plot.curves("val_loss")[0].figure
+    figure = result.plot.curves("val_loss", top="all")[0].figure
     figure.suptitle(f"Validation loss on handwritten digits, {rates} learning rates for each optimizer")
     figure.savefig(path, dpi=110)
     print(f"\nThe validation loss of every rate against the step: {path}")

@@ -2,185 +2,274 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jopt.results import scores, text
-from jopt.results.plots import style
+from jopt.results.plots import choosing, style
+from jopt.results.plots.choosing import FEW, Top
+from jopt.results.plots.hues import Hues
+from jopt.results.plots.scales import View, view, view_of_rates
 from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FEW = 6  # values that a legend names better than a colour bar
+ENDS = 6  # dashed lines that lead to the crosses of diverged settings; the other crosses stand alone
+
+
+class Asked(NamedTuple):
+    """What a user asked a picture of curves to show; the fields are arguments of ``Plots.curves``."""
+
+    top: Top | None = None
+    select: Mapping[str, Any] | None = None
+    smooth: float | None = None
+    color: str | None = None
+    legend: bool = True
+
+
+class Lines(NamedTuple):
+    """One recorded value of some settings, over seeds.
+
+    Attributes:
+      raw: [setting, n], the mean.
+      mean: [setting, n], smoothed where that was asked for.
+      low: [setting, n], smoothed as the mean.
+      high: [setting, n], smoothed as the mean.
+    """
+
+    raw: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def _lines(values: NDArray[Any], smooth: float | None) -> Lines:
+    values = np.asarray(values, np.float64)
+    even = values if smooth is None else choosing.smoothed(values, smooth)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return Lines(values.mean(1), even.mean(1), even.min(1), even.max(1))
 
 
 class Curves:
-    """The curves of one record, ready to draw.
+    """The curves of one record that a picture shows, ready to draw.
 
     Attributes:
+      chosen: Which settings.
       steps: [n].
-      mean: [setting, n], over seeds.
-      low: [setting, n], over seeds.
-      high: [setting, n], over seeds.
-      diverged: [setting].
-      ended: [setting], the step at which the first seed diverged.
-      best: The best setting at the end, or None.
-      hue: Name of the hyperparameter that the colours stand for, or None.
-      values: Its different values, ascending.
-      shades: [setting], what the colours stand for: its values, or their ranks where they are few.
+      settled: Those that did not diverge, in the order of ``chosen``.
+      diverged: Those that did.
+      ended: [diverged], the step at which the first seed diverged.
+      named: Whether the legend has a line for each; else colours stand for a hyperparameter.
+      hues: The colours.
     """
 
-    def __init__(self, record: SweepRecord, ranked: scores.Ranking, color: str | None) -> None:
-        _, self.steps, values = record.series(ranked.metric)
-        values = np.asarray(values, np.float64).reshape(-1, len(record.seeds), len(self.steps))
-        with np.errstate(invalid="ignore", over="ignore"):
-            self.mean = values.mean(1)
-        self.low, self.high = values.min(1), values.max(1)
-        self.metric, self.mode = ranked.metric, ranked.mode
-        self.seeds = len(record.seeds)
-        self.diverged = record.diverged.any(-1).ravel()
+    def __init__(self, record: SweepRecord, ranked: scores.Ranking, name: str, asked: Asked) -> None:
+        self.record, self.mode, self.name, self.smooth = record, ranked.mode, name, asked.smooth
+        self.chosen = choosing.choose(record, ranked, asked.top, asked.select)
+        _, self.steps, values = record.series(name)
+        values = values.reshape(-1, len(record.seeds), len(self.steps))
+        self.settled = _lines(values[list(self.chosen.settled)], asked.smooth)
+        self.diverged = _lines(values[list(self.chosen.diverged)], None)
         fmin: np.ufunc = np.fmin
-        self.ended = fmin.reduce(np.asarray(record.diverged_at, np.float64), axis=-1).ravel()
-        self.shape, self.record = record.shape, record
-        self.best = scores.score(record, ranked).best_index()
-        self.hue = _hue(record) if color is None else color
-        shades = self._shades()
-        self.values, ranks = np.unique(shades, return_inverse=True)
-        # A few values get colours evenly apart, however close they lie: 0.9, 0.95, 0.99.
-        self.shades = shades if len(self.values) > FEW else ranks.astype(float)
+        ended = fmin.reduce(np.asarray(record.diverged_at, np.float64), axis=-1).ravel()
+        self.ended = ended[list(self.chosen.diverged)]
+        self.named = len(self.chosen.settled) <= FEW
+        self.hues = Hues(record, self.chosen, asked.color, self.named)
 
-    def _shades(self) -> NDArray[Any]:
-        if self.hue is None:
-            return np.zeros(self.diverged.size)
-        axis, values = self.record.coordinate(self.hue)
-        shades: NDArray[Any] = values[np.indices(self.shape)[axis].ravel()]
-        return shades
-
-    def kept(self) -> NDArray[Any]:
-        """All values of the settings that did not diverge."""
-        return np.stack([self.low[~self.diverged], self.high[~self.diverged]])
+    def shown(self) -> NDArray[Any]:
+        """All values of the settings that did not diverge; where all did, theirs until they did."""
+        if not self.chosen.settled:
+            return np.where(self.steps < self.ended[:, None], self.diverged.raw, np.nan)
+        edges = [self.settled.low, self.settled.high] if self.banded else [self.settled.mean]
+        return np.stack([*edges, self.settled.raw])
 
     def starts(self) -> list[float]:
-        """Where the settings that did not diverge start."""
-        return [float(value) for value in self.mean[~self.diverged, 0]]
+        """Where the settings that did not diverge start; where all did, these."""
+        lines = self.settled if self.chosen.settled else self.diverged
+        return [float(value) for value in lines.raw[:, 0]]
 
-    def draw(self, ax: Axes, view: style.View, norm: Any) -> None:
-        """Draws every setting, the diverged below, the best above the others."""
-        cmap = style.colormap()
-        view.apply(ax)
-        for setting, out in enumerate(self.diverged):
-            color = cmap(norm(self.shades[setting]))
-            if out:
-                self._draw_diverged(ax, setting, view, color)
-            else:
-                self._draw_settled(ax, setting, color)
-        if self.best is not None:
-            self._draw_best(ax, self.best)
-        ax.set(xlabel="step", ylabel=style.words(self.metric))
+    @property
+    def banded(self) -> bool:
+        """Whether there are bands: of a few lines, and where seeds differ."""
+        low, high = self.settled.low, self.settled.high
+        return self.named and bool((low < high).any())
 
-    def _draw_settled(self, ax: Axes, setting: int, color: Any) -> None:
-        ax.plot(self.steps, self.mean[setting], color=color, lw=1.3)
-        if self.seeds > 1:
-            ax.fill_between(self.steps, self.low[setting], self.high[setting], color=color, alpha=0.13, lw=0)
+    def draw(self, ax: Axes, seen: View) -> list[style.Entry]:
+        """Draws every setting, the diverged below, the best above the others; returns what the legend says of them."""
+        seen.apply(ax)
+        for row in range(len(self.chosen.diverged)):
+            self._draw_diverged(ax, row, seen)
+        entries = [self._draw_settled(ax, row) for row in range(len(self.chosen.settled))]
+        style.label_axes(ax, "step", style.words(self.name) + choosing.smoothing(self.smooth))
+        _frame_steps(ax, self.steps)
+        return [entry for entry in entries if entry.label]
 
-    def _draw_diverged(self, ax: Axes, setting: int, view: style.View, color: Any) -> None:
+    def _draw_settled(self, ax: Axes, row: int) -> style.Entry:
+        flat, role = self.chosen.settled[row], self.chosen.roles[row]
+        best = flat == self.chosen.best
+        color = style.BEST if best else self.hues.color(flat)
+        width = 2.2 if best else 1.3 if self.named else 0.9
+        if self.smooth is not None:
+            ax.plot(self.steps, self.settled.raw[row], color=color, lw=0.7, alpha=0.3, zorder=1.2)
+        (line,) = ax.plot(self.steps, self.settled.mean[row], color=color, lw=width, zorder=3 if best else 2)
+        _dot_the_lonely(line, self.settled.mean[row])
+        if self.banded:
+            ax.fill_between(self.steps, self.settled.low[row], self.settled.high[row], color=color, alpha=0.13, lw=0)
+        label = self._label(flat, role) if self.named or best else ""
+        line.set_label(label or "_nolegend_")
+        return style.Entry(line, label)
+
+    def _label(self, flat: int, role: str) -> str:
+        if self.chosen.total == 1:
+            return ""
+        name = style.setting(self.record, flat) + (", not finite at the end" if flat in self.chosen.lost else "")
+        return f"{role}: {name}" if role else name
+
+    def _draw_diverged(self, ax: Axes, row: int, seen: View) -> None:
         # The line ends where it leaves the picture, at the latest where a seed diverged: what is
         # evaluated after that is finite but means nothing.
-        line = self.mean[setting]
-        over = ~np.isfinite(line) | (self.steps >= self.ended[setting])
+        line = self.diverged.raw[row]
+        over = ~np.isfinite(line) | (self.steps >= self.ended[row])
         length = int(np.argmax(over)) if over.any() else len(line)
-        gone = (line[:length] > view.high) | (line[:length] < view.low)
+        gone = (line[:length] > seen.high) | (line[:length] < seen.low)
         end = int(np.argmax(gone)) if gone.any() else max(length - 1, 0)
         shown = slice(0, min(end + 1, length))
-        ax.plot(self.steps[shown], line[shown], color=style.OUT, lw=1.0, ls="--", zorder=1.5)
-        bad_edge = view.high if self.mode == "min" else view.low
-        height = view.clip(line[end]) if length else bad_edge
+        if row in self._led():
+            ax.plot(self.steps[shown], line[shown], color=style.OUT, lw=1.0, ls="--", zorder=1.5)
+        bad_edge = seen.high if self.mode == "min" else seen.low
+        height = seen.clip(line[end]) if length else bad_edge
+        color = style.OUT if self.named else self.hues.color(self.chosen.diverged[row])
         ax.plot(self.steps[end], height, "x", color=color, ms=6, mew=1.6, clip_on=False, zorder=4)
 
-    def _draw_best(self, ax: Axes, index: tuple[int, ...]) -> None:
-        flat = int(np.ravel_multi_index(index, self.shape)) if index else 0
-        label = f"best: {text.setting(self.record.setting(index))}"
-        ax.plot(self.steps, self.mean[flat], color=style.BEST, lw=2.2, label=label, zorder=3)
+    def _led(self) -> set[int]:
+        """The diverged settings, evenly picked, to whose crosses a line leads."""
+        count = len(self.chosen.diverged)
+        return {round(place) for place in np.linspace(0, count - 1, min(count, ENDS))}
+
+    def notes(self) -> list[style.Entry]:
+        """What the legend says beside the lines."""
+        bands = [style.range_entry(len(self.record.seeds))] if self.banded else []
+        count = len(self.chosen.diverged)
+        label = f"diverged ({text.count(count, 'setting')})"
+        return [*bands, *([style.diverged_entry(label, line=True)] if count else [])]
 
 
-def _hue(record: SweepRecord) -> str | None:
-    """The hyperparameter that colours stand for: the first with several values."""
-    several = [dim for dim, size in zip(record.dims, record.shape, strict=True) if size > 1]
-    return record.names_along(several[0])[0] if several else None
+def _frame_steps(ax: Axes, steps: NDArray[Any]) -> None:
+    """The steps from where the first record begins; whole numbers, and no empty width where there is one of them."""
+    from matplotlib.ticker import MaxNLocator
+
+    spacing = steps[1] - steps[0] if len(steps) > 1 else steps[0]
+    low, high = max(0, steps[0] - spacing), max(steps[-1], 1)
+    ax.set_xlim(low, high + 0.02 * (high - low))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
-def draw_curves(record: SweepRecord, ranked: scores.Ranking, color: str | None, ax: Axes | None) -> Axes:
+def _dot_the_lonely(line: Any, values: NDArray[Any]) -> None:
+    """Dots where a value has no neighbour that a line could join it to."""
+    there = np.isfinite(values)
+    before, after = np.append(False, there[:-1]), np.append(there[1:], False)
+    lonely = np.flatnonzero(there & ~before & ~after)
+    if len(lonely):
+        line.set(marker="o", markersize=4, markevery=lonely.tolist())
+
+
+def draw_curves(record: SweepRecord, ranked: scores.Ranking, asked: Asked, ax: Axes | None) -> Axes:
     """One record in one axes."""
-    curves = Curves(record, ranked, color)
-    ax = style.axes(ax)
-    _draw_panel(ax, curves, style.view(curves.kept(), ranked.mode, curves.starts()))
+    choosing.check_smooth(asked.smooth)
+    curves = Curves(record, ranked, ranked.metric, asked)
+    return _draw_alone(curves, asked, ax, view(curves.shown(), ranked.mode, curves.starts()))
+
+
+def draw_rate(record: SweepRecord, ranked: scores.Ranking, asked: Asked, ax: Axes | None) -> Axes:
+    """The learning rate of one record as it ran."""
+    curves = Curves(record, ranked, _rate_of(record), asked)
+    return _draw_alone(curves, asked, ax, view_of_rates(curves.shown()))
+
+
+def _rate_of(record: SweepRecord) -> str:
+    if "rate" not in record.metric_names:
+        raise ValueError('The rate was not recorded; ask the sweep for it: jopt.sweep(..., record=("rate",)).')
+    return "rate"
+
+
+def _draw_alone(curves: Curves, asked: Asked, ax: Axes | None, seen: View) -> Axes:
+    ax = style.axes(ax, 9.0 if curves.named and asked.legend else 7.6)
+    entries = [*curves.draw(ax, seen), *curves.notes(), *curves.hues.entries()]
+    if curves.hues.bar:
+        curves.hues.add_bar(ax)
+    if asked.legend:
+        style.legend(ax, entries, under=curves.hues.bar, title=curves.chosen.title)
     return ax
 
 
 def draw_panels(
-    records: dict[str, SweepRecord],
+    records: Mapping[str, SweepRecord],
     ranked: scores.Ranking,
+    asked: Asked,
     panels: Sequence[Axes] | NDArray[Any] | None,
+    *,
+    rate: bool = False,
 ) -> NDArray[Any]:
-    """A panel per group, all with the same view."""
-    every = {name: Curves(record, ranked, None) for name, record in records.items()}
-    shown = _grid(len(every)) if panels is None else np.asarray(panels).ravel()
+    """A panel per group, all with the same view; of the rates, or of what ranks."""
+    choosing.check_smooth(asked.smooth)
+    every = {
+        name: Curves(record, ranked, _rate_of(record) if rate else ranked.metric, _of_group(asked, record, records))
+        for name, record in records.items()
+    }
+    beside = asked.legend and any(curves.named for curves in every.values())
+    shown = _grid(len(every), 8.0 if beside else 6.0) if panels is None else np.asarray(panels).ravel()
     if len(shown) != len(every):
         raise ValueError(f"curves: {len(every)} groups need as many axes, but {len(shown)} were given.")
-    values = np.concatenate([curves.kept().ravel() for curves in every.values()])
-    view = style.view(values, ranked.mode, [y for curves in every.values() for y in curves.starts()])
-    for ax, (name, curves) in zip(shown, every.items(), strict=True):
-        _draw_panel(ax, curves, view)
-        ax.set_title(name)
+    _draw_each(shown, every, _common_view(list(every.values()), ranked.mode, rate), asked.legend)
     return shown
 
 
-def _grid(count: int) -> NDArray[Any]:
+def _common_view(every: Sequence[Curves], mode: str, rate: bool) -> View:
+    if rate:
+        length = max(len(curves.steps) for curves in every)
+        return view_of_rates(np.concatenate([_filled(curves.shown(), length) for curves in every]))
+    values = np.concatenate([curves.shown().ravel() for curves in every])
+    return view(values, mode, [start for curves in every for start in curves.starts()])
+
+
+def _filled(lines: NDArray[Any], length: int) -> NDArray[Any]:
+    """Lines [..., n] as rows of one length."""
+    rows = lines.reshape(-1, lines.shape[-1])
+    return np.pad(rows, [(0, 0), (0, length - rows.shape[1])], constant_values=np.nan)
+
+
+def _of_group(asked: Asked, record: SweepRecord, records: Mapping[str, SweepRecord]) -> Asked:
+    """What is asked of one group: only names that it swept, unless no group did."""
+    swept = {name for each in records.values() for name in (*each.coords, *each.dims)}
+    mine = {*record.coords, *record.dims} | ({*(asked.select or {})} - swept)
+    select = None if asked.select is None else {name: asked.select[name] for name in asked.select if name in mine}
+    color = asked.color if asked.color in mine or asked.color not in swept else None
+    return asked._replace(select=select, color=color)
+
+
+def _draw_each(shown: NDArray[Any], every: Mapping[str, Curves], seen: View, legend: bool) -> None:
+    barred = [curves.hues for curves in every.values() if curves.hues.bar]
+    shared = len(barred) > 1 and Hues.unite(barred)
+    for ax, (name, curves) in zip(shown, every.items(), strict=True):
+        entries = [*curves.draw(ax, seen), *curves.notes(), *curves.hues.entries()]
+        ax.set_title(name, parse_math=False)
+        if curves.hues.bar and not shared:
+            curves.hues.add_bar(ax)
+        if legend:
+            style.legend(ax, entries, under=curves.hues.bar, title=curves.chosen.title)
+    if shared:
+        barred[0].add_bar([ax for ax, curves in zip(shown, every.values(), strict=True) if curves.hues.bar])
+
+
+def _grid(count: int, width: float) -> NDArray[Any]:
     columns = min(count, 2)
     rows = -(-count // columns)
-    figure, panels = style.pyplot().subplots(
-        rows, columns, figsize=(6.0 * columns, 3.6 * rows), layout="constrained", squeeze=False
-    )
+    size = (width * columns, 3.8 * rows)
+    figure, panels = style.pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for spare in panels.ravel()[count:]:
         figure.delaxes(spare)
     return np.asarray(panels.ravel()[:count])
-
-
-def _draw_panel(ax: Axes, curves: Curves, view: style.View) -> None:
-    norm = style.norm(curves.shades)
-    curves.draw(ax, view, norm)
-    handles = list(ax.get_legend_handles_labels()[0])
-    if curves.hue is not None and len(curves.values) > FEW:
-        _add_colorbar(ax, curves, norm)
-    elif curves.hue is not None:
-        handles += [_proxy(curves, norm, rank) for rank in range(len(curves.values))]
-    if curves.diverged.any():
-        handles.append(_diverged_proxy(int(curves.diverged.sum())))
-    if handles:
-        ax.legend(handles=handles, fontsize="small", framealpha=0.85)
-
-
-def _add_colorbar(ax: Axes, curves: Curves, norm: Any) -> None:
-    from matplotlib.cm import ScalarMappable
-
-    assert curves.hue is not None
-    mappable = ScalarMappable(norm, style.colormap())
-    ax.figure.colorbar(mappable, ax=ax, label=style.words(curves.hue))
-
-
-def _proxy(curves: Curves, norm: Any, rank: int) -> Any:
-    from matplotlib.lines import Line2D
-
-    color, value = style.colormap()(norm(rank)), curves.values[rank]
-    return Line2D([], [], color=color, label=f"{curves.hue}={text.number(value.item())}")
-
-
-def _diverged_proxy(count: int) -> Any:
-    from matplotlib.lines import Line2D
-
-    label = f"diverged ({text.count(count, 'setting')})"
-    return Line2D([], [], color=style.OUT, ls="--", marker="x", label=label)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jopt.results import scores, text
 from jopt.results.plots import style
+from jopt.results.plots.scales import view
 from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
@@ -29,23 +30,24 @@ def draw_heatmap(
     x, y = _names(record, x, y)
     (column, xs), (row, ys) = record.coordinate(x), record.coordinate(y)
     if column == row:
-        raise ValueError(f"heatmap: {x!r} and {y!r} were walked together, but a heat map needs two dimensions.")
-    scored = scores.score(record, ranked).at_best([row, column])
-    right, up = np.argsort(xs, kind="stable"), np.argsort(ys, kind="stable")
-    mean = scored.mean[np.ix_(up, right)]
+        _raise_one_dimension(record, x, y, record.dims[column])
+    scored = scores.score(record, ranked)
+    right, up = _order(xs), _order(ys)
+    mean = scored.at_best([row, column]).mean[np.ix_(up, right)]
     ax = style.axes(ax, 6.6, 5.0)
-    _draw_cells(ax, mean, ranked.metric, ranked.mode)
-    across, upwards = _labels(xs[right]), _labels(ys[up])
-    _ticks(ax.xaxis, across, CHARACTERS // (2 + max(map(len, across))))
+    entries = _draw_cells(ax, mean, ranked, _at_best(record, column, row), style.why_out(record, np.isnan(scored.mean)))
+    across, upwards = [style.wrapped_tick(label) for label in _labels(xs[right])], _labels(ys[up])
+    _ticks(ax.xaxis, across, CHARACTERS // (2 + max(len(line) for label in across for line in label.split("\n"))))
     _ticks(ax.yaxis, upwards, ROWS)
-    ax.set(xlabel=style.words(x), ylabel=style.words(y))
-    _mark_best(ax, scores.Scores(mean, mean[..., None], ranked.mode).best_index(), mean, ranked.metric)
+    style.label_axes(ax, style.words(x), style.words(y))
+    best = _mark_best(ax, scores.Scores(mean, mean[..., None], ranked.mode).best_index(), mean, ranked.metric)
+    style.legend(ax, [*best, *entries], under=True)
     return ax
 
 
 def _names(record: SweepRecord, x: str | None, y: str | None) -> tuple[str, str]:
     if len(record.dims) < 2:
-        raise ValueError("A heat map needs two swept axes; use plot.response() for one.")
+        raise ValueError("A heat map needs two swept axes; use plot.response() for one, or for axes that were drawn.")
     free = [record.names_along(dim)[0] for dim in record.dims]
     taken = {record.coordinate(name)[0] for name in (x, y) if name is not None}
     rest = [name for axis, name in enumerate(free) if axis not in taken]
@@ -54,18 +56,33 @@ def _names(record: SweepRecord, x: str | None, y: str | None) -> tuple[str, str]
     return x, y
 
 
-def _draw_cells(ax: Axes, mean: NDArray[Any], metric: str, mode: str) -> None:
+def _raise_one_dimension(record: SweepRecord, x: str, y: str, dim: str) -> None:
+    how = "walked" if dim in record.coords else "drawn"
+    hint = "" if dim in record.coords else f"; plot.response(x={x!r}, color={y!r}) shows them"
+    raise ValueError(f"heatmap: {x!r} and {y!r} were {how} together, but a heat map needs two dimensions{hint}.")
+
+
+def _order(values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers ascending; values that are no numbers as they are."""
+    return np.argsort(values, kind="stable") if values.dtype.kind in "iuf" else np.arange(len(values))
+
+
+def _at_best(record: SweepRecord, *shown: int) -> str:
+    several = [dim for axis, dim in enumerate(record.dims) if axis not in shown and record.shape[axis] > 1]
+    return f" ({', '.join(several)} at best)" if several else ""
+
+
+def _draw_cells(ax: Axes, mean: NDArray[Any], ranked: scores.Ranking, others: str, why: str) -> list[style.Entry]:
     ax.set_facecolor("0.85")
+    ax.set(xlim=(0, mean.shape[1]), ylim=(0, mean.shape[0]))
     if not np.isnan(mean).all():
-        view = style.view(mean, mode)
-        low, high = max(view.low, np.nanmin(mean)), min(view.high, np.nanmax(mean))
-        norm = _norm(view.log, low, high)
-        mesh = ax.pcolormesh(np.ma.masked_invalid(mean), cmap=_cmap(mode), norm=norm)
+        seen = view(mean, ranked.mode)
+        low, high = max(seen.low, np.nanmin(mean)), min(seen.high, np.nanmax(mean))
+        mesh = ax.pcolormesh(np.ma.masked_invalid(mean), cmap=_cmap(ranked.mode), norm=seen.scale.norm(low, high))
         extend = "max" if high < np.nanmax(mean) else "min" if low > np.nanmin(mean) else "neither"
-        ax.figure.colorbar(mesh, ax=ax, label=style.words(metric), extend=extend)
-    out = np.isnan(mean)
-    if out.any():
-        _hatch(ax, out)
+        bar = style.colorbar(mesh, ax, ranked.metric, extend=extend)
+        bar.set_label(style.words(ranked.metric) + others, parse_math=False)
+    return _hatch(ax, np.isnan(mean), why)
 
 
 def _cmap(mode: str) -> Any:
@@ -75,36 +92,29 @@ def _cmap(mode: str) -> Any:
     return matplotlib.colormaps["viridis_r" if mode == "min" else "viridis"]
 
 
-def _norm(log: bool, low: float, high: float) -> Any:
-    from matplotlib.colors import LogNorm, Normalize
-
-    return LogNorm(low, high) if log else Normalize(low, high)
-
-
-def _hatch(ax: Axes, out: NDArray[np.bool_]) -> None:
+def _hatch(ax: Axes, out: NDArray[np.bool_], why: str) -> list[style.Entry]:
     from matplotlib.patches import Rectangle
 
-    for row, column in np.argwhere(out):
-        cell = Rectangle((column, row), 1, 1, fc="0.85", ec="0.6", hatch="xx", lw=0)
-        cell.set_label("" if ax.get_legend_handles_labels()[0] else "diverged")
+    cells = [Rectangle((column, row), 1, 1, fc="0.85", ec="0.6", hatch="xx", lw=0) for row, column in np.argwhere(out)]
+    for cell in cells:
         ax.add_patch(cell)
+    return [style.Entry(cell, why) for cell in cells[:1]]
 
 
 def _labels(values: NDArray[Any]) -> list[str]:
-    return [text.number(value.item()) for value in values]
+    return [style.value(found) for found in values]
 
 
 def _ticks(axis: Any, labels: list[str], room: int) -> None:
     """Labels at the middle of the cells, evenly thinned to what is readable."""
     every = -(-len(labels) // max(room, 1))
     shown = range(0, len(labels), every)
-    axis.set_ticks([i + 0.5 for i in shown], [labels[i] for i in shown])
+    axis.set_ticks([i + 0.5 for i in shown], [labels[i] for i in shown], parse_math=False)
 
 
-def _mark_best(ax: Axes, index: tuple[int, ...] | None, mean: NDArray[Any], metric: str) -> None:
-    if index is not None:
-        row, column = index
-        label = f"best: {metric} {text.number(float(mean[index]))}"
-        style.star(ax, column + 0.5, row + 0.5, style.BEST, label)
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize="small", frameon=False)
+def _mark_best(ax: Axes, index: tuple[int, ...] | None, mean: NDArray[Any], metric: str) -> list[style.Entry]:
+    if index is None:
+        return []
+    row, column = index
+    label = f"best: {metric} {text.number(float(mean[index]))}"
+    return [style.Entry(style.star(ax, column + 0.5, row + 0.5, style.BEST), label)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from jopt.results import scores, text
 from jopt.results.plots import style
+from jopt.results.plots.scales import Scale, scale_of, view
 from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
@@ -20,32 +22,60 @@ class Profile(NamedTuple):
 
     Attributes:
       name: The hyperparameter.
-      x: [n], its values.
+      x: [n], its values; of values that are no numbers, their places.
+      ticks: [n], the names of values that are no numbers; () of numbers.
       mean: [n], over seeds; NaN where nothing survived.
       low: [n], lowest seed.
       high: [n], highest seed.
       best: Position of the best, or None.
+      others: Hyperparameters drawn together with this one, name -> values [n]: then no line joins the values.
+      at_best: Names of the axes that are at their best.
+      out: What to call values that have no score.
     """
 
     name: str
     x: NDArray[Any]
+    ticks: tuple[str, ...]
     mean: NDArray[Any]
     low: NDArray[Any]
     high: NDArray[Any]
     best: int | None
+    others: Mapping[str, NDArray[Any]]
+    at_best: tuple[str, ...]
+    out: str
+
+    @property
+    def where(self) -> str:
+        """The value of the best."""
+        assert self.best is not None
+        return self.ticks[self.best] if self.ticks else style.value(self.x[self.best])
 
 
 def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profile:
     """The scores of a record along one hyperparameter (None: the first with several values)."""
     name = _first_swept(record) if x is None else x
     axis, values = record.coordinate(name)
-    order = np.argsort(values, kind="stable")
-    scored = scores.score(record, ranked).at_best([axis])
-    mean, per_seed = scored.mean[order], scored.per_seed[order]
+    numbers = values.dtype.kind in "iuf"
+    order = np.argsort(values, kind="stable") if numbers else np.arange(len(values))
+    scored = scores.score(record, ranked)
+    along = scored.at_best([axis])
+    mean, per_seed = along.mean[order], along.per_seed[order]
     out = np.isnan(mean)
-    low, high = np.where(out, np.nan, per_seed.min(-1)), np.where(out, np.nan, per_seed.max(-1))
     index = scores.Scores(mean, per_seed, ranked.mode).best_index()
-    return Profile(name, values[order], mean, low, high, None if index is None else index[0])
+    dim = record.dims[axis]
+    drawn = [] if dim in record.coords else [other for other in record.names_along(dim) if other != name]
+    return Profile(
+        name=name,
+        x=values[order] if numbers else order,
+        ticks=() if numbers else tuple(map(style.value, values)),
+        mean=mean,
+        low=np.where(out, np.nan, per_seed.min(-1)),
+        high=np.where(out, np.nan, per_seed.max(-1)),
+        best=None if index is None else index[0],
+        others={other: np.asarray(record.coords[other][1])[order] for other in drawn},
+        at_best=tuple(each for each, size in zip(record.dims, record.shape, strict=True) if each != dim and size > 1),
+        out=style.why_out(record, np.isnan(scored.mean)),
+    )
 
 
 def _first_swept(record: SweepRecord) -> str:
@@ -55,19 +85,47 @@ def _first_swept(record: SweepRecord) -> str:
     return record.names_along((several or list(record.dims))[0])[0]
 
 
-def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, ax: Axes | None) -> Axes:
-    """One record: line, band over seeds, the best, what diverged."""
+def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, color: str | None, ax: Axes | None) -> Axes:
+    """One record: line, or points where settings were drawn; the spread of seeds, the best, what diverged."""
     line = profile(record, ranked, x)
-    ax = style.axes(ax)
+    ax = style.axes(ax, 8.0)
     _set_scales(ax, [line], ranked, scores.moment(record, ranked), rows=1)
-    _draw_line(ax, line, style.GROUPS[0], None, banded=len(record.seeds) > 1)
-    _draw_diverged(ax, line, style.OUT, _row_height(1) / 2, ranked.mode, "diverged")
+    if line.others:
+        entries = _draw_points(ax, line, _color_of(line, color))
+    else:
+        _no_color(line, color)
+        entries = _draw_line(ax, line, style.GROUPS[0], _about(line, len(record.seeds)) if line.best is not None else "")
+    entries += _range(line, len(record.seeds))
+    entries += _draw_diverged(ax, line, style.OUT, _row_height(1) / 2, ranked.mode)
     if line.best is not None:
-        where, score = line.x[line.best].item(), float(line.mean[line.best])
-        label = f"best: {line.name}={text.number(where)}, {ranked.metric} {text.number(score)}"
-        style.star(ax, where, score, style.BEST, label)
-    ax.legend(fontsize="small", framealpha=0.85)
+        score = float(line.mean[line.best])
+        label = f"best: {line.name}={line.where}, {ranked.metric} {text.number(score)}"
+        entries.insert(0, style.Entry(style.star(ax, line.x[line.best], score, style.BEST), label))
+    style.legend(ax, entries, under=True)
     return ax
+
+
+def _about(line: Profile, seeds: int) -> str:
+    parts = [f"mean of {seeds} seeds"] if seeds > 1 else []
+    parts += [f"{', '.join(line.at_best)} at best"] if line.at_best else []
+    return "; ".join(parts)
+
+
+def _color_of(line: Profile, color: str | None) -> str:
+    if color is None:
+        return next(iter(line.others))
+    if color not in line.others:
+        known = ", ".join(line.others)
+        raise ValueError(f"response: the number {color!r} was not drawn together with {line.name!r}; {known} was.")
+    return color
+
+
+def _no_color(line: Profile, color: str | None) -> None:
+    if color is not None:
+        raise ValueError(
+            f"response: color= is for numbers that were drawn together, but {line.name!r} was drawn with no other; "
+            f"plot.curves(color={color!r}) colours the curves, and plot.heatmap() shows two axes of a grid."
+        )
 
 
 def draw_compare(
@@ -78,63 +136,79 @@ def draw_compare(
 ) -> Axes:
     """The response of each group in one axes; a group of one setting is a level line."""
     lines = {name: profile(r, ranked, x) for name, r in records.items() if r.dims}
-    ax = style.axes(ax)
+    ax = style.axes(ax, 9.0)
     single = {n: scores.score(r, ranked) for n, r in records.items() if not r.dims}
     levels = np.array([float(scored.mean) for scored in single.values()])
     when = scores.moment(next(iter(records.values())), ranked)
     _set_scales(ax, list(lines.values()), ranked, when, rows=len(records), more=levels)
+    entries = []
     for row, name in enumerate(records):
         color = style.GROUPS[row % len(style.GROUPS)]
         height = _row_height(len(records)) * (row + 0.5)
         if name in lines:
-            _draw_group(ax, name, lines[name], color, height, ranked.mode, len(records[name].seeds) > 1)
+            entries += _draw_group(ax, name, lines[name], color, height, ranked.mode)
         else:
-            _draw_level(ax, name, float(single[name].mean), color)
-    _compare_legend(ax, any(np.isnan(line.mean).any() for line in lines.values()))
+            entries += _draw_level(ax, name, float(single[name].mean), color)
+    style.legend(ax, [*entries, *_compare_notes(list(lines.values()), records)])
     return ax
 
 
-def _draw_group(ax: Axes, name: str, line: Profile, color: str, height: float, mode: str, banded: bool) -> None:
-    label = f"{name}: all diverged"
+def _draw_group(ax: Axes, name: str, line: Profile, color: str, height: float, mode: str) -> list[style.Entry]:
+    label = f"{name}: all diverged" if line.out == "diverged" else f"{name}: {line.out}"
     if line.best is not None:
-        where, score = line.x[line.best].item(), float(line.mean[line.best])
-        label = f"{name}: {text.number(score)} at {text.number(where)}"
-        style.star(ax, where, score, color, None)
-    _draw_line(ax, line, color, label, banded)
-    _draw_diverged(ax, line, color, height, mode, None)
+        score = float(line.mean[line.best])
+        label = f"{name}: {text.number(score)} at {line.where}"
+        style.star(ax, line.x[line.best], score, color)
+    entries = _draw_line(ax, line, color, label)
+    _draw_diverged(ax, line, color, height, mode)
+    return entries
 
 
-def _draw_level(ax: Axes, name: str, score: float, color: str) -> None:
+def _draw_level(ax: Axes, name: str, score: float, color: str) -> list[style.Entry]:
     if np.isfinite(score):
-        ax.axhline(score, color=color, ls=":", label=f"{name}: {text.number(score)}")
+        label = f"{name}: {text.number(score)}"
+        handle: Any = ax.axhline(score, color=color, ls=":", label=label)
     else:
-        ax.plot([], [], "x", color=color, label=f"{name}: diverged")
+        label = f"{name}: diverged"
+        (handle,) = ax.plot([], [], "x", color=color, label=label)
+    return [style.Entry(handle, label)]
 
 
-def _compare_legend(ax: Axes, diverged: bool) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = list(ax.get_legend_handles_labels()[0])
-    if diverged:
-        handles.append(Line2D([], [], color=style.OUT, ls="", marker="x", label="diverged"))
-    ax.legend(handles=handles, fontsize="small", framealpha=0.85)
+def _compare_notes(lines: Sequence[Profile], records: Mapping[str, SweepRecord]) -> list[style.Entry]:
+    seeds = max(len(record.seeds) for record in records.values())
+    notes: list[style.Entry] = next((_range(line, seeds) for line in lines if _differs(line)), [])
+    out = [line.out for line in lines if np.isnan(line.mean).any()]
+    return [*notes, *([style.diverged_entry(max(out, key=len), line=False)] if out else [])]
 
 
 def _set_scales(
     ax: Axes,
-    lines: list[Profile],
+    lines: Sequence[Profile],
     ranked: scores.Ranking,
     when: str,
     rows: int,
     more: NDArray[Any] | None = None,
 ) -> None:
-    values = [np.concatenate([line.low, line.high]) for line in lines]
-    view = style.view(np.concatenate([*values, *([] if more is None else [more])]), ranked.mode)
-    _with_room(view, ranked.mode, rows).apply(ax)
-    if lines and style.is_log(np.concatenate([line.x for line in lines])):
-        ax.set_xscale("log")
+    values = np.concatenate([*[np.concatenate([line.low, line.high]) for line in lines], [] if more is None else more])
+    seen = view(values, ranked.mode)
+    crossed = any(np.isnan(line.mean).any() for line in lines)
+    seen.widened(ranked.mode, _row_height(rows) * rows if crossed else 0.0).apply(ax)
     names = sorted({line.name for line in lines})
-    ax.set(xlabel=" / ".join(map(style.words, names)), ylabel=f"{style.words(ranked.metric)} ({when})")
+    style.label_axes(ax, " / ".join(map(style.words, names)), f"{style.words(ranked.metric)} ({when})")
+    _lay_out(ax, lines)
+    if not np.isfinite(values).any():
+        ax.set_yticks([])  # no score, so no scale
+
+
+def _lay_out(ax: Axes, lines: Sequence[Profile]) -> None:
+    named = [line for line in lines if line.ticks]
+    if named:
+        ax.set_xticks(range(len(named[0].ticks)), list(map(style.wrapped_tick, named[0].ticks)), parse_math=False)
+        ax.margins(x=0.1)
+    else:
+        scale = scale_of(np.concatenate([line.x for line in lines])) if lines else Scale()
+        ax.set_xscale(**scale.options())
+        scale.mark_gap(ax)
 
 
 def _row_height(rows: int) -> float:
@@ -142,25 +216,45 @@ def _row_height(rows: int) -> float:
     return min(0.045, 1 / (3 * max(rows, 1)))
 
 
-def _with_room(view: style.View, mode: str, rows: int) -> style.View:
-    """The view with rows for crosses at its bad edge, where no line runs."""
-    used = _row_height(rows) * rows
-    share = used / (1 - used)
-    low, high = (np.log10(view.low), np.log10(view.high)) if view.log else (view.low, view.high)
-    extra = share * (high - low)
-    low, high = (low, high + extra) if mode == "min" else (low - extra, high)
-    return style.View(True, 10**low, 10**high) if view.log else style.View(False, low, high)
+def _draw_line(ax: Axes, line: Profile, color: str, label: str) -> list[style.Entry]:
+    if line.others or line.ticks:
+        (drawn,) = ax.plot(line.x, line.mean, "o", color=color, ms=4.5, label=label)
+        _draw_bars(ax, line, color)
+    else:
+        (drawn,) = ax.plot(line.x, line.mean, "o-", color=color, ms=3.5, lw=1.5, label=label)
+        if _differs(line):
+            ax.fill_between(line.x, line.low, line.high, color=color, alpha=0.18, lw=0)
+    return [style.Entry(drawn, label)] if label else []
 
 
-def _draw_line(ax: Axes, line: Profile, color: str, label: str | None, banded: bool) -> None:
-    ax.plot(line.x, line.mean, "o-", color=color, ms=3.5, lw=1.5, label=label)
-    if banded:
-        ax.fill_between(line.x, line.low, line.high, color=color, alpha=0.18, lw=0)
+def _draw_points(ax: Axes, line: Profile, other: str) -> list[style.Entry]:
+    shades = line.others[other]
+    scale = scale_of(shades)
+    _draw_bars(ax, line, "0.7")
+    norm = scale.norm(float(shades.min()), float(shades.max()))
+    points = ax.scatter(line.x, line.mean, c=shades, cmap=style.colormap(), norm=norm, s=26, zorder=3)
+    style.colorbar(points, ax, other)
+    return []
 
 
-def _draw_diverged(ax: Axes, line: Profile, color: str, height: float, mode: str, label: str | None) -> None:
+def _draw_bars(ax: Axes, line: Profile, color: str) -> None:
+    if _differs(line):
+        ax.vlines(line.x, line.low, line.high, color=color, lw=1.0, alpha=0.6, zorder=1.5)
+
+
+def _differs(line: Profile) -> bool:
+    return bool((line.low < line.high).any())
+
+
+def _range(line: Profile, seeds: int) -> list[style.Entry]:
+    return [style.range_entry(seeds, bars=bool(line.others or line.ticks))] if _differs(line) else []
+
+
+def _draw_diverged(ax: Axes, line: Profile, color: str, height: float, mode: str) -> list[style.Entry]:
     out = line.x[np.isnan(line.mean)]
+    if not len(out):
+        return []
     heights = np.full(len(out), 1 - height if mode == "min" else height)
-    if len(out):
-        place = ax.get_xaxis_transform()  # x in data, y as a share of the axes
-        ax.plot(out, heights, "x", color=color, ms=6, mew=1.6, transform=place, label=label)
+    place = ax.get_xaxis_transform()  # x in data, y as a share of the axes
+    (crosses,) = ax.plot(out, heights, "x", color=color, ms=6, mew=1.6, transform=place)
+    return [style.Entry(crosses, line.out)]

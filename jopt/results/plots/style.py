@@ -1,23 +1,29 @@
-"""What the pictures share: axes, scales, limits that a diverging lane cannot spoil, colours."""
+"""What the pictures share: axes, colours, legends, and text that stays text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jopt.results import text
+from jopt.results.record import SweepRecord
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOG_SPAN = 1.5  # decades from which a log scale reads better than a linear one
-FENCE = 3.0  # interquartile ranges beyond the quartiles: Tukey's "far out"
 OUT = "0.55"  # the grey of what diverged
 BEST = "#d62728"
 # Okabe and Ito's colours, told apart by colour-blind readers; without yellow, too faint on white.
 GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+WIDEST = 44  # characters of a legend's line
+UNDER = 38 / 72  # inches under the axes that tick labels and the axis label need
+LINE = 12 / 72  # inches of one more line of tick labels
+TICK = 16  # characters of a line of them
 
 
 def pyplot() -> ModuleType:
@@ -37,62 +43,6 @@ def axes(ax: Axes | None, width: float = 7.0, height: float = 4.4) -> Axes:
     return new
 
 
-def is_log(values: NDArray[Any]) -> bool:
-    """Whether values read better on a log scale: finite ones positive, over ``LOG_SPAN`` decades."""
-    finite = values[np.isfinite(values)]
-    if finite.size < 2 or finite.min() <= 0:
-        return False
-    return bool(np.log10(float(finite.max())) - np.log10(float(finite.min())) >= LOG_SPAN)
-
-
-class View(NamedTuple):
-    """The part of a value axis that is shown."""
-
-    log: bool
-    low: float
-    high: float
-
-    def apply(self, ax: Axes) -> None:
-        """Sets scale and limits of the y axis."""
-        ax.set_yscale("log" if self.log else "linear")
-        ax.set_ylim(self.low, self.high)
-
-    def clip(self, values: Any) -> Any:
-        """Values moved to the nearest edge of the view."""
-        return np.clip(values, self.low, self.high)
-
-
-def view(values: NDArray[Any], mode: str, keep: Iterable[float] = ()) -> View:
-    """The view of some values: far outliers on the bad side are cut off, the good side is whole.
-
-    Args:
-      values: Everything drawn of settings that did not diverge.
-      mode: "min" or "max": which side is good.
-      keep: Values that are shown in any case, such as where the curves start.
-    """
-    finite = values[np.isfinite(values)].astype(np.float64)
-    if not finite.size:
-        return View(False, 0.0, 1.0)
-    log = is_log(finite)
-    scaled = np.log10(finite) if log else finite
-    kept = [float(np.log10(v) if log else v) for v in keep if np.isfinite(v)]
-    low, high = _fenced(scaled, mode, kept)
-    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
-    low, high = low - margin, high + margin
-    return View(True, 10**low, 10**high) if log else View(False, low, high)
-
-
-def _fenced(values: NDArray[Any], mode: str, kept: list[float]) -> tuple[float, float]:
-    first, third = np.quantile(values, [0.25, 0.75])
-    reach = FENCE * (third - first)
-    low, high = float(values.min()), float(values.max())
-    if reach > 0 and mode == "min":
-        high = max([min(high, float(third + reach)), *kept])
-    if reach > 0 and mode == "max":
-        low = min([max(low, float(first - reach)), *kept])
-    return low, high
-
-
 def colormap() -> Any:
     """Viridis without its palest part, which is lost on white."""
     import matplotlib
@@ -101,19 +51,131 @@ def colormap() -> Any:
     return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.9, 256)))
 
 
-def norm(values: NDArray[Any]) -> Any:
-    """Values to colours: by magnitude where they span decades."""
-    from matplotlib.colors import LogNorm, Normalize
-
-    kind = LogNorm if is_log(values) else Normalize
-    return kind(float(values.min()), float(values.max()))
-
-
-def star(ax: Axes, x: float, y: float, color: str, label: str | None) -> None:
+def star(ax: Axes, x: float, y: float, color: str) -> Any:
     """Marks the best."""
-    ax.plot(x, y, "*", color=color, ms=14, mec="white", ls="", label=label, zorder=4)
+    return ax.plot(x, y, "*", color=color, ms=14, mec="white", ls="", zorder=4, clip_on=False)[0]
+
+
+# Text. Names are the user's own: no "$" of theirs is mathematics, and no leading "_" hides a label.
 
 
 def words(name: str) -> str:
     """A name as an axis label."""
-    return name.replace("_", " ")
+    return name.replace("_", " ").strip() or name
+
+
+def label_axes(ax: Axes, x: str, y: str) -> None:
+    """Labels both axes, as text."""
+    ax.set_xlabel(x, parse_math=False)
+    ax.set_ylabel(y, parse_math=False)
+
+
+def colorbar(mappable: Any, axes: Any, name: str, **options: Any) -> Any:
+    """A colour bar beside axes, or beside several that share it."""
+    every = np.ravel(axes)
+    bar = every[0].figure.colorbar(mappable, ax=list(every), **options)
+    bar.set_label(words(name), parse_math=False)
+    return bar
+
+
+def value(found: Any) -> str:
+    """One value of an axis, as legends and ticks show it; an axis of structure has values that are no numbers."""
+    found = found.item() if isinstance(found, np.generic) else found
+    return text.number(found) if isinstance(found, (int, float)) else str(found)
+
+
+def setting(record: SweepRecord, flat: int) -> str:
+    """What tells a setting from the others: the numbers of which there are several values."""
+    index = np.unravel_index(flat, record.shape) if record.shape else ()
+    position = dict(zip(record.dims, index, strict=True))
+    several = {name: values[position[dim]] for name, (dim, values) in record.coords.items() if len(values) > 1}
+    return ", ".join(f"{name}={value(found)}" for name, found in several.items()) or "the only setting"
+
+
+class Entry(NamedTuple):
+    """A line of a legend."""
+
+    handle: Any
+    label: str
+
+
+def legend(ax: Axes, entries: Sequence[Entry], *, under: bool = False, title: str | None = None) -> None:
+    """The legend, outside of the data: beside the axes, or under them where a colour bar stands beside.
+
+    A figure with a layout makes room for it; in one without, the axes themselves do, as for a colour bar.
+    """
+    if not entries:
+        return
+    if ax.figure.get_layout_engine() is not None:
+        _place(ax, entries, title, _below(ax, 2) if under else _BESIDE)
+        return
+    made = _place(ax, entries, title, _below(ax, 2))
+    if made.get_window_extent().width > ax.get_window_extent().width:
+        made = _place(ax, entries, title, _below(ax, 1))
+    _make_room(ax, made.get_window_extent().height)
+
+
+_OUTSIDE: dict[str, Any] = {"loc": "upper left", "frameon": False, "borderaxespad": 0.4, "alignment": "left"}
+_BESIDE = {**_OUTSIDE, "bbox_to_anchor": (1.0, 1.0)}
+
+
+def _below(ax: Axes, columns: int) -> dict[str, Any]:
+    from matplotlib.transforms import ScaledTranslation
+
+    lower = ax.transAxes + ScaledTranslation(0, -_label_height(ax), ax.figure.dpi_scale_trans)
+    return {**_OUTSIDE, "bbox_to_anchor": (0.0, 0.0), "bbox_transform": lower, "ncols": columns}
+
+
+def _label_height(ax: Axes) -> float:
+    """Inches under the axes that tick labels and the axis label need."""
+    more = max([label.get_text().count("\n") for label in ax.get_xticklabels()], default=0)
+    return UNDER + more * LINE
+
+
+def _place(ax: Axes, entries: Sequence[Entry], title: str | None, place: dict[str, Any]) -> Any:
+    # The labels are set afterwards, because one that begins with "_" would be left out.
+    made = ax.legend([entry.handle for entry in entries], ["."] * len(entries), fontsize="small", title=title, **place)
+    made.get_title().set_fontsize("small")
+    for shown, entry in zip(made.get_texts(), entries, strict=True):
+        shown.set(text=_wrapped(entry.label), parse_math=False)
+    return made
+
+
+def _make_room(ax: Axes, pixels: float) -> None:
+    """Shortens axes from below by the height of a legend and of what stands between, to a third of them at most."""
+    box, figure = ax.get_position(), ax.figure
+    inch = figure.dpi / figure.bbox.height
+    room = inch * (pixels / figure.dpi + _label_height(ax) + LINE / 2) - min(inch * UNDER, box.y0)
+    height = max(box.height - room, box.height / 3)
+    ax.set_position((box.x0, box.y1 - height, box.width, height))
+
+
+def wrapped_tick(label: str) -> str:
+    """The name of a value under an axis, on several lines where it is long."""
+    return "\n".join(textwrap.wrap(label, TICK, break_on_hyphens=False)) or label
+
+
+def _wrapped(label: str) -> str:
+    return "\n".join(textwrap.wrap(label, WIDEST, break_on_hyphens=False)) or label
+
+
+def diverged_entry(label: str, line: bool) -> Entry:
+    """What a legend shows of the diverged: their cross, with the line that leads to it."""
+    from matplotlib.lines import Line2D
+
+    return Entry(Line2D([], [], color=OUT, ls="--" if line else "", marker="x"), label)
+
+
+def range_entry(seeds: int, bars: bool = False) -> Entry:
+    """What a legend says of the bands, or bars, over seeds."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handle = Line2D([], [], color="0.7", ls="", marker="|", ms=10) if bars else Patch(color="0.5", alpha=0.25, lw=0)
+    return Entry(handle, f"{'bar' if bars else 'band'}: lowest to highest of {text.count(seeds, 'seed')}")
+
+
+def why_out(record: SweepRecord, out: NDArray[np.bool_]) -> str:
+    """What to call settings without a score: some have not diverged, but end with a metric that is not finite."""
+    alone = out & ~record.diverged.any(-1)
+    return "diverged, or not finite" if alone.any() else "diverged"
