@@ -1,13 +1,15 @@
-"""A decaying sum of the updates."""
+"""A decaying sum of the updates, and a decaying mean."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from jopt.transformation import transformation
 from jopt.values.leafwise import leafwise, zeros_like
+from jopt.values.moments import one_minus_power
 from jopt.values.numbers import Numeric
 
 
@@ -47,5 +49,46 @@ def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: Any = None)
     def update(updates: Any, state: optax.TraceState, params: Any = None, **extra_args: Any) -> Any:
         updates, m = leafwise(rule, {"updates": updates, "state.trace": state.trace}, decay=decay)
         return updates, optax.TraceState(m)
+
+    return init, update
+
+
+@transformation(wide=True, checked=False, domain={"decay": "[0, 1)"})
+def ema(decay: Numeric, debias: bool = True, accumulator_dtype: Any = None) -> Any:
+    """Averages the updates, the older ones with less weight.
+
+    ``m' = decay · m + (1 − decay) g``; ``u = m' / (1 − decayᵗ)``, or ``u = m'`` without ``debias``.
+
+    Args:
+      decay: The weight of the old average, in [0, 1).
+      debias: Whether to divide by the sum of the weights so far.
+      accumulator_dtype: The type of the average; by default the parameter's own, at least float32.
+
+    Returns:
+      The transformation; its state is ``optax.EmaState(count, ema)``.
+
+    Differs from:
+      Optax keeps the average in the type of a bfloat16 or float16 parameter.
+
+    Example:
+      >>> rule = jopt.ema(0.75, debias=False)
+      >>> rule.update(jax.numpy.float32(1.0), rule.init(jax.numpy.float32(0.0)))[0]
+      Array(0.25, dtype=float32)
+    """
+
+    def init(params: Any) -> optax.EmaState:
+        return optax.EmaState(jnp.zeros([], jnp.int32), zeros_like(params, accumulator_dtype))
+
+    def once(decay: Any, t: Any) -> dict[str, Any]:
+        return {"decay": decay, "of_m": 1.0 / one_minus_power(decay, t) if debias else 1.0}
+
+    def rule(g: Any, m: Any, decay: Any, of_m: Any) -> Any:
+        m = decay * m + (1.0 - decay) * g
+        return of_m * m, m
+
+    def update(updates: Any, state: optax.EmaState, params: Any = None, **extra_args: Any) -> Any:
+        count = optax.safe_increment(state.count)
+        updates, m = leafwise(rule, {"updates": updates, "state.ema": state.ema}, once=once, decay=decay, t=count)
+        return updates, optax.EmaState(count, m)
 
     return init, update
