@@ -17,6 +17,7 @@ import optax
 
 import jopt
 from tests import reference
+from tests.reference import ravel
 
 
 def _convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
@@ -69,38 +70,15 @@ class Case:
             parts = [(part.name, made) for part, made in zip(self.parts, parts, strict=True)]
         return getattr(_ROOMS[kind], self.factory)(*parts, **_convert(self.kwargs, kind))
 
-    def reference(self, params: Any, number: Any = float, **known: Any) -> Any:
-        """The NumPy loop for the tree ``params``, its numbers rounded by ``number``.
+    def reference(self, number: Any = float, **known: Any) -> Any:
+        """The NumPy loop, its numbers rounded by ``number``.
 
         ``known`` is what a chain tells its parts: a plateau bounds the chain's learning rate.
         """
         rates = [r for p in self.parts if isinstance(r := p.kwargs.get("learning_rate"), float)]
         shared = {"learning_rate": number(rates[0])} if rates else {}
-        parts = [part.reference(params, number, **(shared if part.name == "plateau" else {})) for part in self.parts]
-        kwargs = _convert(self.kwargs, "reference", number)
-        spread = {name: _spread(value, params, name == "mask") for name, value in kwargs.items()}
-        return getattr(reference, self.factory)(*parts, **spread, **known)
-
-
-def ravel(tree: Any) -> np.ndarray:
-    """All leaves of a tree as one float64 (or complex128) vector."""
-    leaves = [np.asarray(x) for x in jax.tree.leaves(tree)]
-    wide = np.complex128 if any(map(np.iscomplexobj, leaves)) else np.float64
-    return np.concatenate([np.zeros(0, wide), *(np.ravel(x).astype(wide) for x in leaves)])
-
-
-def _spread(value: Any, params: Any, is_mask: bool) -> Any:
-    """A prefix tree of numbers as one number per element, or as a function of the step where one of them is."""
-    value = value(params) if is_mask and callable(value) else value
-    if not isinstance(value, dict):
-        return value
-
-    def vector(t: Any) -> np.ndarray:
-        now = jax.tree.map(lambda x: x(t) if callable(x) else x, value)
-        full = jax.tree.map(lambda x, branch: jax.tree.map(lambda p: np.full(np.shape(p), x), branch), now, params)
-        return ravel(full)
-
-    return vector if any(map(callable, jax.tree.leaves(value))) else vector(0)
+        parts = [part.reference(number, **(shared if part.name == "plateau" else {})) for part in self.parts]
+        return getattr(reference, self.factory)(*parts, **_convert(self.kwargs, "reference", number), **known)
 
 
 def _schedule(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> ScheduleCase:
@@ -439,13 +417,19 @@ def run_optax(opt: Any, params: Any, grads: Any, seen: Any) -> tuple[Any, Any]:
 
 def run_reference(case: Case, params: Any, grads: Any, seen: Any, number: Any = float) -> np.ndarray:
     """The updates of the NumPy loop, [steps, elements]."""
-    step, p, updates = case.reference(params, number), ravel(params), []
+    step, p, rows = case.reference(number), _widened(params), []
     steps = len(seen["value"])
     for t in range(1, steps + 1):
         g, now = (jax.tree.map(lambda x, t=t: x[t - 1], tree) for tree in (grads, seen))
-        updates.append(step(t, ravel(g), p, now) * np.ones_like(p))
-        p = p + updates[-1]
-    return np.stack(updates)
+        updates = step(t, _widened(g), p, now)
+        rows.append(ravel(updates))
+        p = jax.tree.map(lambda x, u: x + u, p, updates)
+    return np.stack(rows)
+
+
+def _widened(tree: Any) -> Any:
+    """The tree in float64, or complex128."""
+    return jax.tree.map(lambda x: np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64), tree)
 
 
 def stacked(updates: Any, steps: int) -> np.ndarray:
