@@ -1,6 +1,6 @@
 """One table of cases: every transformation, every optimizer and every schedule, with several settings of each.
 
-A case makes jopt's value, Optax's where Optax has the same rule, and the NumPy loop of ``tests/reference.py``, all from one set
+A case makes jopt's value, Optax's where Optax has the same rule, and the NumPy loop of ``tests/*reference.py``, all from one set
 of arguments. Add a row for every new rule; the contracts of the other test files then hold it too.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import types
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ import numpy as np
 import optax
 
 import jopt
-from tests import reference
+from tests import modern_reference, reference
 from tests.reference import ravel
 
 
@@ -27,13 +28,14 @@ def _convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
         return value.make("reference" if kind == "reference" else "jopt", number)
     if isinstance(value, dict):
         return {k: _convert(v, kind, number) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_convert(v, kind, number) for v in value]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_convert(v, kind, number) for v in value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number(value) if is_number else value
 
 
-_ROOMS = {"jopt": jopt, "optax": optax, "reference": reference}
+_LOOPS = types.SimpleNamespace(**{**vars(modern_reference), **vars(reference)})
+_ROOMS = {"jopt": jopt, "optax": optax, "reference": _LOOPS}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ class Case:
         rates = [r for p in self.parts if isinstance(r := p.kwargs.get("learning_rate"), float)]
         shared = {"learning_rate": number(rates[0])} if rates else {}
         parts = [part.reference(number, **(shared if part.name == "plateau" else {})) for part in self.parts]
-        return getattr(reference, self.factory)(*parts, **_convert(self.kwargs, "reference", number), **known)
+        return getattr(_LOOPS, self.factory)(*parts, **_convert(self.kwargs, "reference", number), **known)
 
 
 def _schedule(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> ScheduleCase:
@@ -263,6 +265,79 @@ OPTIMIZERS = [
     _case("adamw_decay_per_branch", "adamw", False, learning_rate=1e-2, weight_decay=_PER_BRANCH),
 ]
 
+OPTIMIZERS += [
+    _case("qhm", "qhm", False, learning_rate=0.1),
+    _case("qhm_decay", "qhm", False, learning_rate=_BY_NAME["linear"], momentum=0.9, nu=0.5, weight_decay=0.1, mask=_MASK),
+    _case("qhm_decoupled", "qhm", False, learning_rate=0.1, momentum=0.9, weight_decay=1e-3, decoupled=True),
+    _case("qhadam", "qhadam", False, learning_rate=1e-2),
+    _case("qhadam_mixed_squares", "qhadam", False, learning_rate=1e-2, b1=0.9, nu1=0.8, nu2=0.6, eps=1e-6),
+    _case("qhadam_decay", "qhadam", False, learning_rate=_PER_BRANCH, weight_decay=0.1, mask=matrices_only),
+    _case("aggmo", "aggmo", False, learning_rate=0.1),
+    _case("aggmo_two_with_decay", "aggmo", False, learning_rate=0.1, betas=(0.5, 0.95), weight_decay=0.01),
+    _case("adabelief", "adabelief", learning_rate=1e-2),
+    _case("adabelief_nesterov", "adabelief", learning_rate=1e-2, b1=0.8, eps=1e-8, eps_root=1e-6, nesterov=True),
+    _case(
+        "adabelief_decoupled",
+        "adabelief",
+        False,
+        learning_rate=_BY_NAME["cosine"],
+        weight_decay=_BY_NAME["cosine_to_an_end"],
+        mask=_MASK,
+        decoupled=True,
+    ),
+    _case("lamb", "lamb", learning_rate=1e-2),
+    _case("lamb_decay", "lamb", learning_rate=_BY_NAME["linear"], eps_root=1e-4, weight_decay=0.1, mask=_MASK),
+    _case("lars", "lars", learning_rate=0.1),
+    _case(
+        "lars_masks",
+        "lars",
+        learning_rate=_BY_NAME["linear"],
+        weight_decay=0.1,
+        weight_decay_mask=_MASK,
+        trust_coefficient=0.01,
+        eps=1e-3,
+        trust_ratio_mask=matrices_only,
+        momentum=0.8,
+        nesterov=True,
+    ),
+    # Not Optax's in float64: it takes the decay rate in float32. tests/test_parity_modern.py compares the two.
+    _case("adafactor", "adafactor", False, learning_rate=0.1),
+    _case(
+        "adafactor_factored",
+        "adafactor",
+        False,
+        learning_rate=_BY_NAME["exponential"],
+        min_dim_size_to_factor=2,
+        decay_rate=0.6,
+        decay_offset=3,
+        clipping_threshold=0.9,
+        momentum=0.9,
+        weight_decay_rate=1e-3,
+        weight_decay_mask=_MASK,
+        eps=1e-6,
+        min_scale=0.5,
+    ),
+    _case(
+        "adafactor_bare",
+        "adafactor",
+        False,
+        learning_rate=0.1,
+        multiply_by_parameter_scale=False,
+        clipping_threshold=None,
+        factored=False,
+    ),
+    _case("lion", "lion", learning_rate=1e-2),
+    _case("lion_decay", "lion", learning_rate=_BY_NAME["linear"], b1=0.95, b2=0.98, weight_decay=0.1, mask=matrices_only),
+    _case("lion_decoupled", "lion", False, learning_rate=_PER_BRANCH, weight_decay=1e-3, decoupled=True),
+    _case("sign_sgd", "sign_sgd", learning_rate=0.01),
+    _case("sign_sgd_decay", "sign_sgd", False, learning_rate=_BY_NAME["linear"], weight_decay=0.1, mask=_MASK),
+    _case("signum", "signum", learning_rate=0.01),
+    _case("signum_decoupled", "signum", False, learning_rate=0.01, beta=0.8, weight_decay=1e-3, decoupled=True),
+    _case("adan", "adan", False, learning_rate=1e-2),
+    _case("adan_decay", "adan", False, learning_rate=1e-2, b1=0.9, b2=0.8, b3=0.95, eps=1e-4, weight_decay=0.1, mask=_MASK),
+    _case("adan_look_ahead", "adan", False, learning_rate=_BY_NAME["linear"], look_ahead=0.08, weight_decay=1e-3, decoupled=True),
+]
+
 BLOCKS = [
     _case("identity", "identity"),
     _case("scale", "scale", step_size=-0.1),
@@ -339,6 +414,27 @@ BLOCKS = [
             ),
         ),
     ),
+]
+
+BLOCKS += [
+    _case("ema", "ema", decay=0.9),
+    _case("ema_biased", "ema", decay=0.7, debias=False),
+    _case("clip_by_block_rms", "clip_by_block_rms", threshold=0.5),
+    _case("scale_by_param_block_rms", "scale_by_param_block_rms", min_scale=0.5),
+    _case("scale_by_trust_ratio", "scale_by_trust_ratio"),
+    _case("scale_by_trust_ratio_bounded", "scale_by_trust_ratio", min_norm=0.7, trust_coefficient=0.1, eps=0.01),
+    _case("scale_by_trust_ratio_mask", "scale_by_trust_ratio", False, mask=_MASK),
+    _case("scale_by_qhm", "scale_by_qhm", False, momentum=0.8, nu=0.3),
+    _case("scale_by_qhadam", "scale_by_qhadam", False, nu2=0.5),
+    _case("scale_by_aggmo", "scale_by_aggmo", False),
+    _case("scale_by_belief", "scale_by_belief", b1=0.7),
+    _case("scale_by_factored_rms", "scale_by_factored_rms", False),
+    _case("scale_by_factored_rms_offset", "scale_by_factored_rms", False, min_dim_size_to_factor=1, step_offset=5),
+    _case("scale_by_lion", "scale_by_lion", b1=0.7),
+    _case("scale_by_lion_smooth", "scale_by_lion", mode="smooth", smooth_beta=2.0),
+    _case("scale_by_lion_refined", "scale_by_lion", b1=0.5, mode="refined"),
+    _case("scale_by_sign", "scale_by_sign"),
+    _case("scale_by_adan", "scale_by_adan", False, b2=0.5, eps_root=1e-3),
 ]
 
 CASES = OPTIMIZERS + BLOCKS

@@ -6,6 +6,9 @@ checkers that the name is meant for others.
 
 import typing
 
+from jopt.transforms.blocks import clip_by_block_rms as clip_by_block_rms
+from jopt.transforms.blocks import scale_by_param_block_rms as scale_by_param_block_rms
+from jopt.transforms.blocks import scale_by_trust_ratio as scale_by_trust_ratio
 from jopt.transforms.clipping import clip as clip
 from jopt.transforms.clipping import clip_by_global_norm as clip_by_global_norm
 from jopt.transforms.combining import chain as chain
@@ -13,6 +16,7 @@ from jopt.transforms.combining import identity as identity
 from jopt.transforms.combining import named_chain as named_chain
 from jopt.transforms.decay import add_decayed_weights as add_decayed_weights
 from jopt.transforms.flattening import flatten as flatten
+from jopt.transforms.momentum import ema as ema
 from jopt.transforms.momentum import trace as trace
 from jopt.transforms.plateau import reduce_on_plateau as reduce_on_plateau
 from jopt.transforms.scaling import scale as scale
