@@ -100,7 +100,7 @@ def scale_by_factored_rms(
     def update(updates: Any, state: optax.FactoredState, params: Any = None, **extra_args: Any) -> Any:
         count = optax.safe_increment(state.count)
         trees = {"updates": updates, "state.v_row": state.v_row, "state.v_col": state.v_col, "state.v": state.v}
-        numbers = {"decay_rate": decay_rate, "step_offset": step_offset, "epsilon": epsilon, "t": count}
+        numbers: dict[str, Any] = {"decay_rate": decay_rate, "step_offset": step_offset, "epsilon": epsilon, "t": count}
         reduced = ("state.v_row", "state.v_col", "state.v")
         updates, v_row, v_col, v = leafwise(rule, trees, once=once, reduced=reduced, **numbers)
         return updates, optax.FactoredState(count, v_row, v_col, v)

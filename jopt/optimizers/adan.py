@@ -83,7 +83,7 @@ def scale_by_adan(
     def update(updates: Any, state: optax.ScaleByAdanState, params: Any = None, **extra_args: Any) -> Any:
         t = optax.safe_increment(state.t)
         trees = {"updates": updates, "state.m": state.m, "state.v": state.v, "state.n": state.n, "state.g": state.g}
-        numbers = {"b1": b1, "b2": b2, "b3": b3, "eps": eps, "eps_root": eps_root, "gamma": gamma, "t": t}
+        numbers: dict[str, Any] = {"b1": b1, "b2": b2, "b3": b3, "eps": eps, "eps_root": eps_root, "gamma": gamma, "t": t}
         updates, m, v, n, g = leafwise(rule, trees, once=once, **numbers)
         return updates, optax.ScaleByAdanState(m, v, n, g, t)
 

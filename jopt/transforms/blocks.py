@@ -132,7 +132,7 @@ def scale_by_trust_ratio(
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         _needs_params("scale_by_trust_ratio", params)
-        numbers = {"min_norm": min_norm, "trust_coefficient": trust_coefficient, "eps": eps, "mask": switches(mask, params)}
+        numbers: dict[str, Any] = {"min_norm": min_norm, "trust_coefficient": trust_coefficient, "eps": eps, "mask": switches(mask, params)}
         (scaled,) = leafwise(rule, {"updates": updates, "params": params}, **numbers)
         return scaled, state
 
