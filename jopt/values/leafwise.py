@@ -125,6 +125,12 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
     return jax.tree.map(zeros, params)
 
 
+def full_like(params: Any, value: Any, *, real: bool = False) -> Any:
+    """Accumulators for ``params`` that begin with a number, or with one of a prefix tree, as ``zeros_like`` makes zeros."""
+    # A sum, since it lies where the zeros lie, as they do where their parameters lie.
+    return leafwise(lambda z, value: (z + value,), {"params": zeros_like(params, real=real)}, value=value)[0]
+
+
 def _flatten_like(trees: Mapping[str, Any], first: str, name: str, treedef: Any) -> list[Any]:
     try:
         rows: list[Any] = treedef.flatten_up_to(trees[name])
