@@ -44,6 +44,7 @@ SOURCES: dict[str, Callable[[], list[Row]]] = {
     "Optax": _optax_rows,
     "Keras": _keras_rows,
     **{f"PyTorch {name}": functools.partial(torch_rules.rows, name) for name in torch_rules.RULES},
+    "PyTorch, other forms": torch_rules.other_forms,
     "PyTorch, on purpose": torch_rules.on_purpose,
 }
 

@@ -20,6 +20,12 @@ OPTIMIZERS = {
     "adam": (jopt.adam, {"learning_rate": 1e-1}),
     "adam_nesterov": (jopt.adam, {"learning_rate": 1e-2, "nesterov": True}),
     "adamw": (jopt.adamw, {"learning_rate": 1e-1}),
+    "adagrad": (jopt.adagrad, {"learning_rate": 1.0}),
+    "adadelta": (jopt.adadelta, {"learning_rate": 0.1}),
+    "adamax": (jopt.adamax, {"learning_rate": 1e-1}),
+    "amsgrad": (jopt.amsgrad, {"learning_rate": 1e-1}),
+    "nadam_warmed_up": (jopt.nadam, {"learning_rate": 1e-2, "momentum_decay": 0.004}),
+    "radam": (jopt.radam, {"learning_rate": 5e-3}),
 }
 OPTIMIZERS |= {
     "qhm": (jopt.qhm, {"learning_rate": 1e-3, "momentum": 0.9}),

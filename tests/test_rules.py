@@ -407,6 +407,16 @@ SMOOTH = [
     "adam_per_branch",
     "adam_b1_schedule",
     "adamw_decoupled_schedule",
+    "sgd_dampening_nesterov",
+    "rmsprop_rate_outside_nesterov",
+    "nadam_other_numbers",
+    "nadam_warmed_up_fast",
+    "nadamw_decoupled",
+    "amsgrad_max_before",
+    "adamax_schedule",
+    "radam_nesterov",
+    "adagrad_eps_outside",
+    "adadelta_decay",
     "chain_clip_adam",
 ]
 

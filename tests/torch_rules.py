@@ -192,6 +192,22 @@ def _optim_db() -> Any:
     return optim_db
 
 
+# What jopt has under another name or form than torch's class.
+OTHER_FORMS = [
+    # At a constant rate the lecture's momentum is torch's.
+    ("SGD", {"lr": 0.1, "momentum": 0.9}, jopt.momentum(0.1, 0.9)),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}, jopt.momentum(0.1, 0.9, nesterov=True)),
+    ("AdamW", {"lr": 1e-2, "weight_decay": 0.1}, jopt.adamw(1e-2, weight_decay=1e-3, decoupled=True)),
+    ("AdamW", {"lr": 1e-2, "amsgrad": True, "weight_decay": 0.0}, jopt.amsgrad(1e-2, max_before_correction=True)),
+    ("RMSprop", {"lr": 1e-2, "momentum": 0.9}, jopt.rmsprop(1e-2, decay=0.99, eps_in_sqrt=False, momentum=0.9)),
+]
+
+
+def other_forms() -> list[Row]:
+    """Rows of what jopt writes otherwise; none where torch is not installed."""
+    return [_beside(name, arguments, ours, repr(ours)) for name, arguments, ours in OTHER_FORMS] if _installed() else []
+
+
 # Names that stand for more than one rule: where jopt's defaults are not torch's, and which arguments are.
 ON_PURPOSE = {
     "Adagrad": (jopt.adagrad(1e-2), {}, "initial_accumulator_value=0.0, eps=1e-10, eps_in_sqrt=False are PyTorch's"),
@@ -205,12 +221,16 @@ ON_PURPOSE = {
 
 def on_purpose() -> list[Row]:
     """Rows of what differs where both libraries are called alike; none where torch is not installed."""
-    return [_apart(name, *row) for name, row in ON_PURPOSE.items()] if _installed() else []
+    if not _installed():
+        return []
+    return [
+        _beside(name, {"lr": 1e-2, **arguments}, ours, "called alike", remark=remark, deliberate=True)
+        for name, (ours, arguments, remark) in ON_PURPOSE.items()
+    ]
 
 
-def _apart(name: str, ours: Any, arguments: dict[str, Any], remark: str) -> Row:
+def _beside(name: str, arguments: dict[str, Any], ours: Any, setting: str, **words: Any) -> Row:
     import torch
 
-    theirs = torch_path(lambda weights: getattr(torch.optim, name)(weights, lr=1e-2, **arguments))
-    optimizer = ours.bound.spec.factory.name
-    return Row(optimizer, "PyTorch", "called alike", lambda: largest(ours, theirs), remark=remark, deliberate=True)
+    theirs = torch_path(lambda weights: getattr(torch.optim, name)(weights, **arguments))
+    return Row(ours.bound.spec.factory.name, "PyTorch", setting, lambda: largest(ours, theirs), **words)
