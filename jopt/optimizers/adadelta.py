@@ -8,7 +8,7 @@ import optax
 
 from jopt.transformation import transformation
 from jopt.transforms import add_decayed_weights, chain, scale_by_learning_rate
-from jopt.transforms.decay import decayed_steps
+from jopt.transforms.descent import descent
 from jopt.values.leafwise import leafwise, zeros_like
 from jopt.values.moments import abs_sq, nonzero, root
 from jopt.values.numbers import Numeric, ScalarOrSchedule
@@ -108,7 +108,7 @@ def adadelta(
       >>> round(float(opt.update(jax.numpy.float32(3.0), opt.init(w), w)[0]), 6)
       -0.948683
     """
-    rule = scale_by_adadelta(rho, eps)
+    rule, decay = scale_by_adadelta(rho, eps), {"weight_decay": weight_decay, "mask": weight_decay_mask}
     if decoupled:
-        return chain(rule, *decayed_steps(learning_rate, weight_decay, weight_decay_mask, decoupled))
-    return chain(add_decayed_weights(weight_decay, weight_decay_mask), rule, scale_by_learning_rate(learning_rate))
+        return descent(rule, learning_rate=learning_rate, **decay, decoupled=True)
+    return chain(add_decayed_weights(**decay), rule, scale_by_learning_rate(learning_rate))

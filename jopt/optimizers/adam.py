@@ -9,7 +9,7 @@ import optax
 
 from jopt.transformation import transformation
 from jopt.transforms import chain, scale_by_learning_rate
-from jopt.transforms.decay import decayed_steps
+from jopt.transforms.descent import descent
 from jopt.values.leafwise import leafwise, zeros_like
 from jopt.values.moments import abs_sq, nonzero, one_minus_power, root
 from jopt.values.numbers import Numeric, ScalarOrSchedule
@@ -184,7 +184,10 @@ def adamw(
       >>> round(float(opt.update(jax.numpy.float32(0.0), opt.init(w), w)[0]), 6)
       -0.1
     """
-    return chain(
+    return descent(
         scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
-        *decayed_steps(learning_rate, weight_decay, mask, decoupled),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
+        decoupled=decoupled,
     )

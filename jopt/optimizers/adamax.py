@@ -9,7 +9,7 @@ import optax
 
 from jopt.transformation import transformation
 from jopt.transforms import chain, scale_by_learning_rate
-from jopt.transforms.decay import decayed_steps
+from jopt.transforms.descent import descent
 from jopt.values.leafwise import leafwise, zeros_like
 from jopt.values.moments import nonzero, one_minus_power
 from jopt.values.numbers import Numeric, ScalarOrSchedule
@@ -144,4 +144,5 @@ def adamaxw(
       >>> round(float(opt.update(jax.numpy.float32(0.0), opt.init(w), w)[0]), 6)
       -0.1
     """
-    return chain(scale_by_adamax(b1, b2, eps), *decayed_steps(learning_rate, weight_decay, mask, decoupled))
+    rule = scale_by_adamax(b1, b2, eps)
+    return descent(rule, learning_rate=learning_rate, weight_decay=weight_decay, mask=mask, decoupled=decoupled)

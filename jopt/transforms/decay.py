@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jopt.transformation import GradientTransformation, transformation
-from jopt.transforms.scaling import scale, scale_by_learning_rate
+from jopt.transformation import transformation
 from jopt.values.leafwise import leafwise
 from jopt.values.numbers import ScalarOrSchedule
 from jopt.values.trees import is_function
@@ -57,22 +56,10 @@ def add_decayed_weights(weight_decay: ScalarOrSchedule = 0.0, mask: Any = None) 
         return optax.EmptyState() if mask is None else optax.MaskedState(optax.EmptyState())
 
     return init, update
+<<<<<<< HEAD
 
 
 def switches(mask: Any, params: Any) -> Any:
     """1 for the leaves that a mask chooses, or a function that makes one of the parameters, and 0 for the others."""
     chosen = mask(params) if is_function(mask) else mask
     return jax.tree.map(lambda d: jnp.asarray(d).astype(jnp.float32), True if chosen is None else chosen)
-
-
-def decayed_steps(
-    learning_rate: ScalarOrSchedule | None, weight_decay: ScalarOrSchedule, mask: Any, decoupled: bool
-) -> tuple[GradientTransformation, ...]:
-    """The end of the chain of an optimizer that decays: what follows the rule that makes a of the gradient.
-
-    ``w' = w − α (a + λ w)``, or ``w' = w − α a − λ w`` with ``decoupled``.
-    """
-    decay = add_decayed_weights(weight_decay, mask)
-    if not decoupled:
-        return decay, scale_by_learning_rate(learning_rate)
-    return scale_by_learning_rate(learning_rate, flip_sign=False), decay, scale(-1.0)
