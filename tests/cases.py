@@ -352,7 +352,7 @@ OPTIMIZERS += [
         momentum=0.8,
         nesterov=True,
     ),
-    # Not Optax's in float64: it takes the decay rate in float32. tests/test_parity_modern.py compares the two.
+    # Not Optax's in float64: it takes the decay rate in float32. tests/modern_oracles.py compares the two.
     _case("adafactor", "adafactor", False, learning_rate=0.1),
     _case(
         "adafactor_factored",

@@ -33,8 +33,8 @@ SECONDS = 300  # for the tests of one mutation; a rule that never ends is killed
 TESTS = [
     "tests/test_rules.py",
     "tests/test_modern_rules.py",
-    "tests/test_parity_modern.py",
-    "tests/test_torch.py",
+    "tests/test_parity.py",
+    "tests/test_classics.py",
     "tests/test_precision.py",
     "tests/test_building_blocks.py",
     "tests/test_clipping.py",

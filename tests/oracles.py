@@ -66,3 +66,9 @@ def optax_path(optimizer: Any) -> Callable[[Any, Any], Any]:
 def epsilon_hat(eps: Any, b2: Any) -> Any:
     """An ε that is added to the root before the bias correction, as this library counts it: ``ε / √(1 − β₂ᵗ)``."""
     return lambda t: eps / jnp.sqrt(1.0 - b2 ** (jopt.schedules.as_time(t) + 1.0))
+
+
+@jopt.schedule
+def falling_rate(cap: Any) -> Any:
+    """Adafactor's own rate, ``min(cap, 1 / √t)`` at update t = 1, 2, ..."""
+    return lambda step: jnp.minimum(cap, 1.0 / jnp.sqrt(jopt.schedules.as_time(step) + 1.0))

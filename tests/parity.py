@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 import jax
 
 from tests import test_keras_values as keras
-from tests import torch_rules
+from tests import modern_oracles, torch_rules
 from tests.cases import CASES, Case
 from tests.oracles import Row, largest, optax_path
 
@@ -46,6 +46,8 @@ SOURCES: dict[str, Callable[[], list[Row]]] = {
     **{f"PyTorch {name}": functools.partial(torch_rules.rows, name) for name in torch_rules.RULES},
     "PyTorch, other forms": torch_rules.other_forms,
     "PyTorch, on purpose": torch_rules.on_purpose,
+    "Optax, other forms": modern_oracles.of_optax,
+    **{name: functools.partial(modern_oracles.rows, name) for name in modern_oracles.PACKAGES},
 }
 
 

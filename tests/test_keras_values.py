@@ -11,9 +11,10 @@ import pytest
 
 import jopt
 from tests.cases import extras, run
-from tests.oracles import epsilon_hat
+from tests.oracles import epsilon_hat, falling_rate
 
-GOLDEN = {case["case"]: case for case in json.loads((Path(__file__).parent / "data" / "keras_golden.json").read_text())}
+DATA = Path(__file__).parent / "data"
+GOLDEN = {case["case"]: case for path in sorted(DATA.glob("keras_golden*.json")) for case in json.loads(path.read_text())}
 DIGITS = 1.01e-4  # Keras's tests print four digits, some rounded and some cut, and ask for 5e-4
 
 ADAM = {"eps": epsilon_hat(1e-7, 0.999)}
@@ -39,6 +40,17 @@ OPTIMIZERS = [
     ("adamax.test_correctness_with_golden", jopt.adamax(0.2, 0.85, 0.95, eps=1e-6)),
     ("nadam.test_single_step", jopt.nadam(0.5, eps=1e-7, momentum_decay=1.0)),
     ("nadam.test_correctness_with_golden", jopt.nadam(0.5, 0.5, 0.67, eps=1e-5, momentum_decay=1.0)),
+]
+# Adafactor always has the paper's rate in Keras, and these three count ε as here.
+OPTIMIZERS += [
+    (
+        "adafactor.test_correctness_with_golden",
+        jopt.adafactor(falling_rate(0.5), decay_rate=0.65, eps=1e-15, min_scale=1e-4, clipping_threshold=0.9),
+    ),
+    ("lion.test_single_step", jopt.lion(0.5, weight_decay=0.0)),
+    ("lion.test_correctness_with_golden", jopt.lion(1e-3, weight_decay=0.0)),
+    ("lamb.test_single_step", jopt.lamb(0.5, eps=1e-7)),
+    ("lamb.test_correctness_with_golden", jopt.lamb(1e-3, eps=1e-7)),
 ]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 import jopt
 from tests.cases import SCHEDULES
-from tests.oracles import Row, epsilon_hat, largest
+from tests.oracles import Row, epsilon_hat, falling_rate, largest
 
 Arguments = Mapping[str, Any]
 
@@ -83,11 +83,18 @@ def _adagrad(d: Arguments) -> Any:
     return jopt.adagrad(rate, d["initial_accumulator_value"], d["eps"], eps_in_sqrt=False)
 
 
+def _adafactor(d: Arguments) -> Any:
+    decay = d["lr"] * d["weight_decay"]
+    moments = {"min_dim_size_to_factor": 1, "decay_rate": -d["beta2_decay"], "clipping_threshold": d["d"]}
+    return jopt.adafactor(falling_rate(d["lr"]), **moments, weight_decay_rate=decay, min_scale=d["eps"][1])
+
+
 RULES: dict[str, Callable[[Arguments], Any]] = {
     "Adadelta": lambda d: jopt.adadelta(d["lr"], d["rho"], d["eps"]),
     "Adagrad": _adagrad,
     "Adam": _adam,
     "AdamW": _adamw,
+    "Adafactor": _adafactor,
     "Adamax": lambda d: jopt.adamax(d["lr"], *d["betas"], d["eps"]),
     "NAdam": _nadam,
     "RAdam": _radam,
@@ -121,7 +128,7 @@ def jopts(name: str, defaults: Arguments) -> Any:
     """jopt's optimizer for a torch class and all its arguments."""
     d = {key: float(x) if hasattr(x, "item") else x for key, x in defaults.items()}  # a rate may be a tensor
     front = [jopt.scale(-1.0)] if d["maximize"] else []
-    decoupled = d.get("decoupled_weight_decay", False)
+    decoupled = d.get("decoupled_weight_decay", name == "Adafactor")
     front += [jopt.add_decayed_weights(d["weight_decay"])] if d.get("weight_decay") and not decoupled else []
     return jopt.chain(*front, RULES[name](d))
 

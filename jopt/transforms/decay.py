@@ -56,7 +56,6 @@ def add_decayed_weights(weight_decay: ScalarOrSchedule = 0.0, mask: Any = None) 
         return optax.EmptyState() if mask is None else optax.MaskedState(optax.EmptyState())
 
     return init, update
-<<<<<<< HEAD
 
 
 def switches(mask: Any, params: Any) -> Any:
