@@ -1,7 +1,7 @@
 """One table of cases: every transformation, every optimizer and every schedule, with several settings of each.
 
-A case makes jopt's value, Optax's where Optax has the same rule, and the NumPy loop of ``tests/*reference.py``, all from one set
-of arguments. Add a row for every new rule; the contracts of the other test files then hold it too.
+A case makes jopt's value, Optax's where Optax has the same rule, and the NumPy loop of ``tests/*reference.py``, all from one
+set of arguments. Add a row for every new rule; the contracts of the other test files then hold it too.
 """
 
 from __future__ import annotations
@@ -241,9 +241,7 @@ OPTIMIZERS = [
     _case("rmsprop_centered_corrected", "rmsprop", learning_rate=0.01, **_COVERED),
     _case("rmsprop_schedule", "rmsprop", learning_rate=_BY_NAME["linear"], momentum=0.9),
     _case("rmsprop_per_branch", "rmsprop", False, learning_rate=0.01, decay=_PER_BRANCH),
-    _case(
-        "rmsprop_rate_outside", "rmsprop", False, learning_rate=_BY_NAME["piecewise"], momentum=0.9, rate_inside=False
-    ),
+    _case("rmsprop_rate_outside", "rmsprop", False, learning_rate=_BY_NAME["piecewise"], momentum=0.9, rate_inside=False),
     _case(
         "rmsprop_rate_outside_nesterov",
         "rmsprop",
@@ -387,7 +385,9 @@ OPTIMIZERS += [
     _case("signum_decoupled", "signum", False, learning_rate=0.01, beta=0.8, weight_decay=1e-3, decoupled=True),
     _case("adan", "adan", False, learning_rate=1e-2),
     _case("adan_decay", "adan", False, learning_rate=1e-2, b1=0.9, b2=0.8, b3=0.95, eps=1e-4, weight_decay=0.1, mask=_MASK),
-    _case("adan_look_ahead", "adan", False, learning_rate=_BY_NAME["linear"], look_ahead=0.08, weight_decay=1e-3, decoupled=True),
+    _case(
+        "adan_look_ahead", "adan", False, learning_rate=_BY_NAME["linear"], look_ahead=0.08, weight_decay=1e-3, decoupled=True
+    ),
 ]
 
 BLOCKS = [
@@ -476,14 +476,20 @@ BLOCKS = [
     ),
 ]
 
+def _downhill(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> Case:
+    """A block whose updates grow with the parameters, as small steps downhill: by itself it would let them explode."""
+    parts = (_case(factory, factory, in_optax, **kwargs), _case("scale", "scale", step_size=-0.01))
+    return Case(name, "chain", parts=parts, in_optax=in_optax)
+
+
 BLOCKS += [
     _case("ema", "ema", decay=0.9),
     _case("ema_biased", "ema", decay=0.7, debias=False),
     _case("clip_by_block_rms", "clip_by_block_rms", threshold=0.5),
-    _case("scale_by_param_block_rms", "scale_by_param_block_rms", min_scale=0.5),
-    _case("scale_by_trust_ratio", "scale_by_trust_ratio"),
-    _case("scale_by_trust_ratio_bounded", "scale_by_trust_ratio", min_norm=0.7, trust_coefficient=0.1, eps=0.01),
-    _case("scale_by_trust_ratio_mask", "scale_by_trust_ratio", False, mask=_MASK),
+    _downhill("scale_by_param_block_rms", "scale_by_param_block_rms", min_scale=0.5),
+    _downhill("scale_by_trust_ratio", "scale_by_trust_ratio"),
+    _downhill("scale_by_trust_ratio_bounded", "scale_by_trust_ratio", min_norm=0.7, trust_coefficient=0.1, eps=0.01),
+    _downhill("scale_by_trust_ratio_mask", "scale_by_trust_ratio", False, mask=_MASK),
     _case("scale_by_qhm", "scale_by_qhm", False, momentum=0.8, nu=0.3),
     _case("scale_by_qhadam", "scale_by_qhadam", False, nu2=0.5),
     _case("scale_by_aggmo", "scale_by_aggmo", False),

@@ -1,7 +1,7 @@
 """Mutations of the update rules, each met by the rule's own tests: ``python tests/mutations.py``.
 
-A mutation is one change in a file of ``jopt/optimizers`` or ``jopt/transforms``: another sign or operator, a term, a factor or a
-function left out, another constant or default, the other branch of a choice, a comparison that counts its end differently. For
+A mutation is one change in a file of ``jopt/optimizers`` or ``jopt/transforms``: another sign or operator, a term, a factor
+or a function left out, another constant or default, the other branch of a choice, a comparison that counts its end differently. For
 each, a fork of this process imports jopt with the change in place and runs the tests that name the file's functions, until
 one fails. What survives is printed, and must stand in ``SURVIVORS`` with the reason why it changes no number.
 
@@ -202,7 +202,7 @@ def _preload() -> None:
 
 
 def run(paths: Sequence[Path], processes: int, step: int) -> int:
-    """Goes through the mutations, prints what becomes of each, and the score; 1 where it is too low or a survivor unexplained."""
+    """Goes through the mutations, prints what survives, and the score; 1 where it is too low or a survivor unexplained."""
     _preload()
     for path in paths:
         if status := os.waitpid(_meet(path, None), 0)[1]:

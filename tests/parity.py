@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 
 import jax
 
-from tests import test_keras_values as keras
 from tests import modern_oracles, torch_rules
+from tests import test_keras_values as keras
 from tests.cases import CASES, Case
 from tests.oracles import Row, largest, optax_path
 

@@ -55,8 +55,8 @@ def scale_by_factored_rms(
       decay_rate_fn: A function from t − 1 and c to β; by default ``1 − t⁻ᶜ``.
 
     Returns:
-      The transformation; its state is ``optax.FactoredState(count, v_row, v_col, v)``, with an array of one zero for what a leaf
-      does not need.
+      The transformation; its state is ``optax.FactoredState(count, v_row, v_col, v)``, with one zero for what a leaf does not
+      need.
 
     Differs from:
       Optax takes β in float32, also for float64 leaves, and 1 − β by subtraction. Its ``update`` needs the parameters.
@@ -160,9 +160,9 @@ def adafactor(
       ValueError: For a number out of its range.
 
     Differs from:
-      Optax takes β in float32 and keeps M in float32, whatever the parameters are. PyTorch always has the paper's rate, of which
-      its ``lr`` is the cap (here a schedule), factors every matrix (``min_dim_size_to_factor=1``) by its last two axes, multiplies
-      λ by the cap, and bounds v from below in place of adding ε. Keras always has the paper's rate too.
+      Optax takes β in float32 and keeps M in float32, whatever the parameters are. PyTorch always has the paper's rate, of
+      which its ``lr`` is the cap (here a schedule), factors every matrix (``min_dim_size_to_factor=1``) by its last two axes,
+      multiplies λ by the cap, and bounds v from below in place of adding ε. Keras always has the paper's rate too.
 
     Reference:
       Shazeer and Stern, 2018, arXiv:1804.04235.

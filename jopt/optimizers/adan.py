@@ -36,8 +36,8 @@ def scale_by_adan(
 ) -> Any:
     """Adam's rule with a Nesterov momentum that is estimated from the differences of the updates.
 
-    ``d = g − g₋`` (0 at first); ``m' = β₁ m + (1 − β₁) g``; ``v' = β₂ v + (1 − β₂) d``; ``n' = β₃ n + (1 − β₃) (g + γ d)²``; with
-    ``m̂ = m' / (1 − β₁ᵗ)`` and so on, ``u = (m̂ + γ v̂) / (√(n̂ + ε_root) + ε)``.
+    ``d = g − g₋`` (0 at first); ``m' = β₁ m + (1 − β₁) g``; ``v' = β₂ v + (1 − β₂) d``; ``n' = β₃ n + (1 − β₃) (g + γ d)²``;
+    with ``m̂ = m' / (1 − β₁ᵗ)`` and so on, ``u = (m̂ + γ v̂) / (√(n̂ + ε_root) + ε)``.
 
     Args:
       b1: β₁ in [0, 1).
@@ -106,8 +106,8 @@ def adan(
 ) -> Any:
     """Adan: Adam with a Nesterov momentum that is estimated from the differences of the gradients.
 
-    ``d = g − g₋`` (0 at first); ``m' = β₁ m + (1 − β₁) g``; ``v' = β₂ v + (1 − β₂) d``; ``n' = β₃ n + (1 − β₃) (g + γ d)²``; with
-    ``m̂ = m' / (1 − β₁ᵗ)`` and so on, ``a = (m̂ + γ v̂) / (√(n̂ + ε_root) + ε)``; ``w' = w − α (a + λ w)``, or
+    ``d = g − g₋`` (0 at first); ``m' = β₁ m + (1 − β₁) g``; ``v' = β₂ v + (1 − β₂) d``; ``n' = β₃ n + (1 − β₃) (g + γ d)²``;
+    with ``m̂ = m' / (1 − β₁ᵗ)`` and so on, ``a = (m̂ + γ v̂) / (√(n̂ + ε_root) + ε)``; ``w' = w − α (a + λ w)``, or
     ``w − α a − λ w`` with ``decoupled``.
 
     Args:

@@ -116,4 +116,6 @@ def signum(
       Array(-0.1, dtype=float32)
     """
     mean = ema(beta, debias=False, accumulator_dtype=accumulator_dtype)
-    return descent(mean, scale_by_sign(), learning_rate=learning_rate, weight_decay=weight_decay, mask=mask, decoupled=decoupled)
+    return descent(
+        mean, scale_by_sign(), learning_rate=learning_rate, weight_decay=weight_decay, mask=mask, decoupled=decoupled
+    )

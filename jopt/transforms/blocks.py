@@ -82,9 +82,7 @@ def scale_by_param_block_rms(min_scale: Numeric = 1e-3) -> Any:
     return _empty, update
 
 
-@transformation(
-    wide=True, checked=False, domain={"min_norm": "[0, inf)", "trust_coefficient": "[0, inf)", "eps": "[0, inf)"}
-)
+@transformation(wide=True, checked=False, domain={"min_norm": "[0, inf)", "trust_coefficient": "[0, inf)", "eps": "[0, inf)"})
 def scale_by_trust_ratio(
     min_norm: Numeric = 0.0,
     trust_coefficient: Numeric = 1.0,
@@ -132,7 +130,12 @@ def scale_by_trust_ratio(
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         _needs_params("scale_by_trust_ratio", params)
-        numbers: dict[str, Any] = {"min_norm": min_norm, "trust_coefficient": trust_coefficient, "eps": eps, "mask": switches(mask, params)}
+        numbers: dict[str, Any] = {
+            "min_norm": min_norm,
+            "trust_coefficient": trust_coefficient,
+            "eps": eps,
+            "mask": switches(mask, params),
+        }
         (scaled,) = leafwise(rule, {"updates": updates, "params": params}, **numbers)
         return scaled, state
 
