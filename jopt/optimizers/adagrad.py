@@ -96,6 +96,4 @@ def adagrad(
       >>> opt.update(jax.numpy.float32(5.0), opt.init(jax.numpy.float32(0.0)))[0]
       Array(-0.5, dtype=float32)
     """
-    return chain(
-        scale_by_rss(initial_accumulator_value, eps, eps_in_sqrt=eps_in_sqrt), scale_by_learning_rate(learning_rate)
-    )
+    return chain(scale_by_rss(initial_accumulator_value, eps, eps_in_sqrt=eps_in_sqrt), scale_by_learning_rate(learning_rate))

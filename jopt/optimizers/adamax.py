@@ -68,9 +68,7 @@ def scale_by_adamax(b1: Numeric = 0.9, b2: Numeric = 0.999, eps: Numeric = 1e-8)
 
 
 @transformation(wide=True, evaluates=("learning_rate",), domain=_ALIAS_DOMAIN)
-def adamax(
-    learning_rate: ScalarOrSchedule, b1: Numeric = 0.9, b2: Numeric = 0.999, eps: Numeric = 1e-8
-) -> Any:
+def adamax(learning_rate: ScalarOrSchedule, b1: Numeric = 0.9, b2: Numeric = 0.999, eps: Numeric = 1e-8) -> Any:
     """AdaMax: the mean gradient over the largest gradient, which fades.
 
     ``m' = β₁ m + (1 − β₁) g``; ``v' = max(β₂ v, |g| + ε)``; ``w' = w − α m' / (1 − β₁ᵗ) / v'``.

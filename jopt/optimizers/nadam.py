@@ -91,7 +91,7 @@ def scale_by_nadam(
     def update(updates: Any, state: ScaleByNadamState, params: Any = None, **extra_args: Any) -> Any:
         count, kind = optax.safe_increment(state.count), state.warmth.dtype
         decay = jnp.asarray(one_number("momentum_decay", momentum_decay)).astype(kind)
-        warmth = state.warmth * grown(count.astype(kind), decay)
+        warmth = state.warmth * grown(jnp.asarray(count).astype(kind), decay)
         trees = {"updates": updates, "state.mu": state.mu, "state.nu": state.nu}
         numbers = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "decay": decay, "warmth": warmth, "t": count}
         updates, mu, nu = leafwise(rule, trees, once=once, **numbers)

@@ -74,7 +74,7 @@ def scale_by_rprop(
 
     def update(updates: Any, state: optax.ScaleByRpropState, params: Any = None, **extra_args: Any) -> Any:
         trees = {"updates": updates, "state.step_sizes": state.step_sizes, "state.prev_updates": state.prev_updates}
-        numbers = {"eta_minus": eta_minus, "eta_plus": eta_plus, "low": min_step_size, "high": max_step_size}
+        numbers: dict[str, Any] = {"eta_minus": eta_minus, "eta_plus": eta_plus, "low": min_step_size, "high": max_step_size}
         updates, sizes, before = leafwise(rule, trees, **numbers)
         return updates, optax.ScaleByRpropState(sizes, before)
 

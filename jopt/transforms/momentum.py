@@ -21,9 +21,7 @@ class DampenedTraceState(NamedTuple):
 
 
 @transformation(wide=True, checked=False, domain={"decay": "[0, 1]", "dampening": "[0, 1]"})
-def trace(
-    decay: Numeric, nesterov: bool = False, accumulator_dtype: Any = None, *, dampening: Numeric | None = None
-) -> Any:
+def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: Any = None, *, dampening: Numeric | None = None) -> Any:
     """Accumulates the updates in a decaying sum.
 
     ``m' = decay · m + g``; ``u = m'``, or ``u = g + decay · m'`` with ``nesterov``. With ``dampening``,
