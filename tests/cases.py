@@ -476,6 +476,7 @@ BLOCKS = [
     ),
 ]
 
+
 def _downhill(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> Case:
     """A block whose updates grow with the parameters, as small steps downhill: by itself it would let them explode."""
     parts = (_case(factory, factory, in_optax, **kwargs), _case("scale", "scale", step_size=-0.01))

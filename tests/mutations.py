@@ -1,9 +1,9 @@
 """Mutations of the update rules, each met by the rule's own tests: ``python tests/mutations.py``.
 
 A mutation is one change in a file of ``jopt/optimizers`` or ``jopt/transforms``: another sign or operator, a term, a factor
-or a function left out, another constant or default, the other branch of a choice, a comparison that counts its end differently. For
-each, a fork of this process imports jopt with the change in place and runs the tests that name the file's functions, until
-one fails. What survives is printed, and must stand in ``SURVIVORS`` with the reason why it changes no number.
+or a function left out, another constant or default, the other branch of a choice, a comparison that counts its end
+differently. For each, a fork of this process imports jopt with the change in place and runs the tests that name the file's
+functions, until one fails. What survives is printed, and must stand in ``SURVIVORS`` with the reason why it changes no number.
 
 Arguments are parts of the names of files (``lion``); without any, all are gone through. This is no part of CI. It needs a
 system that can fork; this process never starts JAX's threads, so that its forks may.

@@ -64,7 +64,7 @@ def difference(name, opt):
         grads = [case["grads_of_step_1"], *[case["grads_of_steps_2_to_5"]] * 4]
         expected = case["expected_after_each_step"]
     updates, _ = run(opt, params, np.asarray(grads, np.float32), extras(len(grads)))
-    return float(np.max(np.abs(params + np.cumsum(updates, axis=0) - expected)))
+    return float(np.max(np.abs(params + np.cumsum(updates, axis=0) - np.asarray(expected))))
 
 
 @pytest.mark.parametrize(("name", "opt"), OPTIMIZERS, ids=[f"{n}-{o}" for n, o in OPTIMIZERS])

@@ -7,6 +7,7 @@ arguments with their values. What every class has alike is not in it: ``maximize
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 import types
@@ -188,6 +189,7 @@ def rows(name: str) -> list[Row]:
     return [_row(name, setting, arguments) for setting, arguments in {**settings, **FURTHER.get(name, {})}.items()]
 
 
+@functools.cache
 def _optim_db() -> Any:
     """The optimizers and configurations that PyTorch tests its own with."""
     if importlib.util.find_spec("expecttest") is None:  # a package of a base class for tests, none of which runs here

@@ -81,7 +81,7 @@ def scale_by_radam(
     def update(updates: Any, state: optax.ScaleByAdamState, params: Any = None, **extra_args: Any) -> Any:
         count = optax.safe_increment(state.count)
         trees = {"updates": updates, "state.mu": state.mu, "state.nu": state.nu}
-        numbers = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "threshold": threshold, "t": count}
+        numbers: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "threshold": threshold, "t": count}
         updates, mu, nu = leafwise(rule, trees, once=once, **numbers)
         return updates, optax.ScaleByAdamState(count, mu, nu)
 
