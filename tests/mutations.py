@@ -104,7 +104,7 @@ def _changed(node: ast.AST) -> Iterator[ast.AST]:
 def _other(value: bool | float) -> bool | float:
     if isinstance(value, bool):
         return not value
-    return value + 1 if isinstance(value, int) or value in (0.0, 1.0) else 1.5 * value
+    return value + 1 if isinstance(value, int) or value in (0.0, 1.0) else 0.5 * value
 
 
 def _raises(node: ast.AST) -> bool:
@@ -114,7 +114,7 @@ def _raises(node: ast.AST) -> bool:
 def _parts(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
     """The nodes below one, each as its owner, field and place there: without annotations, decorators, texts and errors."""
     for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "decorator_list", "type_params"):
+        if field in ("annotation", "returns", "decorator_list", "type_params") or getattr(node, "arg", None) == "strict":
             continue
         for i, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(child, ast.AST) and not isinstance(child, ast.Raise) and not _raises(child):

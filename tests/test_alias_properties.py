@@ -28,7 +28,7 @@ OPTIMIZERS = {
     "radam": (jopt.radam, {"learning_rate": 5e-3}),
 }
 OPTIMIZERS |= {
-    "qhm": (jopt.qhm, {"learning_rate": 1e-3, "momentum": 0.9}),
+    "qhm": (jopt.qhm, {"learning_rate": 3e-3, "momentum": 0.9}),
     "qhadam": (jopt.qhadam, {"learning_rate": 1e-2, "b1": 0.9}),
     "aggmo": (jopt.aggmo, {"learning_rate": 1e-3, "betas": (0.0, 0.9)}),
     "adabelief": (jopt.adabelief, {"learning_rate": 1e-2}),
