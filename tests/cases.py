@@ -302,10 +302,11 @@ OPTIMIZERS = [
     _case("adadelta", "adadelta", learning_rate=1.0),
     _case("adadelta_decay", "adadelta", learning_rate=0.5, rho=0.95, eps=1e-3, weight_decay=0.1, weight_decay_mask=_MASK),
     _case("adadelta_decoupled", "adadelta", False, learning_rate=0.5, weight_decay=1e-3, decoupled=True),
-    _case("rprop", "rprop", learning_rate=1e-2),
+    _case("rprop", "rprop", False, learning_rate=1e-2),
     _case(
         "rprop_bounded",
         "rprop",
+        False,
         learning_rate=1e-2,
         eta_minus=0.7,
         eta_plus=1.5,
@@ -418,7 +419,7 @@ BLOCKS = [
     _case("scale_by_radam", "scale_by_radam", b2=0.99),
     _case("scale_by_rss", "scale_by_rss"),
     _case("scale_by_adadelta", "scale_by_adadelta", rho=0.8),
-    _case("scale_by_rprop", "scale_by_rprop", learning_rate=0.1),
+    _case("scale_by_rprop", "scale_by_rprop", False, learning_rate=0.1),
     _case("plateau", "reduce_on_plateau", False, factor=0.5, patience=6, rtol=0.01),
     _case(
         "plateau_max",

@@ -41,7 +41,8 @@ OPTIMIZERS = [
     ("nadam.test_single_step", jopt.nadam(0.5, eps=1e-7, momentum_decay=1.0)),
     ("nadam.test_correctness_with_golden", jopt.nadam(0.5, 0.5, 0.67, eps=1e-5, momentum_decay=1.0)),
 ]
-# Adafactor always has the paper's rate in Keras, and these three count ε as here.
+# Adafactor always has the paper's rate in Keras; these three count ε as here. Lamb's test of five steps prints Adam's values,
+# from which Lamb's are away by no more than its tolerance of 1e-3, so it is left out.
 OPTIMIZERS += [
     (
         "adafactor.test_correctness_with_golden",
@@ -50,8 +51,9 @@ OPTIMIZERS += [
     ("lion.test_single_step", jopt.lion(0.5, weight_decay=0.0)),
     ("lion.test_correctness_with_golden", jopt.lion(1e-3, weight_decay=0.0)),
     ("lamb.test_single_step", jopt.lamb(0.5, eps=1e-7)),
-    ("lamb.test_correctness_with_golden", jopt.lamb(1e-3, eps=1e-7)),
 ]
+# Its test prints one column for all ten, the last.
+ONE_COLUMN = {"adam.test_correctness_with_golden"}
 
 
 def difference(name, opt):
@@ -64,7 +66,8 @@ def difference(name, opt):
         grads = [case["grads_of_step_1"], *[case["grads_of_steps_2_to_5"]] * 4]
         expected = case["expected_after_each_step"]
     updates, _ = run(opt, params, np.asarray(grads, np.float32), extras(len(grads)))
-    return float(np.max(np.abs(params + np.cumsum(updates, axis=0) - np.asarray(expected))))
+    wrong = np.abs(params + np.cumsum(updates, axis=0) - np.asarray(expected))
+    return float(np.max(wrong[:, -1:] if name in ONE_COLUMN else wrong))
 
 
 @pytest.mark.parametrize(("name", "opt"), OPTIMIZERS, ids=[f"{n}-{o}" for n, o in OPTIMIZERS])

