@@ -418,6 +418,12 @@ SMOOTH = [
     "adagrad_eps_outside",
     "adadelta_decay",
     "chain_clip_adam",
+    "qhadam_mixed_squares",
+    "aggmo_two_with_decay",
+    "adabelief_nesterov",
+    "lamb_decay",
+    "adafactor_factored",
+    "adan_decay",
 ]
 
 
