@@ -1,13 +1,14 @@
 """One table of cases: every transformation, every optimizer and every schedule, with several settings of each.
 
-A case makes jopt's value, Optax's where Optax has the same rule, and the NumPy loop of ``tests/reference.py``, all from one set
-of arguments. Add a row for every new rule; the contracts of the other test files then hold it too.
+A case makes jopt's value, Optax's where Optax has the same rule, and the NumPy loop of ``tests/*reference.py``, all from one
+set of arguments. Add a row for every new rule; the contracts of the other test files then hold it too.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import types
 from typing import Any
 
 import jax
@@ -16,7 +17,8 @@ import numpy as np
 import optax
 
 import jopt
-from tests import reference
+from tests import modern_reference, reference
+from tests.reference import ravel
 
 
 def _convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
@@ -26,13 +28,14 @@ def _convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
         return value.make("reference" if kind == "reference" else "jopt", number)
     if isinstance(value, dict):
         return {k: _convert(v, kind, number) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_convert(v, kind, number) for v in value]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_convert(v, kind, number) for v in value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number(value) if is_number else value
 
 
-_ROOMS = {"jopt": jopt, "optax": optax, "reference": reference}
+_LOOPS = types.SimpleNamespace(**{**vars(modern_reference), **vars(reference)})
+_ROOMS = {"jopt": jopt, "optax": optax, "reference": _LOOPS}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,38 +72,15 @@ class Case:
             parts = [(part.name, made) for part, made in zip(self.parts, parts, strict=True)]
         return getattr(_ROOMS[kind], self.factory)(*parts, **_convert(self.kwargs, kind))
 
-    def reference(self, params: Any, number: Any = float, **known: Any) -> Any:
-        """The NumPy loop for the tree ``params``, its numbers rounded by ``number``.
+    def reference(self, number: Any = float, **known: Any) -> Any:
+        """The NumPy loop, its numbers rounded by ``number``.
 
         ``known`` is what a chain tells its parts: a plateau bounds the chain's learning rate.
         """
         rates = [r for p in self.parts if isinstance(r := p.kwargs.get("learning_rate"), float)]
         shared = {"learning_rate": number(rates[0])} if rates else {}
-        parts = [part.reference(params, number, **(shared if part.name == "plateau" else {})) for part in self.parts]
-        kwargs = _convert(self.kwargs, "reference", number)
-        spread = {name: _spread(value, params, name == "mask") for name, value in kwargs.items()}
-        return getattr(reference, self.factory)(*parts, **spread, **known)
-
-
-def ravel(tree: Any) -> np.ndarray:
-    """All leaves of a tree as one float64 (or complex128) vector."""
-    leaves = [np.asarray(x) for x in jax.tree.leaves(tree)]
-    wide = np.complex128 if any(map(np.iscomplexobj, leaves)) else np.float64
-    return np.concatenate([np.zeros(0, wide), *(np.ravel(x).astype(wide) for x in leaves)])
-
-
-def _spread(value: Any, params: Any, is_mask: bool) -> Any:
-    """A prefix tree of numbers as one number per element, or as a function of the step where one of them is."""
-    value = value(params) if is_mask and callable(value) else value
-    if not isinstance(value, dict):
-        return value
-
-    def vector(t: Any) -> np.ndarray:
-        now = jax.tree.map(lambda x: x(t) if callable(x) else x, value)
-        full = jax.tree.map(lambda x, branch: jax.tree.map(lambda p: np.full(np.shape(p), x), branch), now, params)
-        return ravel(full)
-
-    return vector if any(map(callable, jax.tree.leaves(value))) else vector(0)
+        parts = [part.reference(number, **(shared if part.name == "plateau" else {})) for part in self.parts]
+        return getattr(_LOOPS, self.factory)(*parts, **_convert(self.kwargs, "reference", number), **known)
 
 
 def _schedule(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> ScheduleCase:
@@ -238,6 +218,8 @@ OPTIMIZERS = [
     ),
     _case("sgd_momentum_schedule", "sgd", False, learning_rate=0.1, momentum=_BY_NAME["polynomial"]),
     _case("sgd_accumulator", "sgd", learning_rate=0.1, momentum=0.9, accumulator_dtype=jnp.float32),
+    _case("sgd_dampening", "sgd", False, learning_rate=0.1, momentum=0.9, dampening=0.3),
+    _case("sgd_dampening_nesterov", "sgd", False, learning_rate=_BY_NAME["linear"], momentum=0.8, nesterov=True, dampening=0.8),
     _case("momentum", "momentum", False, learning_rate=0.1),
     _case("momentum_nesterov", "momentum", False, learning_rate=0.1, momentum=0.8, nesterov=True),
     _case("momentum_schedule", "momentum", False, learning_rate=_BY_NAME["piecewise"]),
@@ -259,6 +241,19 @@ OPTIMIZERS = [
     _case("rmsprop_centered_corrected", "rmsprop", learning_rate=0.01, **_COVERED),
     _case("rmsprop_schedule", "rmsprop", learning_rate=_BY_NAME["linear"], momentum=0.9),
     _case("rmsprop_per_branch", "rmsprop", False, learning_rate=0.01, decay=_PER_BRANCH),
+    _case("rmsprop_rate_outside", "rmsprop", False, learning_rate=_BY_NAME["piecewise"], momentum=0.9, rate_inside=False),
+    _case(
+        "rmsprop_rate_outside_nesterov",
+        "rmsprop",
+        False,
+        learning_rate=0.01,
+        decay=0.99,
+        eps_in_sqrt=False,
+        centered=True,
+        momentum=0.5,
+        nesterov=True,
+        rate_inside=False,
+    ),
     _case("adam", "adam", learning_rate=1e-2),
     _case("adam_nesterov", "adam", learning_rate=1e-2, b1=0.8, nesterov=True),
     _case("adam_eps_root", "adam", learning_rate=1e-2, eps=1e-3, eps_root=1e-4),
@@ -283,6 +278,117 @@ OPTIMIZERS = [
         decoupled=True,
     ),
     _case("adamw_decay_per_branch", "adamw", False, learning_rate=1e-2, weight_decay=_PER_BRANCH),
+    _case("nadam", "nadam", learning_rate=1e-2),
+    _case("nadam_other_numbers", "nadam", learning_rate=1e-2, b1=0.8, b2=0.95, eps=1e-3, eps_root=1e-4),
+    _case("nadam_warmed_up", "nadam", False, learning_rate=1e-2, momentum_decay=0.004),
+    _case("nadam_warmed_up_fast", "nadam", False, learning_rate=1e-2, b1=_PER_BRANCH, eps_root=1e-4, momentum_decay=1.0),
+    _case("nadamw", "nadamw", learning_rate=1e-2, weight_decay=0.1),
+    _case("nadamw_warmed_up", "nadamw", False, learning_rate=1e-2, weight_decay=0.1, mask=_MASK, momentum_decay=0.004),
+    _case("nadamw_decoupled", "nadamw", False, learning_rate=1e-2, weight_decay=1e-3, decoupled=True),
+    _case("amsgrad", "amsgrad", learning_rate=1e-2, b2=0.9),
+    _case("amsgrad_of_the_paper", "amsgrad", learning_rate=1e-2, bias_correction_mu=False, bias_correction_nu=False),
+    _case("amsgrad_max_before", "amsgrad", False, learning_rate=1e-2, b2=0.9, eps_root=1e-4, max_before_correction=True),
+    _case("adamax", "adamax", learning_rate=1e-2, b2=0.9),
+    _case("adamax_schedule", "adamax", learning_rate=_BY_NAME["linear"], eps=1e-2),
+    _case("adamaxw", "adamaxw", learning_rate=1e-2, weight_decay=0.1, mask=matrices_only),
+    _case("adamaxw_decoupled", "adamaxw", False, learning_rate=1e-2, weight_decay=1e-3, decoupled=True),
+    _case("radam", "radam", learning_rate=1e-2),
+    _case("radam_nesterov", "radam", learning_rate=1e-2, b1=0.8, nesterov=True),
+    _case("radam_slow_b2", "radam", learning_rate=1e-2, b2=0.9999, eps_root=1e-6),
+    _case("radam_never", "radam", learning_rate=1e-2, b2=0.5, threshold=4.0),
+    _case("adagrad", "adagrad", learning_rate=0.1),
+    _case("adagrad_from_nothing", "adagrad", learning_rate=0.1, initial_accumulator_value=0.0, eps=1e-3),
+    _case("adagrad_eps_outside", "adagrad", False, learning_rate=_PER_BRANCH, eps=1e-2, eps_in_sqrt=False),
+    _case("adadelta", "adadelta", learning_rate=1.0),
+    _case("adadelta_decay", "adadelta", learning_rate=0.5, rho=0.95, eps=1e-3, weight_decay=0.1, weight_decay_mask=_MASK),
+    _case("adadelta_decoupled", "adadelta", False, learning_rate=0.5, weight_decay=1e-3, decoupled=True),
+    _case("rprop", "rprop", False, learning_rate=1e-2),
+    _case(
+        "rprop_bounded",
+        "rprop",
+        False,
+        learning_rate=1e-2,
+        eta_minus=0.7,
+        eta_plus=1.5,
+        min_step_size=5e-3,
+        max_step_size=0.03,
+    ),
+    _case("rprop_per_branch", "rprop", False, learning_rate=_PER_BRANCH),
+]
+
+OPTIMIZERS += [
+    _case("qhm", "qhm", False, learning_rate=0.1),
+    _case("qhm_decay", "qhm", False, learning_rate=_BY_NAME["linear"], momentum=0.9, nu=0.5, weight_decay=0.1, mask=_MASK),
+    _case("qhm_decoupled", "qhm", False, learning_rate=0.1, momentum=0.9, weight_decay=1e-3, decoupled=True),
+    _case("qhadam", "qhadam", False, learning_rate=1e-2),
+    _case("qhadam_mixed_squares", "qhadam", False, learning_rate=1e-2, b1=0.9, nu1=0.8, nu2=0.6, eps=1e-6),
+    _case("qhadam_decay", "qhadam", False, learning_rate=_PER_BRANCH, weight_decay=0.1, mask=matrices_only),
+    _case("aggmo", "aggmo", False, learning_rate=0.1),
+    _case("aggmo_two_with_decay", "aggmo", False, learning_rate=0.1, betas=(0.5, 0.95), weight_decay=0.01),
+    _case("adabelief", "adabelief", learning_rate=1e-2),
+    _case("adabelief_nesterov", "adabelief", learning_rate=1e-2, b1=0.8, eps=1e-8, eps_root=1e-6, nesterov=True),
+    _case(
+        "adabelief_decoupled",
+        "adabelief",
+        False,
+        learning_rate=_BY_NAME["cosine"],
+        weight_decay=_BY_NAME["cosine_to_an_end"],
+        mask=_MASK,
+        decoupled=True,
+    ),
+    _case("lamb", "lamb", learning_rate=1e-2),
+    _case("lamb_decay", "lamb", learning_rate=_BY_NAME["linear"], eps_root=1e-4, weight_decay=0.1, mask=_MASK),
+    _case("lars", "lars", learning_rate=0.1),
+    _case(
+        "lars_masks",
+        "lars",
+        learning_rate=_BY_NAME["linear"],
+        weight_decay=0.1,
+        weight_decay_mask=_MASK,
+        trust_coefficient=0.01,
+        eps=1e-3,
+        trust_ratio_mask=matrices_only,
+        momentum=0.8,
+        nesterov=True,
+    ),
+    # Not Optax's in float64: it takes the decay rate in float32. tests/modern_oracles.py compares the two.
+    _case("adafactor", "adafactor", False, learning_rate=0.1),
+    _case(
+        "adafactor_factored",
+        "adafactor",
+        False,
+        learning_rate=_BY_NAME["exponential"],
+        min_dim_size_to_factor=2,
+        decay_rate=0.6,
+        decay_offset=3,
+        clipping_threshold=0.9,
+        momentum=0.9,
+        weight_decay_rate=1e-3,
+        weight_decay_mask=_MASK,
+        eps=1e-6,
+        min_scale=0.5,
+    ),
+    _case(
+        "adafactor_bare",
+        "adafactor",
+        False,
+        learning_rate=0.1,
+        multiply_by_parameter_scale=False,
+        clipping_threshold=None,
+        factored=False,
+    ),
+    _case("lion", "lion", learning_rate=1e-2),
+    _case("lion_decay", "lion", learning_rate=_BY_NAME["linear"], b1=0.95, b2=0.98, weight_decay=0.1, mask=matrices_only),
+    _case("lion_decoupled", "lion", False, learning_rate=_PER_BRANCH, weight_decay=1e-3, decoupled=True),
+    _case("sign_sgd", "sign_sgd", learning_rate=0.01),
+    _case("sign_sgd_decay", "sign_sgd", False, learning_rate=_BY_NAME["linear"], weight_decay=0.1, mask=_MASK),
+    _case("signum", "signum", learning_rate=0.01),
+    _case("signum_decoupled", "signum", False, learning_rate=0.01, beta=0.8, weight_decay=1e-3, decoupled=True),
+    _case("adan", "adan", False, learning_rate=1e-2),
+    _case("adan_decay", "adan", False, learning_rate=1e-2, b1=0.9, b2=0.8, b3=0.95, eps=1e-4, weight_decay=0.1, mask=_MASK),
+    _case(
+        "adan_look_ahead", "adan", False, learning_rate=_BY_NAME["linear"], look_ahead=0.08, weight_decay=1e-3, decoupled=True
+    ),
 ]
 
 BLOCKS = [
@@ -306,6 +412,14 @@ BLOCKS = [
     _case("scale_by_rms_corrected", "scale_by_rms", eps_in_sqrt=False, bias_correction=True),
     _case("scale_by_stddev", "scale_by_stddev", eps=1e-4),
     _case("scale_by_stddev_corrected", "scale_by_stddev", bias_correction=True, eps=1.0),
+    _case("trace_dampening", "trace", False, decay=0.9, dampening=0.5),
+    _case("scale_by_nadam", "scale_by_nadam", False, momentum_decay=0.01),
+    _case("scale_by_amsgrad", "scale_by_amsgrad", b2=0.99),
+    _case("scale_by_adamax", "scale_by_adamax"),
+    _case("scale_by_radam", "scale_by_radam", b2=0.99),
+    _case("scale_by_rss", "scale_by_rss"),
+    _case("scale_by_adadelta", "scale_by_adadelta", rho=0.8),
+    _case("scale_by_rprop", "scale_by_rprop", False, learning_rate=0.1),
     _case("plateau", "reduce_on_plateau", False, factor=0.5, patience=6, rtol=0.01),
     _case(
         "plateau_max",
@@ -361,6 +475,34 @@ BLOCKS = [
             ),
         ),
     ),
+]
+
+
+def _downhill(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> Case:
+    """A block whose updates grow with the parameters, as small steps downhill: by itself it would let them explode."""
+    parts = (_case(factory, factory, in_optax, **kwargs), _case("scale", "scale", step_size=-0.01))
+    return Case(name, "chain", parts=parts, in_optax=in_optax)
+
+
+BLOCKS += [
+    _case("ema", "ema", decay=0.9),
+    _case("ema_biased", "ema", decay=0.7, debias=False),
+    _case("clip_by_block_rms", "clip_by_block_rms", threshold=0.5),
+    _downhill("scale_by_param_block_rms", "scale_by_param_block_rms", min_scale=0.5),
+    _downhill("scale_by_trust_ratio", "scale_by_trust_ratio"),
+    _downhill("scale_by_trust_ratio_bounded", "scale_by_trust_ratio", min_norm=0.7, trust_coefficient=0.1, eps=0.01),
+    _downhill("scale_by_trust_ratio_mask", "scale_by_trust_ratio", False, mask=_MASK),
+    _case("scale_by_qhm", "scale_by_qhm", False, momentum=0.8, nu=0.3),
+    _case("scale_by_qhadam", "scale_by_qhadam", False, nu2=0.5),
+    _case("scale_by_aggmo", "scale_by_aggmo", False),
+    _case("scale_by_belief", "scale_by_belief", b1=0.7),
+    _case("scale_by_factored_rms", "scale_by_factored_rms", False),
+    _case("scale_by_factored_rms_offset", "scale_by_factored_rms", False, min_dim_size_to_factor=1, step_offset=5),
+    _case("scale_by_lion", "scale_by_lion", b1=0.7),
+    _case("scale_by_lion_smooth", "scale_by_lion", mode="smooth", smooth_beta=2.0),
+    _case("scale_by_lion_refined", "scale_by_lion", b1=0.5, mode="refined"),
+    _case("scale_by_sign", "scale_by_sign"),
+    _case("scale_by_adan", "scale_by_adan", False, b2=0.5, eps_root=1e-3),
 ]
 
 CASES = OPTIMIZERS + BLOCKS
@@ -439,13 +581,19 @@ def run_optax(opt: Any, params: Any, grads: Any, seen: Any) -> tuple[Any, Any]:
 
 def run_reference(case: Case, params: Any, grads: Any, seen: Any, number: Any = float) -> np.ndarray:
     """The updates of the NumPy loop, [steps, elements]."""
-    step, p, updates = case.reference(params, number), ravel(params), []
+    step, p, rows = case.reference(number), _widened(params), []
     steps = len(seen["value"])
     for t in range(1, steps + 1):
         g, now = (jax.tree.map(lambda x, t=t: x[t - 1], tree) for tree in (grads, seen))
-        updates.append(step(t, ravel(g), p, now) * np.ones_like(p))
-        p = p + updates[-1]
-    return np.stack(updates)
+        updates = step(t, _widened(g), p, now)
+        rows.append(ravel(updates))
+        p = jax.tree.map(lambda x, u: x + u, p, updates)
+    return np.stack(rows)
+
+
+def _widened(tree: Any) -> Any:
+    """The tree in float64, or complex128."""
+    return jax.tree.map(lambda x: np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64), tree)
 
 
 def stacked(updates: Any, steps: int) -> np.ndarray:

@@ -20,7 +20,29 @@ OPTIMIZERS = {
     "adam": (jopt.adam, {"learning_rate": 1e-1}),
     "adam_nesterov": (jopt.adam, {"learning_rate": 1e-2, "nesterov": True}),
     "adamw": (jopt.adamw, {"learning_rate": 1e-1}),
+    "adagrad": (jopt.adagrad, {"learning_rate": 1.0}),
+    "adadelta": (jopt.adadelta, {"learning_rate": 0.1}),
+    "adamax": (jopt.adamax, {"learning_rate": 1e-1}),
+    "amsgrad": (jopt.amsgrad, {"learning_rate": 1e-1}),
+    "nadam_warmed_up": (jopt.nadam, {"learning_rate": 1e-2, "momentum_decay": 0.004}),
+    "radam": (jopt.radam, {"learning_rate": 5e-3}),
 }
+OPTIMIZERS |= {
+    "qhm": (jopt.qhm, {"learning_rate": 3e-3, "momentum": 0.9}),
+    "qhadam": (jopt.qhadam, {"learning_rate": 1e-2, "b1": 0.9}),
+    "aggmo": (jopt.aggmo, {"learning_rate": 1e-3, "betas": (0.0, 0.9)}),
+    "adabelief": (jopt.adabelief, {"learning_rate": 1e-2}),
+    "lamb": (jopt.lamb, {"learning_rate": 1e-3}),
+    "lars": (jopt.lars, {"learning_rate": 1.0}),
+    "adafactor": (jopt.adafactor, {"learning_rate": 5e-3}),
+    "lion": (jopt.lion, {"learning_rate": 1e-2, "weight_decay": 1e-4}),
+    "sign_sgd": (jopt.sign_sgd, {"learning_rate": 1e-2}),
+    "signum": (jopt.signum, {"learning_rate": 1e-2}),
+    "adan": (jopt.adan, {"learning_rate": 1e-1}),
+}
+# Steps of one length go to and fro across the valley of the Rosenbrock function, unless their rate falls.
+TO_AND_FRO = {"sign_sgd", "signum"}
+STATIC = {"adafactor": ("min_dim_size_to_factor",)}
 each_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 TREE = [-jnp.ones((2, 3)), jnp.ones((2, 5, 2))]
 
@@ -51,6 +73,8 @@ def _rosenbrock(dtype):
 @pytest.mark.parametrize("target", [_parabola, _rosenbrock], ids=["parabola", "rosenbrock"])
 @each_optimizer
 def test_the_optimizer_finds_the_minimum(name, target, dtype):
+    if name in TO_AND_FRO and target is _rosenbrock:
+        pytest.skip("needs a rate that falls")
     opt = _make(name)
     params, goal, loss = target(jnp.dtype(dtype))
 
@@ -78,7 +102,7 @@ def test_inject_hyperparams_gives_the_same_updates(name, jit):
     factory, words = OPTIMIZERS[name]
     grads = jax.tree.map(jnp.negative, TREE)
     results = []
-    for opt in (_make(name), optax.inject_hyperparams(factory)(**words)):
+    for opt in (_make(name), optax.inject_hyperparams(factory, static_args=STATIC.get(name, ()))(**words)):
         init, update = (jax.jit(opt.init), jax.jit(opt.update)) if jit else (opt.init, opt.update)
         results.append(update(grads, init(TREE), TREE))
     (updates, state), (injected, injected_state) = results

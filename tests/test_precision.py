@@ -19,6 +19,14 @@ ADAPTIVE = [
     jopt.rmsprop(1e-2),
     jopt.rmsprop(1e-2, eps_in_sqrt=False, momentum=0.9),
     jopt.rmsprop(1e-2, centered=True),
+    jopt.nadam(1e-2, momentum_decay=0.004),
+    jopt.amsgrad(1e-2),
+    jopt.amsgrad(1e-2, max_before_correction=True),
+    jopt.adamax(1e-2),
+    jopt.radam(1e-2),
+    jopt.adagrad(1e-2, 0.0),
+    jopt.adadelta(1e-2),
+    jopt.rprop(1e-2),
 ]
 
 

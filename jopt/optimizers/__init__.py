@@ -1,16 +1,54 @@
-"""Optimizers, one file per family: the rule, its state and its alias together."""
+"""Optimizers, one file per family: the rule, its state and its alias together.
 
-from jopt.optimizers.adam import adam, adamw, scale_by_adam
-from jopt.optimizers.rmsprop import rmsprop, scale_by_rms, scale_by_stddev
-from jopt.optimizers.sgd import momentum, sgd
+A name is exported by its line here and nowhere else: ``jopt`` takes all that this room defines. ``x as x`` tells type
+checkers that the name is meant for others.
+"""
 
-__all__ = [
-    "adam",
-    "adamw",
-    "momentum",
-    "rmsprop",
-    "scale_by_adam",
-    "scale_by_rms",
-    "scale_by_stddev",
-    "sgd",
-]
+import typing
+
+from jopt.optimizers.adabelief import adabelief as adabelief
+from jopt.optimizers.adabelief import scale_by_belief as scale_by_belief
+from jopt.optimizers.adadelta import adadelta as adadelta
+from jopt.optimizers.adadelta import scale_by_adadelta as scale_by_adadelta
+from jopt.optimizers.adafactor import adafactor as adafactor
+from jopt.optimizers.adafactor import scale_by_factored_rms as scale_by_factored_rms
+from jopt.optimizers.adagrad import adagrad as adagrad
+from jopt.optimizers.adagrad import scale_by_rss as scale_by_rss
+from jopt.optimizers.adam import adam as adam
+from jopt.optimizers.adam import adamw as adamw
+from jopt.optimizers.adam import scale_by_adam as scale_by_adam
+from jopt.optimizers.adamax import adamax as adamax
+from jopt.optimizers.adamax import adamaxw as adamaxw
+from jopt.optimizers.adamax import scale_by_adamax as scale_by_adamax
+from jopt.optimizers.adan import adan as adan
+from jopt.optimizers.adan import scale_by_adan as scale_by_adan
+from jopt.optimizers.aggmo import aggmo as aggmo
+from jopt.optimizers.aggmo import scale_by_aggmo as scale_by_aggmo
+from jopt.optimizers.amsgrad import amsgrad as amsgrad
+from jopt.optimizers.amsgrad import scale_by_amsgrad as scale_by_amsgrad
+from jopt.optimizers.layerwise import lamb as lamb
+from jopt.optimizers.layerwise import lars as lars
+from jopt.optimizers.lion import lion as lion
+from jopt.optimizers.lion import scale_by_lion as scale_by_lion
+from jopt.optimizers.nadam import nadam as nadam
+from jopt.optimizers.nadam import nadamw as nadamw
+from jopt.optimizers.nadam import scale_by_nadam as scale_by_nadam
+from jopt.optimizers.quasi_hyperbolic import qhadam as qhadam
+from jopt.optimizers.quasi_hyperbolic import qhm as qhm
+from jopt.optimizers.quasi_hyperbolic import scale_by_qhadam as scale_by_qhadam
+from jopt.optimizers.quasi_hyperbolic import scale_by_qhm as scale_by_qhm
+from jopt.optimizers.radam import radam as radam
+from jopt.optimizers.radam import scale_by_radam as scale_by_radam
+from jopt.optimizers.rmsprop import rmsprop as rmsprop
+from jopt.optimizers.rmsprop import scale_by_rms as scale_by_rms
+from jopt.optimizers.rmsprop import scale_by_stddev as scale_by_stddev
+from jopt.optimizers.rprop import rprop as rprop
+from jopt.optimizers.rprop import scale_by_rprop as scale_by_rprop
+from jopt.optimizers.sgd import momentum as momentum
+from jopt.optimizers.sgd import sgd as sgd
+from jopt.optimizers.signs import scale_by_sign as scale_by_sign
+from jopt.optimizers.signs import sign_sgd as sign_sgd
+from jopt.optimizers.signs import signum as signum
+
+if not typing.TYPE_CHECKING:  # they go by the lines above
+    __all__ = [name for name, value in globals().items() if getattr(value, "__module__", "").startswith(__name__)]

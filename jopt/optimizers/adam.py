@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from jopt.transformation import transformation
-from jopt.transforms import add_decayed_weights, chain, scale, scale_by_learning_rate
+from jopt.transforms import chain, scale_by_learning_rate
+from jopt.transforms.descent import descent
 from jopt.values.leafwise import leafwise, zeros_like
 from jopt.values.moments import abs_sq, nonzero, one_minus_power, root
 from jopt.values.numbers import Numeric, ScalarOrSchedule
@@ -183,16 +184,10 @@ def adamw(
       >>> round(float(opt.update(jax.numpy.float32(0.0), opt.init(w), w)[0]), 6)
       -0.1
     """
-    adam_part = scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
-    if not decoupled:
-        return chain(
-            adam_part,
-            add_decayed_weights(weight_decay, mask),
-            scale_by_learning_rate(learning_rate),
-        )
-    return chain(
-        adam_part,
-        scale_by_learning_rate(learning_rate, flip_sign=False),
-        add_decayed_weights(weight_decay, mask),
-        scale(-1.0),
+    return descent(
+        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
+        decoupled=decoupled,
     )

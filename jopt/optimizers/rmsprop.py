@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from jopt.transformation import transformation
 from jopt.transforms import chain, identity, scale_by_learning_rate, trace
-from jopt.values.leafwise import leafwise, zeros_like
-from jopt.values.moments import abs_sq, nonzero, one_minus_power, root
+from jopt.values.leafwise import full_like, leafwise, zeros_like
+from jopt.values.moments import abs_sq, denominator, one_minus_power
 from jopt.values.numbers import Numeric, ScalarOrSchedule
 
 _DOMAIN = {"decay": "[0, 1)", "eps": "[0, inf)", "initial_scale": "[0, inf)"}
@@ -69,13 +68,13 @@ def scale_by_rms(
     """
 
     def init(params: Any) -> Any:
-        nu = _filled(params, initial_scale)
+        nu = full_like(params, initial_scale, real=True)
         return ScaleByRmsWithCountState(jnp.zeros([], jnp.int32), nu) if bias_correction else optax.ScaleByRmsState(nu)
 
     def rule(g: Any, v: Any, decay: Any, eps: Any, t: Any) -> Any:
         v = decay * v + (1.0 - decay) * abs_sq(g)
         c = one_minus_power(decay, t) if bias_correction else 1.0
-        return g / _denominator(v * (1.0 / c), eps, eps_in_sqrt), v
+        return g / denominator(v * (1.0 / c), eps, eps_in_sqrt), v
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         count = optax.safe_increment(state.count) if bias_correction else 0
@@ -123,7 +122,7 @@ def scale_by_stddev(
     """
 
     def init(params: Any) -> Any:
-        mu, nu = zeros_like(params), _filled(params, initial_scale)
+        mu, nu = zeros_like(params), full_like(params, initial_scale, real=True)
         if bias_correction:
             return ScaleByRStdDevWithCountState(jnp.zeros([], jnp.int32), mu, nu)
         return optax.ScaleByRStdDevState(mu, nu)
@@ -133,7 +132,7 @@ def scale_by_stddev(
         v = decay * v + (1.0 - decay) * abs_sq(g)
         c = one_minus_power(decay, t) if bias_correction else 1.0
         variance = jnp.maximum(v * (1.0 / c) - abs_sq(m * (1.0 / c)), 0.0)
-        return g / _denominator(variance, eps, eps_in_sqrt), m, v
+        return g / denominator(variance, eps, eps_in_sqrt), m, v
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         count = optax.safe_increment(state.count) if bias_correction else 0
@@ -157,12 +156,15 @@ def rmsprop(
     momentum: Numeric | None = None,
     nesterov: bool = False,
     bias_correction: bool = False,
+    *,
+    rate_inside: bool = True,
 ) -> Any:
     """RMSProp: the gradient over the root of its mean square.
 
     ``s' = β s + (1 − β) g²``; ``w' = w − α g / √(s' + ε)``, or ``w − α g / (√s' + ε)`` without ``eps_in_sqrt``. ``centered``
     takes the variance ``max(s' − m'², 0)``, ``m' = β m + (1 − β) g``, in place of s'. With ``momentum``, the steps
-    ``−α g / √…`` go through ``M' = μ M + step`` and ``w' = w + M'``.
+    ``−α g / √…`` go through ``M' = μ M + step`` and ``w' = w + M'``; without ``rate_inside``, ``M' = μ M + g / √…`` and
+    ``w' = w − α M'``.
 
     Args:
       learning_rate: α, at least 0: a number, a schedule, or a prefix of the parameter tree with one of these per branch.
@@ -174,16 +176,18 @@ def rmsprop(
       momentum: μ in [0, 1]; none by default.
       nesterov: Whether the momentum looks one step ahead.
       bias_correction: Whether to divide the running means by 1 − βᵗ.
+      rate_inside: Whether the rate goes into the momentum, as in Optax and Keras, or multiplies it from outside, as in PyTorch:
+        the same for a constant rate, another path as soon as the rate moves.
 
     Returns:
-      The optimizer; its state is that of ``optax.rmsprop``.
+      The optimizer; its state is that of ``optax.rmsprop`` (without ``rate_inside``, in the order of the parts).
 
     Raises:
       ValueError: For a number out of its range.
 
     Differs from:
-      PyTorch: β = 0.99, ε outside the root (``decay=0.99, eps_in_sqrt=False``) and the rate after the momentum. Optax's
-      ``centered`` gives NaN for a steady gradient; here the variance is clamped at 0.
+      PyTorch: β = 0.99, ε outside the root and the rate after the momentum (``decay=0.99, eps_in_sqrt=False,
+      rate_inside=False``). Optax's ``centered`` gives NaN for a steady gradient; here the variance is clamped at 0.
 
     Reference:
       Hinton, 2012, "Neural networks for machine learning", lecture 6e; Graves, 2013, arXiv:1308.0850 (centered).
@@ -194,17 +198,9 @@ def rmsprop(
       Array(-0.1, dtype=float32)
     """
     moments = scale_by_stddev if centered else scale_by_rms
+    rate = scale_by_learning_rate(learning_rate)
+    velocity = identity() if momentum is None else trace(momentum, nesterov)
     return chain(
         moments(decay, eps, initial_scale, eps_in_sqrt, bias_correction),
-        scale_by_learning_rate(learning_rate),
-        identity() if momentum is None else trace(momentum, nesterov),
+        *((rate, velocity) if rate_inside else (velocity, rate)),
     )
-
-
-def _filled(params: Any, value: Any) -> Any:
-    # A sum, since it lies where the zeros lie, as they do where their parameters lie.
-    return leafwise(lambda z, value: (z + value,), {"params": zeros_like(params, real=True)}, value=value)[0]
-
-
-def _denominator(v: jax.Array, eps: Any, eps_in_sqrt: bool) -> jax.Array:
-    return nonzero(root(v + eps) if eps_in_sqrt else root(v) + eps)

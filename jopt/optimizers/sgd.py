@@ -8,33 +8,39 @@ from jopt.transformation import transformation
 from jopt.transforms import chain, identity, scale_by_learning_rate, trace
 from jopt.values.numbers import Numeric, ScalarOrSchedule
 
+_DOMAIN = {"learning_rate": "[0, inf)", "momentum": "[0, 1]", "dampening": "[0, 1]"}
 
-@transformation(wide=True, evaluates=("learning_rate",), domain={"learning_rate": "[0, inf)", "momentum": "[0, 1]"})
+
+@transformation(wide=True, evaluates=("learning_rate",), domain=_DOMAIN)
 def sgd(
     learning_rate: ScalarOrSchedule,
     momentum: Numeric | None = None,
     nesterov: bool = False,
     accumulator_dtype: Any = None,
+    *,
+    dampening: Numeric | None = None,
 ) -> Any:
     """Stochastic gradient descent, with Optax's form of momentum.
 
     ``w' = w − α g``; with momentum ``m' = μ m + g`` and ``w' = w − α m'``, or ``w' = w − α (g + μ m')`` with ``nesterov``.
-    The rate multiplies the velocity from outside, so a change of the rate acts on the whole velocity at once.
+    The rate multiplies the velocity from outside, so a change of the rate acts on the whole velocity at once. With
+    ``dampening``, ``m' = μ m + (1 − τ) g`` but at the first step, where ``m' = g``.
 
     Args:
       learning_rate: α, at least 0: a number, a schedule, or a prefix of the parameter tree with one of these per branch.
       momentum: μ in [0, 1]; none by default.
       nesterov: Whether to look one step ahead; needs ``momentum``.
       accumulator_dtype: The type of the velocity; by default the parameter's own, at least float32.
+      dampening: τ in [0, 1]; none by default. Needs ``momentum``; with τ = μ the velocity is a mean of the gradients.
 
     Returns:
-      The optimizer; its state is that of ``optax.sgd``.
+      The optimizer; its state is that of ``optax.sgd``, with ``dampening`` a step count beside the velocity.
 
     Raises:
-      ValueError: For a number out of its range.
+      ValueError: For a number out of its range, and for ``dampening`` without ``momentum``.
 
     Differs from:
-      ``jopt.momentum`` has the rate inside the velocity. PyTorch's ``SGD`` is this form.
+      ``jopt.momentum`` has the rate inside the velocity. PyTorch's ``SGD`` is this form; Optax has no dampening.
 
     Reference:
       Robbins and Monro, 1951; Sutskever et al., 2013.
@@ -44,11 +50,13 @@ def sgd(
       >>> opt.update(jax.numpy.float32(2.0), opt.init(jax.numpy.float32(0.0)))[0]
       Array(-0.2, dtype=float32)
     """
-    velocity = identity() if momentum is None else trace(momentum, nesterov, accumulator_dtype)
+    if momentum is None and dampening is not None:
+        raise ValueError("sgd: dampening weighs what a gradient adds to the momentum; give momentum too, such as 0.9.")
+    velocity = identity() if momentum is None else trace(momentum, nesterov, accumulator_dtype, dampening=dampening)
     return chain(velocity, scale_by_learning_rate(learning_rate))
 
 
-@transformation(wide=True, evaluates=("learning_rate",), domain={"learning_rate": "[0, inf)", "momentum": "[0, 1]"})
+@transformation(wide=True, evaluates=("learning_rate",), domain=_DOMAIN)
 def momentum(learning_rate: ScalarOrSchedule, momentum: Numeric = 0.9, nesterov: bool = False) -> Any:
     """Momentum as the lecture writes it, the rate inside the velocity.
 
@@ -58,7 +66,7 @@ def momentum(learning_rate: ScalarOrSchedule, momentum: Numeric = 0.9, nesterov:
     Args:
       learning_rate: α, at least 0: a number, a schedule, or a prefix of the parameter tree with one of these per branch.
       momentum: μ in [0, 1].
-      nesterov: Whether to look one step ahead.
+      nesterov: Whether to look one step ahead: the accelerated gradient of Nesterov, as Sutskever et al. rewrote it.
 
     Returns:
       The optimizer; its state is the step count, where the rate is a schedule, and the velocity.
@@ -71,7 +79,7 @@ def momentum(learning_rate: ScalarOrSchedule, momentum: Numeric = 0.9, nesterov:
       path as soon as the rate moves. Keras has this form.
 
     Reference:
-      Polyak, 1964; Ruder, 2016, arXiv:1609.04747.
+      Polyak, 1964; Nesterov, 1983; Sutskever et al., 2013; Ruder, 2016, arXiv:1609.04747.
 
     Example:
       >>> opt = jopt.momentum(0.1, momentum=0.5)

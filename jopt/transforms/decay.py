@@ -42,15 +42,12 @@ def add_decayed_weights(weight_decay: ScalarOrSchedule = 0.0, mask: Any = None) 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         if params is None:
             raise ValueError("add_decayed_weights needs the parameters: call update(updates, state, params).")
-        chosen = mask(params) if is_function(mask) else mask
-        decays = True if chosen is None else jax.tree.map(jnp.asarray, chosen)
-        switch = jax.tree.map(lambda d: jnp.asarray(d).astype(jnp.float32), decays)
         trees = {"updates": updates, "params": params}
         (decayed,) = leafwise(
             lambda g, p, weight_decay, mask: (g + mask * weight_decay * p,),
             trees,
             weight_decay=weight_decay,
-            mask=switch,
+            mask=switches(mask, params),
         )
         return decayed, state
 
@@ -59,3 +56,9 @@ def add_decayed_weights(weight_decay: ScalarOrSchedule = 0.0, mask: Any = None) 
         return optax.EmptyState() if mask is None else optax.MaskedState(optax.EmptyState())
 
     return init, update
+
+
+def switches(mask: Any, params: Any) -> Any:
+    """1 for the leaves that a mask chooses, or a function that makes one of the parameters, and 0 for the others."""
+    chosen = mask(params) if is_function(mask) else mask
+    return jax.tree.map(lambda d: jnp.asarray(d).astype(jnp.float32), True if chosen is None else chosen)

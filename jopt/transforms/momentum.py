@@ -1,32 +1,43 @@
-"""A decaying sum of the updates."""
+"""A decaying sum of the updates, and a decaying mean."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import optax
 
 from jopt.transformation import transformation
 from jopt.values.leafwise import leafwise, zeros_like
+from jopt.values.moments import one_minus_power
 from jopt.values.numbers import Numeric
 
 
-@transformation(wide=True, checked=False, domain={"decay": "[0, 1]"})
-def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: Any = None) -> Any:
+class DampenedTraceState(NamedTuple):
+    """State of ``trace`` with ``dampening``."""
+
+    count: Any  # int32, the number of updates so far
+    trace: Any  # the sums, like the parameters
+
+
+@transformation(wide=True, checked=False, domain={"decay": "[0, 1]", "dampening": "[0, 1]"})
+def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: Any = None, *, dampening: Numeric | None = None) -> Any:
     """Accumulates the updates in a decaying sum.
 
-    ``m' = decay · m + g``; ``u = m'``, or ``u = g + decay · m'`` with ``nesterov``.
+    ``m' = decay · m + g``; ``u = m'``, or ``u = g + decay · m'`` with ``nesterov``. With ``dampening``,
+    ``m' = decay · m + (1 − dampening) g`` but at the first step, where ``m' = g``.
 
     Args:
       decay: The factor of the old sum, in [0, 1].
       nesterov: Whether to look one step ahead.
       accumulator_dtype: The type of the sum; by default the parameter's own, at least float32.
+      dampening: How much less than its whole a gradient adds, in [0, 1]; as much as ``decay`` makes a mean of the sum.
 
     Returns:
-      The transformation; its state is ``optax.TraceState(trace)``.
+      The transformation; its state is ``optax.TraceState(trace)``, with ``dampening`` ``DampenedTraceState(count, trace)``.
 
     Differs from:
-      Optax keeps the sum in the type of a bfloat16 or float16 parameter.
+      Optax keeps the sum in the type of a bfloat16 or float16 parameter, and has no dampening, which is PyTorch's.
 
     Reference:
       Sutskever et al., 2013, "On the importance of initialization and momentum in deep learning".
@@ -37,15 +48,66 @@ def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: Any = None)
       Array(1., dtype=float32)
     """
 
-    def init(params: Any) -> optax.TraceState:
-        return optax.TraceState(zeros_like(params, accumulator_dtype))
+    def init(params: Any) -> Any:
+        m = zeros_like(params, accumulator_dtype)
+        return optax.TraceState(m) if dampening is None else DampenedTraceState(jnp.zeros([], jnp.int32), m)
 
     def rule(g: Any, m: Any, decay: Any) -> Any:
         m = g + decay * m
         return (g + decay * m if nesterov else m), m
 
-    def update(updates: Any, state: optax.TraceState, params: Any = None, **extra_args: Any) -> Any:
-        updates, m = leafwise(rule, {"updates": updates, "state.trace": state.trace}, decay=decay)
-        return updates, optax.TraceState(m)
+    def dampened(g: Any, m: Any, decay: Any, dampening: Any, t: Any) -> Any:
+        m = jnp.where(t > 1, 1.0 - dampening, 1.0) * g + decay * m
+        return (g + decay * m if nesterov else m), m
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        trees = {"updates": updates, "state.trace": state.trace}
+        if dampening is None:
+            updates, m = leafwise(rule, trees, decay=decay)
+            return updates, optax.TraceState(m)
+        count = optax.safe_increment(state.count)
+        updates, m = leafwise(dampened, trees, decay=decay, dampening=dampening, t=count)
+        return updates, DampenedTraceState(count, m)
+
+    return init, update
+
+
+@transformation(wide=True, checked=False, domain={"decay": "[0, 1)"})
+def ema(decay: Numeric, debias: bool = True, accumulator_dtype: Any = None) -> Any:
+    """Averages the updates, the older ones with less weight.
+
+    ``m' = decay · m + (1 − decay) g``; ``u = m' / (1 − decayᵗ)``, or ``u = m'`` without ``debias``.
+
+    Args:
+      decay: The weight of the old average, in [0, 1).
+      debias: Whether to divide by the sum of the weights so far.
+      accumulator_dtype: The type of the average; by default the parameter's own, at least float32.
+
+    Returns:
+      The transformation; its state is ``optax.EmaState(count, ema)``.
+
+    Differs from:
+      Optax keeps the average in the type of a bfloat16 or float16 parameter.
+
+    Example:
+      >>> rule = jopt.ema(0.75, debias=False)
+      >>> rule.update(jax.numpy.float32(1.0), rule.init(jax.numpy.float32(0.0)))[0]
+      Array(0.25, dtype=float32)
+    """
+
+    def init(params: Any) -> optax.EmaState:
+        return optax.EmaState(jnp.zeros([], jnp.int32), zeros_like(params, accumulator_dtype))
+
+    def once(decay: Any, t: Any) -> dict[str, Any]:
+        return {"decay": decay, "of_m": 1.0 / one_minus_power(decay, t) if debias else 1.0}
+
+    def rule(g: Any, m: Any, decay: Any, of_m: Any) -> Any:
+        m = decay * m + (1.0 - decay) * g
+        return of_m * m, m
+
+    def update(updates: Any, state: optax.EmaState, params: Any = None, **extra_args: Any) -> Any:
+        count = optax.safe_increment(state.count)
+        updates, m = leafwise(rule, {"updates": updates, "state.ema": state.ema}, once=once, decay=decay, t=count)
+        return updates, optax.EmaState(count, m)
 
     return init, update

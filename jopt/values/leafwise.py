@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ def leafwise(
     trees: Mapping[str, Any],
     *,
     once: Callable[..., dict[str, Any]] | None = None,
+    reduced: Collection[str] = (),
     **hyperparams: Any,
 ) -> tuple[Any, ...]:
     """Applies ``rule(*leaves, **hyperparams)`` to corresponding leaves of ``trees``, the updates first.
@@ -33,6 +34,7 @@ def leafwise(
       trees: The trees by name (the names serve the errors); the first one gives the structure.
       once: A function from the cast hyperparameters to what the rule is given in their place: what follows from the numbers
         alone, such as a bias correction, is then computed once and not for each leaf.
+      reduced: The names of the trees whose leaves have shapes of their own, such as sums over rows.
       **hyperparams: Numbers, or prefix trees of numbers. In a tree an array may stand for the numbers of one leaf's elements.
 
     Returns:
@@ -51,7 +53,7 @@ def leafwise(
         if row[0] is None:
             columns.append(row)
             continue
-        _check_shapes(names, row, treedef, i)
+        _check_shapes(names, row, reduced, treedef, i)
         columns.append(_apply(rule, row, cast, {key: value[i] for key, value in numbers.items()}))
     widths = [len(c) for c, x in zip(columns, leaves, strict=True) if x is not None]
     width = min(widths) if widths else _width(rule, len(rows), once, hyperparams)
@@ -123,6 +125,12 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
     return jax.tree.map(zeros, params)
 
 
+def full_like(params: Any, value: Any, *, real: bool = False) -> Any:
+    """Accumulators for ``params`` that begin with a number, or with one of a prefix tree, as ``zeros_like`` makes zeros."""
+    # A sum, since it lies where the zeros lie, as they do where their parameters lie.
+    return leafwise(lambda z, value: (z + value,), {"params": zeros_like(params, real=real)}, value=value)[0]
+
+
 def _flatten_like(trees: Mapping[str, Any], first: str, name: str, treedef: Any) -> list[Any]:
     try:
         rows: list[Any] = treedef.flatten_up_to(trees[name])
@@ -151,12 +159,12 @@ def leaf_paths(tree: Any) -> list[str]:
     return [jax.tree_util.keystr(path) or "(root)" for path, _ in paths]
 
 
-def _check_shapes(names: list[str], row: tuple[Any, ...], treedef: Any, index: int) -> None:
+def _check_shapes(names: list[str], row: tuple[Any, ...], reduced: Collection[str], treedef: Any, index: int) -> None:
     for name, x in zip(names[1:], row[1:], strict=True):
         if not is_number(x):
             what = "is missing" if x is None else f"is a {type(x).__name__}"
             raise ValueError(f"{name}: the leaf at {_path(treedef, index)} {what}, where {names[0]} has an array.")
-        if jnp.shape(x) != jnp.shape(row[0]):
+        if name not in reduced and jnp.shape(x) != jnp.shape(row[0]):
             raise ValueError(
                 f"{name}: the leaf at {_path(treedef, index)} has shape {jnp.shape(x)}, but that of {names[0]} has shape "
                 f"{jnp.shape(row[0])}; all must have the parameter's shape."

@@ -38,3 +38,8 @@ def nonzero(x: jax.Array) -> jax.Array:
 def abs_sq(x: jax.Array) -> jax.Array:
     """``|x|²``, real for complex ``x``."""
     return jnp.real(x) ** 2 + jnp.imag(x) ** 2 if jnp.iscomplexobj(x) else x * x
+
+
+def denominator(v: jax.Array, eps: Any, eps_in_sqrt: bool) -> jax.Array:
+    """The root of a second moment, with ε inside or outside."""
+    return nonzero(root(v + eps) if eps_in_sqrt else root(v) + eps)
