@@ -112,11 +112,13 @@ def test_zeros_between_updates_do_not_come_of_products_with_nan():
     assert np.all(ravel(found[0]) == 0.0)
 
 
-def test_a_window_that_a_schedule_makes_shorter_than_what_is_gathered_ends_at_once():
+def test_a_schedule_of_the_number_of_steps_is_asked_with_the_updates_so_far():
     shrinking = jopt.piecewise_constant_schedule(4.0, {1: 0.25})  # 4, then 1
     found, state = updates_of(jopt.accumulate(jopt.sgd(1.0), shrinking), gradients(7))
     assert [bool(np.any(ravel(u))) for u in found] == [False, False, False, True, True, True, True]
     assert int(state.gradient_step) == 4
+    _, state = updates_of(jopt.accumulate(jopt.sgd(1.0), 4), gradients(3))
+    assert np.any(ravel(jopt.accumulate(jopt.sgd(1.0), 2).update(PARAMS, state, PARAMS)[0]))  # a smaller k, later on
     opt = jopt.accumulate(jopt.sgd(1.0), shrinking)
     assert opt.hyperparams["every"]["init_value"] == 4.0
 

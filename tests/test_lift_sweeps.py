@@ -34,15 +34,14 @@ LEFT = {
     "noisy_sgd": (optax.noisy_sgd, {"learning_rate": (0.01, 0.1), "eta": (0.01, 0.1)}),
     "optimistic_gradient_descent": (optax.optimistic_gradient_descent, {"learning_rate": (0.01, 0.1), "alpha": (0.5, 1.0)}),
     "cocob": (optax.contrib.cocob, {"alpha": (10.0, 100.0), "weight_decay": (0.0, 0.1)}),
-    "dog": (optax.contrib.dog, {"learning_rate": (0.5, 1.0), "reps_rel": (1e-3, 1e-2)}),
-    "dowg": (optax.contrib.dowg, {"learning_rate": (0.5, 1.0), "weight_decay": (0.0, 0.1)}),
+    "dog": (optax.contrib.dog, {"learning_rate": (0.5, 1.0), "weight_decay": (0.01, 0.1)}),
+    "dowg": (optax.contrib.dowg, {"learning_rate": (0.5, 1.0), "init_estim_sq_dist": (1e-4, 1e-2)}),
     "dadapt_adamw": (optax.contrib.dadapt_adamw, {"learning_rate": (0.5, 1.0), "estim_lr0": (1e-4, 1e-2)}),
     "mechanize": (functools.partial(optax.contrib.mechanize, optax.sgd(0.1)), {"weight_decay": (0.0, 0.1), "s_init": (1e-3, 1e-2)}),
-    "galore": (functools.partial(optax.contrib.galore, rank=2), {"learning_rate": (0.01, 0.1), "b1": (0.5, 0.9)}),
+    "galore": (functools.partial(optax.contrib.galore, rank=2), {"learning_rate": (0.01, 0.1), "scale": (0.25, 1.0)}),
     "sophia": (optax.contrib.sophia, {"learning_rate": (0.01, 0.1), "gamma": (0.01, 0.1)}),
     "lbfgs": (optax.lbfgs, {"learning_rate": (0.5, 1.0)}),
     "lbfgs_without_a_line_search": (functools.partial(optax.lbfgs, linesearch=None), {"learning_rate": (0.01, 0.1)}),
-    "sam": (functools.partial(optax.contrib.sam, optax.sgd(0.1), adversary(0.05)), {}),
 }
 NUMBERS = [(name, number) for name, (_, numbers) in LEFT.items() for number in numbers]
 NEEDED = {"learning_rate": 0.05}
@@ -53,9 +52,9 @@ def arguments(name, number, value):
     return {**{k: v for k, v in NEEDED.items() if k in numbers}, number: value}
 
 
-def run_alone(opt):
+def run_alone(opt, name=""):
     """The losses before each step of a run with Optax's transformation."""
-    known = {"obj_fn": loss} if "sophia" in repr(opt) else {}
+    known = {"obj_fn": loss} if name == "sophia" else {}
     opt = optax.with_extra_args_support(opt)
 
     @jax.jit
@@ -96,7 +95,7 @@ def test_what_is_left_to_lift_is_swept_and_every_lane_is_optaxs_run(name, number
     lanes = swept(jopt.lift(factory)(**arguments(name, number, jopt.choice(*numbers[number]))))
     assert lanes.shape == (2, STEPS)
     for lane, value in zip(lanes, numbers[number], strict=True):
-        np.testing.assert_allclose(lane, run_alone(factory(**arguments(name, number, value))), rtol=1e-4)
+        np.testing.assert_allclose(lane, run_alone(factory(**arguments(name, number, value)), name), rtol=1e-4)
     assert not np.allclose(lanes[0], lanes[1], rtol=1e-6)
 
 
