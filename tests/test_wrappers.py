@@ -77,7 +77,9 @@ WRAPPERS = {
         lambda opt: optax.partition({2: opt, 1: optax.sgd(0.1)}, dims),
     ),
     "nested": (
-        lambda opt: jopt.masked(jopt.partition({"a": jopt.accumulate(jopt.apply_if_finite(opt, 2), 2), "b": opt}, LABELS), MASK),
+        lambda opt: jopt.masked(
+            jopt.partition({"a": jopt.accumulate(jopt.apply_if_finite(opt, 2), 2), "b": opt}, LABELS), MASK
+        ),
         lambda opt: optax.masked(
             optax.partition(
                 {"a": optax.MultiSteps(optax.apply_if_finite(opt, 2), 2).gradient_transformation(), "b": opt}, LABELS

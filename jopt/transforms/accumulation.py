@@ -55,8 +55,8 @@ def accumulate(
       ValueError: For another reduction, or a number out of its range.
 
     Differs from:
-      ``optax.MultiSteps`` loses the extra arguments inside ``optax.chain``, knows the value of the last step alone, and computes
-      the inner update at every step to multiply it by 0 at most of them (of NaN that is NaN).
+      ``optax.MultiSteps`` loses the extra arguments inside ``optax.chain``, knows the value of the last step alone, and
+      computes the inner update at every step, to multiply it by 0 at most of them (of NaN that is NaN).
 
     Example:
       >>> opt = jopt.accumulate(jopt.sgd(1.0), 2)

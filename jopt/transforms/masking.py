@@ -121,8 +121,8 @@ def select(owner: str, chosen: Any, tree: Any) -> Any:
         return jax.tree.map(lambda wanted, branch: branch if wanted else optax.MaskedNode(), chosen, tree)
     except ValueError as error:
         raise ValueError(
-            f"{owner}: what says which leaves are meant must be a prefix of the parameter tree, with one entry for each branch, "
-            f"but its leaves are {leaf_paths(chosen)}, and those of the tree {leaf_paths(tree)}."
+            f"{owner}: what says which leaves are meant must be a prefix of the parameter tree, with one entry for each "
+            f"branch, but its leaves are {leaf_paths(chosen)}, and those of the tree {leaf_paths(tree)}."
         ) from error
 
 

@@ -49,8 +49,8 @@ def matrixwise(
       matrix_rule: The transformation of the matrices, jopt's or Optax's.
       other: The transformation of vectors, of scalars, of leaves without elements, and of those that ``mask`` gives it.
       columns: How many of the last axes are the columns, at least 1. For a kernel [model, heads, head] it is 2, for PyTorch's
-        [out, in, height, width] it is 3. An int, a prefix of the parameter tree with one for each branch, or a function from the
-        parameters to one of these.
+        [out, in, height, width] it is 3. An int, a prefix of the parameter tree with one for each branch, or a function from
+        the parameters to one of these.
       stacked: How many of the first axes are those of a stack, in the same form. A leaf that has fewer than two axes beside
         them is a stack of vectors, and goes to ``other``.
       mask: Which leaves may be matrices; by default all. A tree of bools, a prefix of one, or a function from the parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -32,12 +32,13 @@ def partition(
 
     Without labels the keys are patterns over the paths of leaves: ``"enc/*"``, ``"*/bias"``. ``*`` stands for any text, ``/``
     too; the other characters stand for themselves. A path is the keys, fields and places on the way to a leaf, joined by
-    ``/``; that of a top-level leaf is its name. The first pattern that matches wins, so ``"*"`` for the rest comes last.
+    ``/``; that of a top-level leaf is its name, and of a variable of Flax's the last step, ``/value``, may be left out. The
+    first pattern that matches wins, so ``"*"`` for the rest comes last.
 
     Args:
       transforms: Label or pattern -> transformation, jopt's or Optax's. ``jopt.set_to_zero()`` freezes.
-      param_labels: A tree of labels, or a function from the parameters to one; a prefix of the parameter tree will do. ``None``:
-        the keys of ``transforms`` are patterns.
+      param_labels: A tree of labels, or a function from the parameters to one; a prefix of the parameter tree will do.
+        ``None``: the keys of ``transforms`` are patterns.
       mask_compatible_extra_args: Whether extra arguments that are trees like the updates (``grad``) are parted as these are.
 
     Returns:
@@ -82,14 +83,14 @@ def _partition(
     def init(params: Any) -> Any:
         labels = _labels(transforms, param_labels, params)
         if param_labels is None:
-            _check_patterns(transforms, params)
+            _check_patterns(list(transforms), params)
         return optax.PartitionState(
             {k: optax.MaskedState(pair.init(select("partition", _equal(labels, k), params))) for k, pair in pairs.items()}
         )
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         labels = _labels(transforms, param_labels, updates if params is None else params)
-        states = {}
+        states: dict[Any, Any] = {}
         given = updates
         for label, pair in pairs.items():
             chosen = _equal(labels, label)
@@ -131,36 +132,38 @@ def _is_label(x: Any, transforms: Mapping[Any, Any]) -> bool:
 
 def _by_pattern(patterns: list[str], tree: Any) -> Any:
     """The first pattern that matches the path of each leaf, as a tree."""
-    labels = []
-    for path in _paths(tree):
-        label = _first(patterns, path)
+    labels: list[str] = []
+    for names in _paths(tree):
+        label = next((p for p in patterns if _matches(p, names)), None)
         if label is None:
             raise ValueError(
-                f"partition: no pattern matches the leaf {path!r}; the patterns are {patterns}. Add one for it, or '*' as the "
-                f"last one for all the rest (jopt.set_to_zero() freezes)."
+                f"partition: no pattern matches the leaf {names[-1]!r}; the patterns are {patterns}. Add one for it, or "
+                f"'*' as the last one for all the rest (jopt.set_to_zero() freezes)."
             )
         labels.append(label)
     return flatten(tree)[1].unflatten(labels)
 
 
-def _check_patterns(patterns: Iterable[str], tree: Any) -> None:
+def _check_patterns(patterns: list[str], tree: Any) -> None:
     """Checks that every pattern gets a leaf, or a ``None`` in the place of one: others are misspelt."""
-    patterns, places = list(patterns), _paths(tree, is_none)
-    taken = {_first(patterns, path) for path in places}
     if not jax.tree.leaves(tree) or _has_masked(tree):  # nothing to judge by, or leaves that only a wrapper outside knows
         return
+    places = _paths(tree, is_none)
+    taken = {next((p for p in patterns if _matches(p, names)), None) for names in places}
     for pattern in patterns:
         if pattern in taken or pattern == "*":
             continue
-        matched = [path for path in places if _matcher(pattern).fullmatch(path)]
-        why = f"an earlier pattern takes {matched[:5]}" if matched else f"the leaves are {places[:20]}"
+        matched = [names[-1] for names in places if _matches(pattern, names)]
+        why = f"an earlier pattern takes {matched[:5]}" if matched else f"the leaves are {[n[-1] for n in places[:20]]}"
         raise ValueError(f"partition: the pattern {pattern!r} gets no leaf; {why}. The first pattern that matches wins.")
 
 
-def _paths(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[str]:
-    """The path of each leaf."""
+def _paths(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[list[str]]:
+    """For each leaf its path, and for an array in a box of Flax's, whose last step is the field ``value``, that of the box."""
     flat = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)[0]
-    return ["/".join(map(key_name, path)) for path, _ in flat]
+    boxed = [bool(path) and path[-1] == jax.tree_util.GetAttrKey("value") for path, _ in flat]
+    names = [list(map(key_name, path)) for path, _ in flat]
+    return [["/".join(n)] + (["/".join(n[:-1])] if box else []) for n, box in zip(names, boxed, strict=True)]
 
 
 def _has_masked(tree: Any) -> bool:
@@ -168,10 +171,10 @@ def _has_masked(tree: Any) -> bool:
     return any(isinstance(x, optax.MaskedNode) for x in nodes)
 
 
-def _first(patterns: Iterable[str], path: str) -> str | None:
-    return next((p for p in patterns if _matcher(p).fullmatch(path)), None)
+def _matches(pattern: str, names: list[str]) -> bool:
+    return any(_matcher(pattern).fullmatch(name) for name in names)
 
 
-@functools.lru_cache(maxsize=1024)
+.lru_cache(maxsize=1024)
 def _matcher(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)

@@ -42,8 +42,8 @@ def no_axes(bound: Bound) -> None:
             raise TypeError(
                 f"{path} of {bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and not "
                 f"one optimizer; pass it to jopt.sweep, or make its lanes with jopt.lanes. Inside a transformation of Optax's "
-                f"an axis can't be found: write jopt.chain for optax.chain, jopt.partition for optax.partition, and so on, or lift "
-                f"the factory: jopt.lift(optax.lookahead)(...)."
+                f"an axis can't be found: write jopt.chain for optax.chain, jopt.partition for optax.partition, and so on, or "
+                f"lift the factory: jopt.lift(optax.lookahead)(...)."
             )
 
 
