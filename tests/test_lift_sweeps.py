@@ -26,6 +26,7 @@ def adversary(rate):
     return optax.chain(optax.contrib.normalize(), optax.sgd(rate))
 
 
+MECHANIZED_SGD = functools.partial(optax.contrib.mechanize, optax.sgd(0.1))
 # The factory, and the two settings of each number that is swept. Optax 0.2.8 has no ASGD and no FTRL.
 LEFT = {
     "sm3": (optax.sm3, {"learning_rate": (0.1, 0.5), "momentum": (0.5, 0.9)}),
@@ -37,7 +38,7 @@ LEFT = {
     "dog": (optax.contrib.dog, {"learning_rate": (0.5, 1.0), "weight_decay": (0.01, 0.1)}),
     "dowg": (optax.contrib.dowg, {"learning_rate": (0.5, 1.0), "init_estim_sq_dist": (1e-4, 1e-2)}),
     "dadapt_adamw": (optax.contrib.dadapt_adamw, {"learning_rate": (0.5, 1.0), "estim_lr0": (1e-4, 1e-2)}),
-    "mechanize": (functools.partial(optax.contrib.mechanize, optax.sgd(0.1)), {"weight_decay": (0.0, 0.1), "s_init": (1e-3, 0.01)}),
+    "mechanize": (MECHANIZED_SGD, {"weight_decay": (0.0, 0.1), "s_init": (1e-3, 0.01)}),
     "galore": (functools.partial(optax.contrib.galore, rank=2), {"learning_rate": (0.01, 0.1), "scale": (0.25, 1.0)}),
     "sophia": (optax.contrib.sophia, {"learning_rate": (0.01, 0.1), "gamma": (0.01, 0.1)}),
     "lbfgs": (optax.lbfgs, {"learning_rate": (0.5, 1.0)}),

@@ -175,6 +175,6 @@ def _matches(pattern: str, names: list[str]) -> bool:
     return any(_matcher(pattern).fullmatch(name) for name in names)
 
 
-.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1024)
 def _matcher(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
