@@ -107,7 +107,7 @@ def test_a_gradient_that_is_not_finite_harms_one_window():
 
 def test_zeros_between_updates_do_not_come_of_products_with_nan():
     grads = gradients(2)
-    opt = jopt.accumulate(jopt.chain(jopt.scale(jnp.inf), jopt.scale(0.0)), 2)  # NaN whatever the gradient
+    opt = jopt.accumulate(jopt.chain(jopt.scale(0.0), optax.scale(jnp.inf)), 2)  # NaN whatever the gradient
     found, _ = updates_of(opt, grads)
     assert np.all(ravel(found[0]) == 0.0)
 

@@ -18,7 +18,11 @@ PARAMS = {"w": jnp.array([[0.5, -1.0, 2.0], [3.0, 0.1, -0.2], [1.0, 0.3, 0.7]]),
 STEPS = 6
 
 
-def loss(params, batch=None):
+def loss(params, batch):
+    return value_of(params)
+
+
+def value_of(params):
     return jnp.sum((params["w"] - 1.0) ** 2) + 0.5 * jnp.sum((params["b"] + 0.5) ** 4)
 
 
@@ -26,7 +30,7 @@ def adversary(rate):
     return optax.chain(optax.contrib.normalize(), optax.sgd(rate))
 
 
-MECHANIZED_SGD = functools.partial(optax.contrib.mechanize, optax.sgd(0.1))
+MECHANIZED_SGD = functools.partial(optax.contrib.mechanize, optax.sgd(0.1), s_init=0.1)
 # The factory, and the two settings of each number that is swept. Optax 0.2.8 has no ASGD and no FTRL.
 LEFT = {
     "sm3": (optax.sm3, {"learning_rate": (0.1, 0.5), "momentum": (0.5, 0.9)}),
@@ -35,10 +39,10 @@ LEFT = {
     "noisy_sgd": (optax.noisy_sgd, {"learning_rate": (0.01, 0.1), "eta": (0.01, 0.1)}),
     "optimistic_gradient_descent": (optax.optimistic_gradient_descent, {"learning_rate": (0.01, 0.1), "alpha": (0.5, 1.0)}),
     "cocob": (optax.contrib.cocob, {"alpha": (10.0, 100.0), "weight_decay": (0.0, 0.1)}),
-    "dog": (optax.contrib.dog, {"learning_rate": (0.5, 1.0), "weight_decay": (0.01, 0.1)}),
+    "dog": (functools.partial(optax.contrib.dog, init_step=("distance", 0.1)), {"learning_rate": (0.5, 1.0), "weight_decay": (0.01, 0.1)}),
     "dowg": (optax.contrib.dowg, {"learning_rate": (0.5, 1.0), "init_estim_sq_dist": (1e-4, 1e-2)}),
     "dadapt_adamw": (optax.contrib.dadapt_adamw, {"learning_rate": (0.5, 1.0), "estim_lr0": (1e-4, 1e-2)}),
-    "mechanize": (MECHANIZED_SGD, {"weight_decay": (0.0, 0.1), "s_init": (1e-3, 0.01)}),
+    "mechanize": (MECHANIZED_SGD, {"weight_decay": (0.0, 0.1), "eps": (1e-8, 0.1)}),
     "galore": (functools.partial(optax.contrib.galore, rank=2), {"learning_rate": (0.01, 0.1), "scale": (0.25, 1.0)}),
     "sophia": (optax.contrib.sophia, {"learning_rate": (0.01, 0.1), "gamma": (0.01, 0.1)}),
     "lbfgs": (optax.lbfgs, {"learning_rate": (0.5, 1.0)}),
@@ -55,13 +59,13 @@ def arguments(name, number, value):
 
 def run_alone(opt, name=""):
     """The losses before each step of a run with Optax's transformation."""
-    known = {"obj_fn": loss} if name == "sophia" else {}
+    known = {"obj_fn": value_of} if name == "sophia" else {}
     opt = optax.with_extra_args_support(opt)
 
     @jax.jit
     def step(params, state):
-        value, grads = jax.value_and_grad(loss)(params)
-        updates, state = opt.update(grads, state, params, value=value, grad=grads, value_fn=loss, **known)
+        value, grads = jax.value_and_grad(value_of)(params)
+        updates, state = opt.update(grads, state, params, value=value, grad=grads, value_fn=value_of, **known)
         return optax.apply_updates(params, updates), state, value
 
     params, state, losses = PARAMS, opt.init(PARAMS), []
@@ -79,8 +83,8 @@ def swept(opt):
 
     def step(optimizer, carry, batch, key):
         params, state = carry
-        value, grads = jax.value_and_grad(loss)(params)
-        updates, state = optimizer.update(grads, state, params, obj_fn=loss)
+        value, grads = jax.value_and_grad(value_of)(params)
+        updates, state = optimizer.update(grads, state, params, obj_fn=value_of)
         return (jopt.apply_updates(params, updates), state), {"loss": value}
 
     if opt.bound.spec.factory.name == "sophia":
@@ -90,7 +94,7 @@ def swept(opt):
     return result.record.losses["loss"][..., 0, :]
 
 
-@pytest.mark.parametrize(("name", "number"), NUMBERS, ids="-".join)
+@pytest.mark.parametrize(("name", "number"), NUMBERS, ids=map("-".join, NUMBERS))
 def test_what_is_left_to_lift_is_swept_and_every_lane_is_optaxs_run(name, number):
     factory, numbers = LEFT[name]
     lanes = swept(jopt.lift(factory)(**arguments(name, number, jopt.choice(*numbers[number]))))

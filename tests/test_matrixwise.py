@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 import jopt
@@ -146,10 +147,15 @@ def test_a_leaf_whose_axes_do_not_suffice_is_named():
 def test_optaxs_muon_is_a_rule_on_matrices(x64):
     rng = np.random.default_rng(0)
     params = {"w": jnp.asarray(rng.normal(size=(4, 3))), "b": jnp.asarray(rng.normal(size=3))}
-    ours = jopt.matrixwise(jopt.chain(optax.contrib.scale_by_muon(), jopt.scale(-0.1)), jopt.sgd(0.1))
-    theirs = optax.partition({2: optax.chain(optax.contrib.scale_by_muon(), optax.scale(-0.1)), 1: optax.sgd(0.1)}, dims)
+    muon = optax.contrib.scale_by_muon(weight_dimension_numbers=plain_matrices)
+    ours = jopt.matrixwise(jopt.chain(muon, jopt.scale(-0.1)), jopt.sgd(0.1))
+    theirs = optax.partition({2: optax.chain(muon, optax.scale(-0.1)), 1: optax.sgd(0.1)}, dims)
     found, expected = (opt.update(params, opt.init(params), params)[0] for opt in (ours, theirs))
     chex.assert_trees_all_close(found, expected, rtol=1e-10)
+
+
+def plain_matrices(params):
+    return jax.tree.map(lambda _: optax.contrib.MuonDimensionNumbers(), params)
 
 
 def dims(params):

@@ -102,7 +102,7 @@ OWN_STATE = ("accumulate", "matrixwise", "nested", "partition_by_patterns")  # n
 each_wrapper = pytest.mark.parametrize("name", WRAPPERS)
 
 
-def loss(params, batch=None):
+def loss(params, batch):
     return sum(jnp.sum((p - 1.0) ** 2) for p in jax.tree.leaves(params)) + 0.1 * jnp.sum(params["enc"]["bias"] ** 4)
 
 
@@ -112,7 +112,7 @@ def trained(opt, params, steps=7, broken=None):
 
     @jax.jit
     def step(params, state, i):
-        value, grads = jax.value_and_grad(loss)(params)
+        value, grads = jax.value_and_grad(loss)(params, None)
         grads = jax.tree.map(lambda g: jnp.where(i == broken, jnp.inf, 1.0) * g, grads)
         updates, state = opt.update(grads, state, params, value=value, grad=grads)
         return optax.apply_updates(params, updates), state
@@ -159,27 +159,30 @@ def test_it_is_swept_by_an_axis_of_what_is_inside(name):
 @each_wrapper
 def test_another_rate_compiles_nothing(name):
     wrap, _ = WRAPPERS[name]
+    traces = []
 
     @jax.jit
-    @chex.assert_max_traces(n=1)
     def step(opt):
+        traces.append(opt)
         return opt.update(PARAMS, opt.init(PARAMS), PARAMS)[0]
 
     for rate in RATES:
         chex.assert_tree_all_finite(step(wrap(jopt.adam(rate))))
+    assert len(traces) == 1
 
 
 @each_wrapper
-def test_it_is_mapped_and_differentiated_with_respect_to_its_numbers(name):
+def test_it_is_mapped_and_differentiated_with_respect_to_its_numbers(name, x64):
     wrap, _ = WRAPPERS[name]
+    params = jax.tree.map(lambda p: p.astype(jnp.float64), PARAMS)
 
     def after(rate):
-        return jopt.train(loss, PARAMS, wrap(jopt.sgd(rate)), jnp.arange(4))[2][-1]
+        return jopt.train(loss, params, wrap(jopt.sgd(rate)), jnp.arange(4))[2][-1]
 
     mapped = jax.vmap(after)(jnp.array(RATES))
-    np.testing.assert_allclose(mapped, [after(rate) for rate in RATES], rtol=1e-5)
-    slope = (float(after(0.0205)) - float(after(0.0195))) / 0.001
-    assert float(jax.grad(after)(0.02)) == pytest.approx(slope, rel=0.02, abs=1e-2)
+    np.testing.assert_allclose(mapped, [after(rate) for rate in RATES], rtol=1e-10)
+    slope = (float(after(0.02 + 1e-6)) - float(after(0.02 - 1e-6))) / 2e-6
+    assert float(jax.grad(after)(0.02)) == pytest.approx(slope, rel=1e-5, abs=1e-5)
 
 
 @each_wrapper
