@@ -367,7 +367,7 @@ BLOCKS = [
 
 # Around other rules: a part of the tree, some of the steps.
 WRAPPERS = [
-    _case("set_to_zero", "set_to_zero"),
+    _case("set_to_zero", "set_to_zero", False),  # Optax has it, but no update to measure a difference by
     _case("freeze", "freeze", mask=_MASK),
     Case("masked", "masked", {"mask": _MASK}, (_case("adam", "adam", learning_rate=1e-2),)),
     Case("masked_by_a_function", "masked", {"mask": matrices_only}, (_case("trace", "trace", decay=0.9),)),

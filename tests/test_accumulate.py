@@ -167,8 +167,8 @@ def test_ranges_are_checked_where_the_wrapper_is_made():
         jopt.accumulate(jopt.sgd(0.1), 0)
     with pytest.raises(ValueError, match=r"apply_if_finite: max_consecutive_errors must lie in \[0, inf\)"):
         jopt.apply_if_finite(jopt.sgd(0.1), -1)
+    opt = jopt.accumulate(jopt.sgd(0.1), jnp.array([1.0, 2.0]))
     with pytest.raises(ValueError, match="every must be one number"):
-        opt = jopt.accumulate(jopt.sgd(0.1), jnp.array([1.0, 2.0]))
         opt.update(PARAMS, opt.init(PARAMS), PARAMS)
 
 

@@ -209,7 +209,7 @@ def test_a_none_gradient_leaves_its_part_of_the_state():
 def test_the_patterns_of_a_partition_name_the_variables_of_nnx():
     model = NormedNet(nnx.Rngs(0))
     before = jax.tree.map(jnp.copy, nnx.state(model, nnx.Param))
-    parts = {"inner/*": jopt.set_to_zero(), "*/bias": jopt.sgd(0.1), "outer/kernel/value": jopt.sgd(0.2), "*": jopt.adam(0.1)}
+    parts = {"inner/*": jopt.set_to_zero(), "*/bias": jopt.sgd(0.1), "outer/kernel": jopt.sgd(0.2), "*": jopt.adam(0.1)}
     optimizer = nnx.Optimizer(model, jopt.partition(parts), wrt=nnx.Param)
     grads = nnx.grad(lambda m: jnp.mean((m(X) - Y) ** 2))(model)
     optimizer.update(model, grads)

@@ -39,7 +39,10 @@ LEFT = {
     "noisy_sgd": (optax.noisy_sgd, {"learning_rate": (0.01, 0.1), "eta": (0.01, 0.1)}),
     "optimistic_gradient_descent": (optax.optimistic_gradient_descent, {"learning_rate": (0.01, 0.1), "alpha": (0.5, 1.0)}),
     "cocob": (optax.contrib.cocob, {"alpha": (10.0, 100.0), "weight_decay": (0.0, 0.1)}),
-    "dog": (functools.partial(optax.contrib.dog, init_step=("distance", 0.1)), {"learning_rate": (0.5, 1.0), "weight_decay": (0.01, 0.1)}),
+    "dog": (
+        functools.partial(optax.contrib.dog, init_step=("distance", 0.1)),
+        {"learning_rate": (0.5, 1.0), "weight_decay": (0.01, 0.1)},
+    ),
     "dowg": (optax.contrib.dowg, {"learning_rate": (0.5, 1.0), "init_estim_sq_dist": (1e-4, 1e-2)}),
     "dadapt_adamw": (optax.contrib.dadapt_adamw, {"learning_rate": (0.5, 1.0), "estim_lr0": (1e-4, 1e-2)}),
     "mechanize": (MECHANIZED_SGD, {"weight_decay": (0.0, 0.1), "eps": (1e-8, 0.1)}),

@@ -97,9 +97,10 @@ def accumulate(
             return jax.tree.map(_nothing, updates), state.inner_state
 
         new, inner_state = jax.lax.cond(complete, step, wait)
-        left = jax.tree.map(lambda x: jnp.where(complete, jnp.zeros_like(x), x), (total, value, evaluated))
         steps = jnp.where(complete, optax.safe_increment(state.gradient_step), state.gradient_step)
-        return new, AccumulateState(jnp.where(complete, 0, count), steps, *left, inner_state)
+        window = (count, total, value, evaluated)
+        count, total, value, evaluated = jax.tree.map(lambda x: jnp.where(complete, jnp.zeros_like(x), x), window)
+        return new, AccumulateState(count, steps, total, value, evaluated, inner_state)
 
     return init, update
 

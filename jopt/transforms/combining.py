@@ -162,6 +162,7 @@ def _compose(parts: Sequence[Any]) -> tuple[Callable[..., Any], Callable[..., An
 
 
 def keeps_width(part: Any) -> bool:
+    """Whether a part promises that it may be run on float32 copies of narrower gradients."""
     if not is_value(part):
         return False
     wide = part.bound.spec.factory.wide
@@ -172,11 +173,13 @@ def keeps_width(part: Any) -> bool:
 
 
 def widen(x: Any) -> jax.Array:
+    """A real floating leaf in float32 or wider; others as they are."""
     array = jnp.asarray(x)
     return array.astype(wide_dtype(array)) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
 def narrow(u: jax.Array, like: Any) -> jax.Array:
+    """An update in the type of its gradient."""
     kind = jnp.result_type(like)
     return u.astype(kind) if jnp.issubdtype(kind, jnp.inexact) else u  # what an integer became is no integer
 

@@ -11,7 +11,7 @@ import optax
 from jopt.transformation import transformation
 from jopt.values.leafwise import leaf_paths
 from jopt.values.pairs import as_pair
-from jopt.values.trees import is_function
+from jopt.values.trees import is_function, structure
 
 
 @transformation(wide=True, checked=False)
@@ -128,8 +128,8 @@ def select(owner: str, chosen: Any, tree: Any) -> Any:
 
 def select_alike(owner: str, chosen: Any, updates: Any, extra_args: dict[str, Any]) -> dict[str, Any]:
     """The extra arguments, with ``select`` applied to those that are trees like the updates."""
-    structure = jax.tree.structure(updates)
-    return {k: select(owner, chosen, x) if jax.tree.structure(x) == structure else x for k, x in extra_args.items()}
+    like = structure(updates)
+    return {k: select(owner, chosen, x) if structure(x) == like else x for k, x in extra_args.items()}
 
 
 def merge(chosen: Any, new: Any, old: Any) -> Any:

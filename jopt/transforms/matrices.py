@@ -139,6 +139,4 @@ def _joined(updates: Any, matrices: Any, others: Any) -> Any:
     """The updates of both rules in the shapes of the gradients."""
     leaves, treedef = flatten(updates)
     rows = zip(leaves, treedef.flatten_up_to(matrices), treedef.flatten_up_to(others), strict=True)
-    return treedef.unflatten(
-        [other if isinstance(m, optax.MaskedNode) else _reshaped(m, jnp.shape(g)) for g, m, other in rows]
-    )
+    return treedef.unflatten([other if isinstance(m, optax.MaskedNode) else _reshaped(m, jnp.shape(g)) for g, m, other in rows])

@@ -75,9 +75,7 @@ def partition(
 
 
 @transformation(name="partition", wide="parts", checked=False, static=("param_labels",))
-def _partition(
-    transforms: Mapping[Any, Any], param_labels: Any = None, *, mask_compatible_extra_args: bool = False
-) -> Any:
+def _partition(transforms: Mapping[Any, Any], param_labels: Any = None, *, mask_compatible_extra_args: bool = False) -> Any:
     pairs = {label: as_pair(part) for label, part in transforms.items()}
 
     def init(params: Any) -> Any:
@@ -113,10 +111,9 @@ def _labels(transforms: Mapping[Any, Any], param_labels: Any, tree: Any) -> Any:
     if param_labels is None:
         return _by_pattern(list(transforms), tree)
     is_tree = any(_is_label(x, transforms) for x in jax.tree.leaves(param_labels))  # a module of labels may be callable
+    labels = param_labels
     if callable(param_labels) and not is_tree:
         labels = param_labels(tree) if jax.tree.leaves(tree) else ()
-    else:
-        labels = param_labels
     for where, label in zip(leaf_paths(labels), jax.tree.leaves(labels), strict=True):
         if not _is_label(label, transforms):
             raise ValueError(
