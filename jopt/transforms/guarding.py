@@ -75,7 +75,7 @@ def _all_finite(tree: Any) -> jax.Array:
 
 def _where(condition: jax.Array, tree: Any) -> Any:
     """The tree, or zeros."""
-    return jax.tree.map(lambda x: jnp.where(condition, x, jnp.zeros_like(x)), tree)
+    return jax.tree.map(lambda x: jnp.where(condition, x, jnp.zeros_like(x, dtype=jnp.result_type(x))), tree)
 
 
 def _either(condition: jax.Array, tree: Any, other: Any) -> Any:

@@ -30,7 +30,8 @@ def set_to_zero() -> Any:
     """
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        return jax.tree.map(jnp.zeros_like, updates), state
+        # With its type, a leaf of weak type keeps its sharding too.
+        return jax.tree.map(lambda g: jnp.zeros_like(g, dtype=jnp.result_type(g)), updates), state
 
     return lambda params: optax.EmptyState(), update
 
