@@ -229,3 +229,18 @@ def test_lanes_are_guarded_one_by_one():
     finite = np.isfinite(ends).all(axis=1)
     assert finite.tolist() == [False, True, False, True]
     np.testing.assert_allclose(ends[1], 1.0 - (1.0 - 2 * 0.1) ** 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda opt: jopt.apply_if_finite(opt, 2), lambda opt: jopt.accumulate(opt, 1)], ids=["finite", "each"]
+)
+def test_a_state_of_python_numbers_goes_on(wrap):
+    def update(updates, state, params=None, **extra_args):
+        return updates, {"step": state["step"] + 1, "rate": 0.5 * state["rate"]}
+
+    opt = wrap(optax.GradientTransformationExtraArgs(lambda params: {"step": 0, "rate": 1.0}, update))
+    state = opt.init(PARAMS)
+    for _ in range(2):
+        _, state = opt.update(PARAMS, state, PARAMS)
+    assert int(state.inner_state["step"]) == 2
+    assert float(state.inner_state["rate"]) == 0.25

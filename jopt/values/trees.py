@@ -41,4 +41,9 @@ def is_none(x: object) -> bool:
 
 def like(old: Any, new: Any) -> Any:
     """``new`` with the types of ``old``, so that it can be carried through a loop."""
-    return jax.tree.map(lambda o, n: n if o.dtype == jnp.asarray(n).dtype else jnp.asarray(n).astype(o.dtype), old, new)
+
+    def cast(o: Any, n: Any) -> Any:
+        kind, array = jnp.asarray(o).dtype, jnp.asarray(n)
+        return n if array.dtype == kind else array.astype(kind)
+
+    return jax.tree.map(cast, old, new)
