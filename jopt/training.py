@@ -17,6 +17,7 @@ from jopt.values import checks
 from jopt.values.names import LOSS
 from jopt.values.numbers import is_number
 from jopt.values.pairs import as_pair, is_transformation
+from jopt.values.trees import like
 
 
 @overload
@@ -154,11 +155,6 @@ def check_scalar(value: Any) -> None:
         raise ValueError(f"The loss must return a scalar, but returned shape {jnp.shape(value)}; take its mean or sum.")
     if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
         raise TypeError(f"The loss must be a floating number, but has type {jnp.result_type(value)}.")
-
-
-def like(old: Any, new: Any) -> Any:
-    """``new`` with the types of ``old``, so that it can be carried through a loop."""
-    return jax.tree.map(lambda o, n: n if o.dtype == jnp.asarray(n).dtype else jnp.asarray(n).astype(o.dtype), old, new)
 
 
 def same_length(name: str, tree: Any, what: str) -> int:

@@ -70,6 +70,8 @@ class Case:
         parts = [part.make(kind) for part in self.parts]
         if self.factory == "named_chain":
             parts = [(part.name, made) for part, made in zip(self.parts, parts, strict=True)]
+        if self.factory == "partition":
+            parts = [dict(enumerate(parts))]
         return getattr(_ROOMS[kind], self.factory)(*parts, **_convert(self.kwargs, kind))
 
     def reference(self, number: Any = float, **known: Any) -> Any:
@@ -504,8 +506,37 @@ BLOCKS += [
     _case("scale_by_sign", "scale_by_sign"),
     _case("scale_by_adan", "scale_by_adan", False, b2=0.5, eps_root=1e-3),
 ]
+# Around other rules: a part of the tree, some of the steps.
+WRAPPERS = [
+    _case("set_to_zero", "set_to_zero", False),  # Optax has it, but no update to measure a difference by
+    _case("freeze", "freeze", mask=_MASK),
+    Case("masked", "masked", {"mask": _MASK}, (_case("adam", "adam", learning_rate=1e-2),)),
+    Case("masked_by_a_function", "masked", {"mask": matrices_only}, (_case("trace", "trace", decay=0.9),)),
+    Case(
+        "partition",
+        "partition",
+        {"param_labels": {"a": 0, "b": 1, "c": 0}},
+        (_case("adam", "adam", learning_rate=1e-2), _case("sgd", "sgd", learning_rate=_BY_NAME["linear"], momentum=0.9)),
+    ),
+    Case("apply_if_finite", "apply_if_finite", {"max_consecutive_errors": 3}, (_case("adam", "adam", learning_rate=1e-2),)),
+    Case("accumulate", "accumulate", {"every": 3}, (_case("adam", "adam", learning_rate=1e-2),), in_optax=False),
+    Case(
+        "accumulate_sum",
+        "accumulate",
+        {"every": 4, "reduction": "sum"},
+        (_case("sgd", "sgd", learning_rate=0.1, momentum=0.9),),
+        in_optax=False,
+    ),
+    Case(
+        "matrixwise",
+        "matrixwise",
+        {"mask": matrices_only},
+        (_case("adam", "adam", learning_rate=1e-2), _case("momentum", "momentum", learning_rate=0.1)),
+        in_optax=False,
+    ),
+]
 
-CASES = OPTIMIZERS + BLOCKS
+CASES = OPTIMIZERS + BLOCKS + WRAPPERS
 
 
 def name_of(case: Any) -> str:

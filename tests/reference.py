@@ -331,6 +331,52 @@ def flatten(inner):
     return step
 
 
+# Around other rules. The inner loop sees the whole vector: right for rules of single elements.
+
+
+def set_to_zero():
+    return lambda t, g, p, seen: 0 * g
+
+
+def masked(inner, mask):
+    return lambda t, g, p, seen: np.where(mask, inner(t, g, p, seen), g)
+
+
+def freeze(mask):
+    return masked(set_to_zero(), mask)
+
+
+def partition(*parts, param_labels):
+    def step(t, g, p, seen):
+        updates = [part(t, g, p, seen) for part in parts]
+        return np.select([param_labels == i for i in range(len(parts))], updates)
+
+    return step
+
+
+def matrixwise(matrix_rule, other, mask):
+    return partition(other, matrix_rule, param_labels=mask)
+
+
+def apply_if_finite(inner, max_consecutive_errors):  # the gradients of the table are finite
+    return inner
+
+
+def accumulate(optimizer, every, reduction="mean"):
+    window, updates = [], 0
+
+    def step(t, g, p, seen):
+        nonlocal window, updates
+        window.append(g)
+        if len(window) < every:
+            return 0 * g
+        whole = sum(window) / (len(window) if reduction == "mean" else 1)
+        window, updates = [], updates + 1
+        return optimizer(updates, whole, p, seen)
+
+    return step
+
+
 # Optimizers
 
 

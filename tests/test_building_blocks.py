@@ -19,6 +19,14 @@ def half(step):
     return 0.5
 
 
+def first(tree):
+    return {name: name == "w" for name in tree}
+
+
+def labels(tree):
+    return {name: "a" if name == "w" else "b" for name in tree}
+
+
 # jopt's block and Optax's.
 BLOCKS = {
     "identity": (jopt.identity(), optax.identity()),
@@ -30,6 +38,13 @@ BLOCKS = {
     "add_decayed_weights_scheduled": (jopt.add_decayed_weights(half), optax.add_decayed_weights(half)),
     "scale_by_learning_rate": (jopt.scale_by_learning_rate(0.5), optax.scale_by_learning_rate(0.5)),
     "flatten": (jopt.flatten(jopt.scale(0.5)), optax.flatten(optax.scale(0.5))),
+    "set_to_zero": (jopt.set_to_zero(), optax.set_to_zero()),
+    "masked": (jopt.masked(jopt.scale(0.5), True), optax.masked(optax.scale(0.5), True)),
+    "freeze": (jopt.freeze(first), optax.freeze(first)),
+    "partition": (
+        jopt.partition({"a": jopt.scale(0.5), "b": jopt.set_to_zero()}, labels),
+        optax.partition({"a": optax.scale(0.5), "b": optax.set_to_zero()}, labels),
+    ),
     "chain": (jopt.chain(jopt.clip(2.0), jopt.scale(0.5)), optax.chain(optax.clip(2.0), optax.scale(0.5))),
     "chain_of_both": (jopt.chain(optax.clip(2.0), jopt.scale(0.5)), optax.chain(optax.clip(2.0), optax.scale(0.5))),
     "named_chain": (

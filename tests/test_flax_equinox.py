@@ -204,3 +204,15 @@ def test_a_none_gradient_leaves_its_part_of_the_state():
     assert updates["frozen"] is None
     np.testing.assert_array_equal(state[0].mu["frozen"], 0.0)
     assert jax.tree.structure(state) == jax.tree.structure(opt.init(params))
+
+
+def test_the_patterns_of_a_partition_name_the_variables_of_nnx():
+    model = NormedNet(nnx.Rngs(0))
+    before = jax.tree.map(jnp.copy, nnx.state(model, nnx.Param))
+    parts = {"inner/*": jopt.set_to_zero(), "*/bias": jopt.sgd(0.1), "outer/kernel": jopt.sgd(0.2), "*": jopt.adam(0.1)}
+    optimizer = nnx.Optimizer(model, jopt.partition(parts), wrt=nnx.Param)
+    grads = nnx.grad(lambda m: jnp.mean((m(X) - Y) ** 2))(model)
+    optimizer.update(model, grads)
+    moved = jax.tree.map(lambda new, old: bool(jnp.any(new != old)), nnx.state(model, nnx.Param), before)
+    assert not any(jax.tree.leaves(moved["inner"]))
+    assert all(jax.tree.leaves([moved["outer"], moved["norm"]]))

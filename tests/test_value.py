@@ -32,6 +32,13 @@ VALUES = {
     "plateau": lambda: jopt.reduce_on_plateau(patience=3, mode="max"),
     "lifted": lambda: jopt.lift(optax.lion)(1e-4),
     "per_layer": lambda: jopt.sgd({"w": 0.1, "b": jopt.linear_schedule(0.1, 0.0, 10)}),
+    "partition": lambda: jopt.partition({"w": jopt.adam(1e-3), "*": jopt.set_to_zero()}),
+    "partition_by_labels": lambda: jopt.partition({1: jopt.sgd(0.1), 2: jopt.lift(optax.sgd)(0.1)}, {"w": 2, "b": 1}),
+    "masked": lambda: jopt.masked(jopt.sgd(0.1, 0.9), {"w": True, "b": False}),
+    "freeze": lambda: jopt.chain(jopt.sgd(0.1), jopt.freeze({"w": True, "b": False})),
+    "apply_if_finite": lambda: jopt.apply_if_finite(jopt.adam(0.1), 3),
+    "accumulate": lambda: jopt.accumulate(jopt.adam(jopt.linear_schedule(0.1, 0.0, 10)), 1),
+    "matrixwise": lambda: jopt.matrixwise(jopt.sgd(0.1), jopt.adam(0.1), mask={"w": True, "b": False}),
 }
 each_value = pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
 
@@ -251,7 +258,13 @@ def test_replace_takes_an_axis_and_the_pair_then_says_that_it_is_a_sweep():
         opt.init(PARAMS)
 
 
-@pytest.mark.parametrize("name", ["sgd", "sgd_momentum", "rmsprop", "adam", "adam_scheduled", "clip", "chain"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sgd", "sgd_momentum", "rmsprop", "adam", "adam_scheduled", "clip", "chain"),
+        *("partition", "masked", "freeze", "accumulate"),
+    ],
+)
 def test_repr_evaluates_to_the_value(name):
     opt = VALUES[name]()
     assert eval(repr(opt), vars(jopt)) == opt

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from jopt import hyper
 from jopt.engine.data.sources import Source
 from jopt.spaces import Setting
-from jopt.training import descend, like, scalars
+from jopt.training import descend, scalars
 from jopt.values.pairs import as_pair
-from jopt.values.trees import structure
+from jopt.values.trees import like, structure
 
 KEYS = "threefry2x32"  # of jopt's own random keys, whatever JAX's default: with others, a lane's numbers depend on its block
 

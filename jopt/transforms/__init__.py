@@ -6,6 +6,7 @@ checkers that the name is meant for others.
 
 import typing
 
+from jopt.transforms.accumulation import accumulate as accumulate
 from jopt.transforms.blocks import clip_by_block_rms as clip_by_block_rms
 from jopt.transforms.blocks import scale_by_param_block_rms as scale_by_param_block_rms
 from jopt.transforms.blocks import scale_by_trust_ratio as scale_by_trust_ratio
@@ -16,8 +17,14 @@ from jopt.transforms.combining import identity as identity
 from jopt.transforms.combining import named_chain as named_chain
 from jopt.transforms.decay import add_decayed_weights as add_decayed_weights
 from jopt.transforms.flattening import flatten as flatten
+from jopt.transforms.guarding import apply_if_finite as apply_if_finite
+from jopt.transforms.masking import freeze as freeze
+from jopt.transforms.masking import masked as masked
+from jopt.transforms.masking import set_to_zero as set_to_zero
+from jopt.transforms.matrices import matrixwise as matrixwise
 from jopt.transforms.momentum import ema as ema
 from jopt.transforms.momentum import trace as trace
+from jopt.transforms.partitioning import partition as partition
 from jopt.transforms.plateau import reduce_on_plateau as reduce_on_plateau
 from jopt.transforms.scaling import scale as scale
 from jopt.transforms.scaling import scale_by_learning_rate as scale_by_learning_rate

@@ -112,9 +112,14 @@ def _named_chain(**parts: optax.GradientTransformation) -> Any:
 
 def _check_parts(name: str, parts: Sequence[Any]) -> None:
     for i, part in enumerate(parts):
-        if not is_transformation(part):
-            hint = f"; did you forget to call {_called(part)}?" if is_function(part) else "."
-            raise TypeError(f"{name}: part {i} is a {type(part).__name__}, not a transformation{hint}")
+        check_part(name, f"part {i}", part)
+
+
+def check_part(owner: str, which: str, part: Any) -> None:
+    """Checks that a part is a transformation."""
+    if not is_transformation(part):
+        hint = f"; did you forget to call {_called(part)}?" if is_function(part) else "."
+        raise TypeError(f"{owner}: {which} is a {type(part).__name__}, not a transformation{hint}")
 
 
 def _called(factory: Any) -> str:
@@ -134,7 +139,7 @@ def _compose(parts: Sequence[Any]) -> tuple[Callable[..., Any], Callable[..., An
     pairs = [as_pair(part) for part in parts]
     rates = [constant_rate(part) for part in parts]
     own = [is_value(part) and not part.bound.spec.factory.lifted for part in parts]
-    wide = len(parts) > 1 and all(map(_keeps_width, parts))
+    wide = len(parts) > 1 and all(map(keeps_width, parts))
 
     def init(params: Any) -> tuple[Any, ...]:
         return tuple(pair.init(params) for pair in pairs)
@@ -143,35 +148,38 @@ def _compose(parts: Sequence[Any]) -> tuple[Callable[..., Any], Callable[..., An
         if not (isinstance(state, (tuple, list)) and len(state) == len(parts)):
             raise _no_states("chain", f"a tuple with one state for each of its {len(parts)} parts", state)
         given = updates
-        updates = jax.tree.map(_widen, updates) if wide else updates
+        updates = jax.tree.map(widen, updates) if wide else updates
         states = []
         for i, (pair, part_state) in enumerate(zip(pairs, state, strict=True)):
             told = _with_rate(extra_args, rates, i) if own[i] else extra_args  # some of Optax's refuse what they don't know
             updates, new_state = pair.update(updates, part_state, params, **told)
             states.append(new_state)
         if wide:
-            updates = jax.tree.map(_narrow, updates, given)
+            updates = jax.tree.map(narrow, updates, given)
         return updates, tuple(states)
 
     return init, update
 
 
-def _keeps_width(part: Any) -> bool:
+def keeps_width(part: Any) -> bool:
+    """Whether a part promises that it may be run on float32 copies of narrower gradients."""
     if not is_value(part):
         return False
     wide = part.bound.spec.factory.wide
     if wide != "parts":
         return bool(wide)
     parts = jax.tree.leaves(part.bound.arguments(), is_leaf=is_transformation)
-    return all(map(_keeps_width, filter(is_transformation, parts)))
+    return all(map(keeps_width, filter(is_transformation, parts)))
 
 
-def _widen(x: Any) -> jax.Array:
+def widen(x: Any) -> jax.Array:
+    """A real floating leaf in float32 or wider; others as they are."""
     array = jnp.asarray(x)
     return array.astype(wide_dtype(array)) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
-def _narrow(u: jax.Array, like: Any) -> jax.Array:
+def narrow(u: jax.Array, like: Any) -> jax.Array:
+    """An update in the type of its gradient."""
     kind = jnp.result_type(like)
     return u.astype(kind) if jnp.issubdtype(kind, jnp.inexact) else u  # what an integer became is no integer
 

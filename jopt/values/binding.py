@@ -110,6 +110,7 @@ class Bound:
         """Checks every concrete number against the range of its argument, nested values included."""
         factory = self.spec.factory
         for name, value in self.arguments().items():
+            factory.check_part(name, value)
             _check_argument(factory, name, value)
 
     def _key(self) -> tuple[Any, ...]:
@@ -127,7 +128,7 @@ class Bound:
         shown = [
             _show(value) if variadic else f"{name}={_show(value)}"
             for name, value in self.arguments().items()
-            if jax.tree.leaves(value) and (_holds_number(value) or value is not factory.default(name))
+            if _holds_number(value) or (jax.tree.leaves(value) and value is not factory.default(name))
         ]
         return f"{factory.name}({', '.join(shown)})"
 
@@ -278,10 +279,12 @@ def _plain(value: Any) -> Any:
 
 
 def _holds_number(value: Any) -> bool:
-    return any(is_number(x) for x in jax.tree.leaves(value)) or is_value(value)
+    return any(is_number(x) or is_value(x) for x in jax.tree.leaves(value, is_leaf=is_value))
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_show(x)}' for key, x in value.items())}}}"
     if isinstance(value, (jax.Array, np.ndarray)) and np.ndim(value) > 0:
         return f"{value.dtype}{list(np.shape(value))}"
     if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):

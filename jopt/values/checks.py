@@ -41,8 +41,8 @@ def no_axes(bound: Bound) -> None:
         raise TypeError(
             f"{path} of {bound.spec.factory.name} is an axis with {len(x.values)} values, so this is a sweep and not "
             f"one optimizer; pass it to jopt.sweep, or make the lanes of its numbers with jopt.lanes. Inside a "
-            f"transformation of Optax's an axis can't be found: write jopt.chain for optax.chain, "
-            f"jopt.lift(optax.partition)(...) for optax.partition(...), and so on."
+            f"transformation of Optax's an axis can't be found: write jopt.chain for optax.chain, jopt.partition for "
+            f"optax.partition, and so on, or lift the factory: jopt.lift(optax.lookahead)(...)."
         )
 
 

@@ -68,6 +68,16 @@ class Factory:
         known = argument in self.signature.parameters  # the parts of a chain are not
         return argument in self.domain or (known and (default is inspect.Parameter.empty or is_number(default)))
 
+    def check_part(self, argument: str, x: Any) -> None:
+        """Checks that what stands for a transformation is one: anything with ``init`` and ``update``."""
+        parameter = self.signature.parameters.get(argument)
+        if parameter is None or parameter.annotation != "optax.GradientTransformation":
+            return
+        if hasattr(x, "init") and hasattr(x, "update"):
+            return
+        hint = f"; did you forget to call {getattr(x, '__name__', 'it')}(...)?" if callable(x) else "."
+        raise TypeError(f"{self.name}: {argument} is a {type(x).__name__}, not a transformation{hint}")
+
     def check_names(self) -> None:
         """Checks that what is declared about arguments names some."""
         declared = {*self.schedules, *(self.evaluates or ()), *([self.monitor] if self.monitor else [])}

@@ -80,10 +80,10 @@ def _apply(rule: Callable[..., Any], row: tuple[Any, ...], cast: _Numbers, numbe
     inputs = [x.astype(jnp.promote_types(wide, jnp.complex64) if jnp.iscomplexobj(x) else wide) for x in arrays]
     outputs = rule(*inputs, **cast(numbers, wide))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return tuple(new.astype(_kept_dtype(old)) for new, old in zip(outputs, arrays, strict=False))
+    return tuple(new.astype(kept_dtype(old)) for new, old in zip(outputs, arrays, strict=False))
 
 
-def _kept_dtype(x: jax.Array) -> Any:
+def kept_dtype(x: jax.Array) -> Any:
     """The type of what replaces an array: its own, but for integers, which a number makes floats of, as in Optax."""
     return x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else wide_dtype(x)
 

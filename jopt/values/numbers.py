@@ -24,8 +24,8 @@ class Axis:
     def _no_number(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
             f"{self!r} is an axis of a sweep and stands for several values, so nothing can be computed with it here. Give it "
-            f"to jopt's own function (jopt.adam for optax.adam, jopt.warmup_cosine_decay_schedule for Optax's, jopt.chain), or "
-            f"lift the factory: jopt.lift(optax.lion)(axis), jopt.lift(optax.partition)(...)."
+            f"to jopt's own function (jopt.adam for optax.adam, jopt.warmup_cosine_decay_schedule for Optax's, jopt.chain, "
+            f"jopt.partition), or lift the factory: jopt.lift(optax.lion)(axis)."
         )
 
     __float__ = __int__ = __index__ = __complex__ = __bool__ = _no_number

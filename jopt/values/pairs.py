@@ -109,7 +109,8 @@ def is_own(bound: Bound) -> bool:
 def as_pair(made: Any) -> optax.GradientTransformationExtraArgs:
     """What a factory returned, as a pair whose ``update`` takes extra arguments."""
     init, update = (made.init, made.update) if hasattr(made, "init") else made
-    if isinstance(made, optax.GradientTransformation):
+    takes_extra = isinstance(made, optax.GradientTransformationExtraArgs)  # so it says: optax.contrib.sam takes one alone
+    if is_value(made) or (is_transformation(made) and not takes_extra):
         return optax.with_extra_args_support(made)
     parameters = inspect.signature(update).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

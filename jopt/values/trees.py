@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
 def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], Any]:
@@ -36,3 +37,13 @@ def _is_data(x: Any) -> bool:
 def is_none(x: object) -> bool:
     """Whether ``x`` is ``None``, for trees whose ``None`` stands for a leaf."""
     return x is None
+
+
+def like(old: Any, new: Any) -> Any:
+    """``new`` with the types of ``old``, so that it can be carried through a loop."""
+
+    def cast(o: Any, n: Any) -> Any:
+        kind, array = jnp.asarray(o).dtype, jnp.asarray(n)
+        return n if array.dtype == kind else array.astype(kind)
+
+    return jax.tree.map(cast, old, new)

@@ -1,0 +1,140 @@
+"""A transformation of a part of the tree: ``masked``, ``freeze``, ``set_to_zero``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jopt.transformation import transformation
+from jopt.values.leafwise import leaf_paths
+from jopt.values.pairs import as_pair
+from jopt.values.trees import is_function, structure
+
+
+@transformation(wide=True, checked=False)
+def set_to_zero() -> Any:
+    """Makes every update zero, whatever it was, NaN too.
+
+    ``u = 0``
+
+    Returns:
+      The transformation; its state is empty. In ``jopt.partition`` and ``jopt.masked`` it freezes leaves without any state
+      for them.
+
+    Example:
+      >>> jopt.set_to_zero().update(jax.numpy.float32(3.0), jopt.set_to_zero().init(1.0))[0]
+      Array(0., dtype=float32)
+    """
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        # With its type, a leaf of weak type keeps its sharding too.
+        return jax.tree.map(lambda g: jnp.zeros_like(g, dtype=jnp.result_type(g)), updates), state
+
+    return lambda params: optax.EmptyState(), update
+
+
+@transformation(wide="parts", checked=False, static=("mask",))
+def masked(inner: optax.GradientTransformation, mask: Any, *, mask_compatible_extra_args: bool = False) -> Any:
+    """Applies a transformation to some of the leaves and passes the others on as they are.
+
+    ``u = f(g)`` where the mask is true, ``u = g`` elsewhere
+
+    Args:
+      inner: The transformation, jopt's or Optax's. It sees ``optax.MaskedNode`` in place of the other leaves, and its state
+        holds nothing for them.
+      mask: A tree of bools, or a function from the parameters to one, saying which leaves are transformed; a prefix of the
+        parameter tree will do, and so will one bool. It is structure: it can't depend on values.
+      mask_compatible_extra_args: Whether extra arguments that are trees like the updates (``grad``) are masked as these are.
+
+    Returns:
+      The transformation; its state is ``optax.MaskedState(inner_state)``.
+
+    Raises:
+      TypeError: When ``inner`` is no transformation.
+      ValueError: From ``init`` and ``update``, for a mask that is no prefix of the tree.
+
+    Example:
+      >>> opt = jopt.masked(jopt.scale(10.0), {"w": True, "b": False})
+      >>> tree = {"w": jnp.float32(1.0), "b": jnp.float32(1.0)}
+      >>> {name: float(u) for name, u in opt.update(tree, opt.init(tree))[0].items()}
+      {'b': 1.0, 'w': 10.0}
+    """
+    pair = as_pair(inner)
+
+    def init(params: Any) -> optax.MaskedState:
+        return optax.MaskedState(pair.init(select("masked", mask_for(mask, params), params)))
+
+    def update(updates: Any, state: optax.MaskedState, params: Any = None, **extra_args: Any) -> Any:
+        chosen = mask_for(mask, updates if params is None else params)
+        if mask_compatible_extra_args:
+            extra_args = select_alike("masked", chosen, updates, extra_args)
+        few = None if params is None else select("masked", chosen, params)
+        new, inner_state = pair.update(select("masked", chosen, updates), state.inner_state, few, **extra_args)
+        return merge(chosen, new, updates), optax.MaskedState(inner_state)
+
+    return init, update
+
+
+@transformation(wide=True, checked=False, static=("mask",))
+def freeze(mask: Any) -> Any:
+    """Makes the updates of some of the leaves zero, so that their parameters stay as they are.
+
+    ``u = 0`` where the mask is true, ``u = g`` elsewhere
+
+    It belongs at the end of a chain, behind whatever else moves parameters (weight decay). The parts before it still keep their
+    state for the frozen leaves; ``jopt.partition({"train": opt, "freeze": jopt.set_to_zero()}, labels)`` keeps none.
+
+    Args:
+      mask: A tree of bools, or a function from the parameters to one, saying which leaves are frozen; a prefix of the parameter
+        tree will do, and so will one bool.
+
+    Returns:
+      The transformation; its state holds no arrays and is ``optax.freeze``'s.
+
+    Raises:
+      ValueError: From ``init`` and ``update``, for a mask that is no prefix of the tree.
+
+    Example:
+      >>> opt = jopt.chain(jopt.sgd(1.0), jopt.freeze({"w": False, "b": True}))
+      >>> tree = {"w": jnp.float32(1.0), "b": jnp.float32(1.0)}
+      >>> {name: float(u) for name, u in opt.update(tree, opt.init(tree))[0].items()}
+      {'b': 0.0, 'w': -1.0}
+    """
+    return masked(set_to_zero(), mask)
+
+
+def mask_for(mask: Any, tree: Any) -> Any:
+    """A mask as a tree of bools; a function is not asked about a tree without leaves, of which all is chosen."""
+    return (not jax.tree.leaves(tree) or mask(tree)) if is_function(mask) else mask
+
+
+def select(owner: str, chosen: Any, tree: Any) -> Any:
+    """The tree with ``optax.MaskedNode`` in place of each branch that is not chosen.
+
+    A tree without leaves stays as it is: there is nothing to choose, and ``optax.tree.map_params`` looks for it in the state.
+    """
+    if not jax.tree.leaves(tree):
+        return tree
+    try:
+        return jax.tree.map(lambda wanted, branch: branch if wanted else optax.MaskedNode(), chosen, tree)
+    except ValueError as error:
+        raise ValueError(
+            f"{owner}: what says which leaves are meant must be a prefix of the parameter tree, with one entry for each "
+            f"branch, but its leaves are {leaf_paths(chosen)}, and those of the tree {leaf_paths(tree)}."
+        ) from error
+
+
+def select_alike(owner: str, chosen: Any, updates: Any, extra_args: dict[str, Any]) -> dict[str, Any]:
+    """The extra arguments, with ``select`` applied to those that are trees like the updates."""
+    like = structure(updates)
+    return {k: select(owner, chosen, x) if structure(x) == like else x for k, x in extra_args.items()}
+
+
+def merge(chosen: Any, new: Any, old: Any) -> Any:
+    """The chosen branches of one tree and the other branches of the other."""
+    if not jax.tree.leaves(old):
+        return new
+    return jax.tree.map(lambda wanted, n, o: n if wanted else o, chosen, new, old)
