@@ -19,13 +19,21 @@ from jopt.optimizers import (
 from jopt.schedules import (
     constant_schedule,
     cosine_decay_schedule,
+    cosine_onecycle_schedule,
+    cyclic_schedule,
     exponential_decay,
+    inverse_sqrt_schedule,
     join_schedules,
+    linear_onecycle_schedule,
     linear_schedule,
     natural_exp_decay,
     piecewise_constant_schedule,
     polynomial_schedule,
+    rex_schedule,
+    sgdr_schedule,
+    step_schedule,
     warmup_cosine_decay_schedule,
+    wsd_schedule,
 )
 from jopt.training import train
 from jopt.transformation import GradientTransformation, apply_updates, transformation
@@ -48,10 +56,12 @@ from jopt.values.numbers import Axis, Numeric, ScalarOrSchedule
 from jopt.values.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
+    from jopt.choosing import catalogue
     from jopt.engine.caching import enable_compilation_cache
     from jopt.engine.evaluation import metrics
     from jopt.engine.planning.plan import Plan
     from jopt.results import GroupedResult, SweepResult, Trial, load_result
+    from jopt.results.plots.schedules import plot_schedule
     from jopt.sweeps import sweep, sweep_steps
 
 __version__ = "0.1.0"
@@ -60,11 +70,13 @@ __version__ = "0.1.0"
 _LAZY = {
     "GroupedResult": "jopt.results",
     "Plan": "jopt.engine.planning.plan",
+    "catalogue": "jopt.choosing",
     "enable_compilation_cache": "jopt.engine.caching",
     "SweepResult": "jopt.results",
     "Trial": "jopt.results",
     "load_result": "jopt.results",
     "metrics": "jopt.engine.evaluation",
+    "plot_schedule": "jopt.results.plots.schedules",
     "sweep": "jopt.sweeps",
     "sweep_steps": "jopt.sweeps",
 }
@@ -100,12 +112,15 @@ __all__ = [
     "adamw",
     "add_decayed_weights",
     "apply_updates",
+    "catalogue",
     "chain",
     "choice",
     "clip",
     "clip_by_global_norm",
     "constant_schedule",
     "cosine_decay_schedule",
+    "cosine_onecycle_schedule",
+    "cyclic_schedule",
     "decades",
     "enable_compilation_cache",
     "exponential_decay",
@@ -113,10 +128,12 @@ __all__ = [
     "geomspace",
     "groups",
     "identity",
+    "inverse_sqrt_schedule",
     "join_schedules",
     "lanes",
     "leafwise",
     "lift",
+    "linear_onecycle_schedule",
     "linear_schedule",
     "linspace",
     "load_result",
@@ -126,8 +143,10 @@ __all__ = [
     "named_chain",
     "natural_exp_decay",
     "piecewise_constant_schedule",
+    "plot_schedule",
     "polynomial_schedule",
     "reduce_on_plateau",
+    "rex_schedule",
     "rmsprop",
     "scale",
     "scale_by_adam",
@@ -137,6 +156,8 @@ __all__ = [
     "scale_by_stddev",
     "schedule",
     "sgd",
+    "sgdr_schedule",
+    "step_schedule",
     "sweep",
     "sweep_steps",
     "trace",
@@ -144,6 +165,7 @@ __all__ = [
     "transformation",
     "uniform",
     "warmup_cosine_decay_schedule",
+    "wsd_schedule",
     "zeros_like",
     "zipped",
 ]

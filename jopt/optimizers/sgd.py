@@ -36,6 +36,9 @@ def sgd(
     Differs from:
       ``jopt.momentum`` has the rate inside the velocity. PyTorch's ``SGD`` is this form.
 
+    Use when:
+      A convolutional network learns images (with momentum=0.9), or there is no memory for a state.
+
     Reference:
       Robbins and Monro, 1951; Sutskever et al., 2013.
 
@@ -69,6 +72,9 @@ def momentum(learning_rate: ScalarOrSchedule, momentum: Numeric = 0.9, nesterov:
     Differs from:
       Optax's and PyTorch's ``sgd`` multiply the velocity by the rate from outside: the same for a constant rate, another
       path as soon as the rate moves. Keras has this form.
+
+    Use when:
+      A schedule moves the rate and the velocity should follow gradually, as in Keras; else sgd is the same.
 
     Reference:
       Polyak, 1964; Ruder, 2016, arXiv:1609.04747.
