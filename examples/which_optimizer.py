@@ -105,7 +105,7 @@ def tuned(problem, makers, steps, seeds):
     for _ in range(1 + MOVES):
         for name, new in losses(problem, makers, windows, steps, seeds).items():
             found[name] |= new
-        best = {name: min(found[name], key=lambda k: found[name][k].mean()) for name in makers}
+        best = {name: min((values.mean(), k) for k, values in found[name].items())[1] for name in makers}
         low = {name: min(found[name]) for name in windows if best[name] == min(found[name])}
         high = {name: max(found[name]) for name in windows if best[name] == max(found[name])}
         windows = {name: k - STRIDE for name, k in low.items()} | {name: k + STRIDE - WIDTH + 1 for name, k in high.items()}
