@@ -1,8 +1,8 @@
 """Which optimizer? Every one of jopt's, at its own best rate, on two small problems with real images.
 
-A multi-layer perceptron learns 8 x 8 images of handwritten digits, a convolutional network 28 x 28 ones. Each optimizer is tried
-at five rates, each of which falls to 0 along half a cosine. Where the best one is at the end of the five, they move on, until it
-has a worse one on both sides: nobody loses for having been given the wrong rates.
+A multi-layer perceptron learns 8 x 8 images of handwritten digits, a convolutional network 28 x 28 ones. Each optimizer is
+tried at five rates, each of which falls to 0 along half a cosine. Where the best one is at an end of the five, they move on,
+until it has a worse one on both sides: nobody loses for having been given the wrong rates.
 """
 
 import argparse

@@ -81,7 +81,7 @@ def catalogue() -> Catalogue:
     """All optimizers of jopt, with what one needs to know to choose.
 
     Returns:
-      A table whose ``str()`` is aligned text and which notebooks show as a table. Iteration gives its rows, sorted by family and
+      A table whose ``str()`` is aligned text, shown as a table in notebooks. Iteration gives its rows, sorted by family and
       name, each with the fields ``name``, ``family``, ``state_bytes`` (per parameter), ``needs`` (what ``update`` must be given
       beside the gradient and the state), ``use_when`` and ``reference``.
 

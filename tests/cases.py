@@ -227,7 +227,9 @@ SCHEDULES = [
         div_factor=3.0,
         final_div_factor=0.5,
     ),
-    _schedule("wsd", "wsd_schedule", False, init_value=0.0, peak_value=0.1, warmup_steps=50, stable_steps=1000, decay_steps=400),
+    _schedule(
+        "wsd", "wsd_schedule", False, init_value=0.0, peak_value=0.1, warmup_steps=50, stable_steps=1000, decay_steps=400
+    ),
     _schedule(
         "wsd_cosine",
         "wsd_schedule",
@@ -258,9 +260,7 @@ SCHEDULES = [
     _schedule("inverse_sqrt_from_a_level", "inverse_sqrt_schedule", False, init_value=0.1, peak_value=0.1, warmup_steps=30),
     _schedule("inverse_sqrt_without_warmup", "inverse_sqrt_schedule", False, init_value=0.0, peak_value=0.1, warmup_steps=0),
     _schedule("cyclic", "cyclic_schedule", False, init_value=0.01, peak_value=0.1, step_size_up=30, step_size_down=25),
-    _schedule(
-        "cyclic_halving", "cyclic_schedule", False, init_value=0.01, peak_value=0.1, step_size_up=26, mode="triangular2"
-    ),
+    _schedule("cyclic_halving", "cyclic_schedule", False, init_value=0.01, peak_value=0.1, step_size_up=26, mode="triangular2"),
     _schedule(
         "cyclic_fading",
         "cyclic_schedule",

@@ -315,14 +315,22 @@ def cosine_onecycle_schedule(transition_steps, peak_value, pct_start=0.3, div_fa
 def linear_onecycle_schedule(
     transition_steps, peak_value, pct_start=0.3, pct_final=0.85, div_factor=25.0, final_div_factor=1e4
 ):
-    first, up, back = peak_value / div_factor, math.floor(pct_start * transition_steps), math.floor(pct_final * transition_steps)
+    first, up, back = (
+        peak_value / div_factor,
+        math.floor(pct_start * transition_steps),
+        math.floor(pct_final * transition_steps),
+    )
     marks = [0, up, back, transition_steps]
     values = [first, peak_value, first, first / final_div_factor]
     return lambda t: float(np.interp(t, marks, values))
 
 
 def wsd_schedule(init_value, peak_value, warmup_steps, stable_steps, decay_steps, end_value=0.0, shape="linear"):
-    falls = {"linear": lambda s: 1 - s, "cosine": lambda s: (1 + math.cos(math.pi * s)) / 2, "1-sqrt": lambda s: 1 - math.sqrt(s)}
+    falls = {
+        "linear": lambda s: 1 - s,
+        "cosine": lambda s: (1 + math.cos(math.pi * s)) / 2,
+        "1-sqrt": lambda s: 1 - math.sqrt(s),
+    }
 
     def value(t):
         if t < warmup_steps:

@@ -133,7 +133,7 @@ def test_it_draws_into_the_axes_that_are_given():
 
 
 def test_what_cannot_be_drawn_is_an_error_that_says_what_can():
-    with pytest.raises(TypeError, match="takes a schedule .* or an optimizer, but got float"):
+    with pytest.raises(TypeError, match=r"takes a schedule .* or an optimizer, but got float"):
         jopt.plot_schedule(0.1)
     with pytest.raises(ValueError, match="no learning_rate"):
         jopt.plot_schedule(jopt.scale_by_adam())

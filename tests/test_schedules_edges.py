@@ -8,6 +8,7 @@ import pytest
 import jopt
 
 LARGE = 2**24  # from here on float32 does not tell every step from the next
+WHOLE_PARTS = [(0.26, 50, 13), (0.29, 100, 29), (0.3, 10, 3), (0.3, 101, 30), (0.57, 100, 57)]
 CYCLE = {"init_value": 1.0, "peak_value": 1.0, "warmup_steps": 0, "decay_steps": 10}
 
 
@@ -66,8 +67,14 @@ def test_cycles_keep_their_place_after_millions_of_steps(k):
     k -= k % 2  # "triangular" has a period of 20
     rate = jopt.cyclic_schedule(0.0, 1.0, 10)
     assert at(rate, *range(10 * k, min(10 * k + 7, 2**31 - 1))) == at(rate, *range(min(7, 2**31 - 1 - 10 * k)))
-    steps = jopt.step_schedule(1.0, 10, 1.0 - 2**-24)
-    assert at(steps, 10 * k - 1)[0] > at(steps, 10 * k)[0] == at(steps, 10 * k + 6)[0]
+
+
+@pytest.mark.parametrize("size", [1000, 123_457, LARGE + 1])
+def test_a_step_schedule_falls_at_whole_multiples(size):
+    last = (2**31 - 1) // size * size  # as float32, it may be another one
+    rate = jopt.step_schedule(1.0, size, 1.0 - 1e-5)
+    before, now, later = at(rate, last - 1, last, last + min(size - 1, 2**31 - 1 - last))
+    assert before > now == later
 
 
 def test_a_cycle_may_have_no_way_up_or_no_way_down_or_no_length():
@@ -98,7 +105,7 @@ def test_a_linear_one_cycle_that_would_be_back_before_its_peak_goes_straight_on_
     assert at(early, *range(0, 101, 5)) == at(jopt.linear_onecycle_schedule(100, 1.0, 0.5, 0.5), *range(0, 101, 5))
 
 
-@pytest.mark.parametrize(("part", "steps", "up"), [(0.26, 50, 13), (0.29, 100, 29), (0.3, 10, 3), (0.3, 101, 30), (0.57, 100, 57)])
+@pytest.mark.parametrize(("part", "steps", "up"), WHOLE_PARTS)
 def test_a_part_of_the_cycle_that_is_whole_but_for_rounding_is_whole(part, steps, up):
     found = at(jopt.cosine_onecycle_schedule(steps, 1.0, part), *range(steps))
     assert np.argmax(found) == up

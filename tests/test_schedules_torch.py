@@ -55,7 +55,10 @@ PAIRS = {
     "step_other_factor": (jopt.step_schedule(0.1, 7, 0.9), lambda o: schedulers.StepLR(o, 7, 0.9)),
     "cyclic": (jopt.cyclic_schedule(0.01, 0.1, 20), cyclic(step_size_up=20)),
     "cyclic_down": (jopt.cyclic_schedule(0.01, 0.1, 20, 33), cyclic(step_size_up=20, step_size_down=33)),
-    "cyclic_halving": (jopt.cyclic_schedule(0.01, 0.1, 20, 7, "triangular2"), cyclic(step_size_up=20, step_size_down=7, mode="triangular2")),
+    "cyclic_halving": (
+        jopt.cyclic_schedule(0.01, 0.1, 20, 7, "triangular2"),
+        cyclic(step_size_up=20, step_size_down=7, mode="triangular2"),
+    ),
     "cyclic_fading": (
         jopt.cyclic_schedule(0.01, 0.1, 20, mode="exp_range", gamma=0.99),
         cyclic(step_size_up=20, mode="exp_range", gamma=0.99),

@@ -83,7 +83,8 @@ def turns(step: Any, begin: Any, length: Any) -> tuple[jax.Array, jax.Array]:
     exact = (whole - counted * period).astype(float) + rest - moved
     passed = jnp.floor(steps_since(step, begin) / jnp.where(length > 0, length, 1.0))
     is_whole = fraction == 0
-    since = jnp.where(is_whole, exact, steps_since(step, begin) - passed * length)
+    rounded = jnp.clip(steps_since(step, begin) - passed * length, 0.0, length)
+    since = jnp.where(is_whole, exact, rounded)
     return jnp.where(is_whole, counted.astype(float), passed), since
 
 
