@@ -37,7 +37,7 @@ def sgd(
       ``jopt.momentum`` has the rate inside the velocity. PyTorch's ``SGD`` is this form.
 
     Use when:
-      A convolutional network learns images (with momentum=0.9), or there is no memory for a state.
+      There is no memory for a state, or as the plain baseline; large convolutional networks take momentum=0.9.
 
     Reference:
       Robbins and Monro, 1951; Sutskever et al., 2013.

@@ -33,7 +33,8 @@ _ONECYCLE = {"transition_steps": "(0, inf)", "pct_start": "[0, 1]", "div_factor"
 
 def _through(step: Any, phases: Sequence[tuple[Any, Any, Any, Shape]]) -> jax.Array:
     """Phases one after the other, each its length, its first and its last value, and a shape; the last value stays."""
-    value, passed = as_time(phases[0][1]), []
+    value = as_time(phases[0][1])
+    passed: list[Any] = []
     for length, start, end, shape in phases:
         since = steps_after(step, *passed)
         s = shape(share(since, length))

@@ -32,15 +32,14 @@ def as_time(step: Any) -> jax.Array:
 
 def progress(step: Any, begin: Any, length: Any) -> jax.Array:
     """How much of the stretch of ``length`` steps after ``begin`` is done, from 0 to 1; 0 for an empty stretch."""
-    length = jnp.maximum(as_time(length), 0.0)
-    done = jnp.clip(steps_since(step, begin), 0.0, length)
-    return done / jnp.where(length > 0, length, 1.0)
+    return jnp.where(as_time(length) > 0, share(steps_since(step, begin), length), 0.0)
 
 
 def share(since: jax.Array, length: Any) -> jax.Array:
     """How much of a stretch of ``length`` steps is done ``since`` steps after it began, from 0 to 1; 1 where it is empty."""
     length = jnp.maximum(as_time(length), 0.0)
     part = jnp.clip(since, 0.0, length) / jnp.where(length > 0, length, 1.0)
+    # At its end it is 1 exactly: XLA may multiply by a rounded 1 / length.
     return jnp.where(since >= length, 1.0, part)
 
 
