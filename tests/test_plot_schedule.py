@@ -71,6 +71,9 @@ def test_several_learning_rates_are_several_lines():
     rates = {"encoder": jopt.linear_schedule(0.1, 0.0, 10), "head": 0.2}
     ax = jopt.plot_schedule(jopt.sgd(rates), 10)
     assert labels(ax) == ["learning_rate.encoder", "learning_rate.head"]
+    rates = {"encoder": jopt.linear_schedule(jopt.choice(0.1, 0.3), 0.0, 10), "head": 0.2}
+    swept = [f"learning_rate.encoder, init_value={x}" for x in (0.1, 0.3)]
+    assert labels(jopt.plot_schedule(jopt.sgd(rates), 10)) == [*swept, "learning_rate.head"]  # which has no axis
     chained = jopt.plot_schedule(jopt.chain(jopt.sgd(0.1), jopt.sgd(0.2)), 10)
     assert labels(chained) == ["sgd.learning_rate", "sgd_2.learning_rate"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.axes import Drawn
-from jopt.expanding import Space, expand
+from jopt.expanding import expand
 from jopt.results import text
 from jopt.results.plots import style
 from jopt.schedules import Schedule, as_time
@@ -29,13 +29,19 @@ COUNTS = ("steps", "boundaries", "begin", "step_size", "step_size_up", "step_siz
 FEW = 6  # lines that a legend inside the axes names
 
 
-class Line(NamedTuple):
-    """A line of the picture: which rate, in which setting of the axes, and its values."""
+class Setting(NamedTuple):
+    """One line of the picture: one of the rates, in one setting of its axes."""
 
     rate: int
     setting: int
     label: str
-    values: NDArray[Any]
+    value: Any
+
+    def at(self, t: NDArray[Any]) -> NDArray[Any]:
+        """The values at some steps."""
+        rate = self.value
+        values = jax.vmap(lambda step: as_time(rate(step) if callable(rate) else rate))(jnp.asarray(t))
+        return np.asarray(values, np.float64)
 
 
 def plot_schedule(schedule: Any, steps: int | None = None, *, ax: Axes | None = None) -> Axes:
@@ -64,17 +70,11 @@ def plot_schedule(schedule: Any, steps: int | None = None, *, ax: Axes | None = 
       ['init_value=0.1', 'init_value=0.2']
     """
     rates = _rates(schedule)
-    space = _settings(rates)
-    settings = [space.at(k) for k in range(space.size)]
-    count = _horizon(settings) if steps is None else whole("plot_schedule: steps", steps)
+    settings = [setting for i, name in enumerate(rates) for setting in _settings(i, name, rates)]
+    count = 1 + max(map(_end, settings)) if steps is None else whole("plot_schedule: steps", steps)
     t = np.unique(np.linspace(0, count - 1, min(count, POINTS)).astype(int))
-    lines = [
-        Line(i, k, _label(name, len(rates), space, k), _values(rate, t))
-        for k, setting in enumerate(settings)
-        for i, (name, rate) in enumerate(setting.items())
-    ]
-    ax = style.axes(ax)
-    _draw(ax, t, lines)
+    ax = style.axes(ax, 7.0 if len(settings) <= FEW else 9.0)
+    _draw(ax, t, settings)
     ax.set(xlabel="step", ylabel="value" if list(rates) == ["schedule"] else "learning rate")
     return ax
 
@@ -107,45 +107,30 @@ def _learning_rates(bound: Bound, path: tuple[str, ...] = ()) -> Iterator[tuple[
                 yield from _learning_rates(leaf.bound, below)
 
 
-def _settings(rates: dict[str, Any]) -> Space:
-    drawn = [leaf for leaf in jax.tree.leaves(rates) if isinstance(leaf, Drawn)]
+def _settings(i: int, name: str, rates: dict[str, Any]) -> list[Setting]:
+    """One of the rates in each of the settings of its axes."""
+    drawn = [leaf for leaf in jax.tree.leaves(rates[name]) if isinstance(leaf, Drawn)]
     if drawn:
         raise ValueError(
             f"plot_schedule: {drawn[0]!r} is drawn in a sweep and has no values yet; put a grid in its place, "
             f"jopt.geomspace(...) or jopt.choice(...)."
         )
-    return expand(rates)
+    space = expand({name: rates[name]})
+    labels = [[name] if len(rates) > 1 or not space.shape else [] for _ in range(space.size)]
+    for dimension, places in zip(space.dimensions, np.indices(space.shape).reshape(-1, space.size), strict=True):
+        for k, place in enumerate(places):
+            labels[k] += [text.setting({member: values[place]}) for member, _, values in dimension.members]
+    return [Setting(i, k, ", ".join(label), space.at(k)[name]) for k, label in enumerate(labels)]
 
 
-def _label(name: str, rates: int, space: Space, setting: int) -> str:
-    place = np.unravel_index(setting, space.shape) if space.shape else ()
-    swept = {
-        member: values[int(i)]
-        for i, dimension in zip(place, space.dimensions, strict=True)
-        for member, _, values in dimension.members
-    }
-    shown = [*([name] if rates > 1 or not swept else []), *([text.setting(swept)] if swept else [])]
-    return ", ".join(shown)
-
-
-def _values(rate: Any, t: NDArray[Any]) -> NDArray[Any]:
-    value = jax.vmap(lambda step: as_time(rate(step) if callable(rate) else rate))(jnp.asarray(t))
-    return np.asarray(value, np.float64)
-
-
-def _horizon(settings: list[dict[str, Any]]) -> int:
-    """Steps after which all rates have settled, or four times their step counts."""
-    ends = [_end(rate) for setting in settings for rate in setting.values()]
-    return max(ends, default=0) + 1
-
-
-def _end(rate: Any) -> int:
-    counts = _counts(rate.bound) if isinstance(rate, Schedule) else 0.0
+def _end(line: Setting) -> int:
+    """The step after which it has settled, or four times its step counts."""
+    counts = _counts(line.value.bound) if isinstance(line.value, Schedule) else 0.0
     if not counts:
         return WITHOUT_COUNTS
     # Odd places, since what comes again may be where it was after one of its own counts.
     probes = np.minimum(counts * (1.0 + 0.37 * np.arange(9)), 2.0**31 - 1)
-    values = _values(rate, probes.astype(int))
+    values = line.at(probes.astype(int))
     settled = np.allclose(values, values[0], rtol=1e-6, atol=0.0)
     return int(min(counts if settled else 4 * counts, 2.0**31 - 2))
 
@@ -160,18 +145,19 @@ def _is_count(path: str) -> bool:
     return names[-1].endswith(COUNTS)
 
 
-def _draw(ax: Axes, t: NDArray[Any], lines: list[Line]) -> None:
-    settings = 1 + max(line.setting for line in lines)
+def _draw(ax: Axes, t: NDArray[Any], lines: list[Setting]) -> None:
+    most = max(line.setting for line in lines)
     cmap = style.colormap()
+    peaks = []
     for line in lines:
-        few = settings <= FEW
-        color = style.GROUPS[line.setting % len(style.GROUPS)] if few else cmap(line.setting / (settings - 1))
-        ax.plot(t, line.values, STYLES[line.rate % len(STYLES)], color=color, lw=1.5, label=line.label)
-    peaks = np.array([np.max(line.values) for line in lines])
-    if style.is_log(peaks):
+        color = style.GROUPS[line.setting] if most < FEW else cmap(line.setting / most)
+        values = line.at(t)
+        ax.plot(t, values, STYLES[line.rate % len(STYLES)], color=color, lw=1.5, label=line.label)
+        peaks.append(np.max(values))
+    if style.is_log(np.array(peaks)):
         ax.set_yscale("log")
-        ax.set_ylim(float(peaks.min()) / 100, float(peaks.max()) * 1.5)  # a line that ends at 0 leaves at the bottom
-    if len(lines) > 2 * FEW:
+        ax.set_ylim(float(min(peaks)) / 100, float(max(peaks)) * 1.5)  # a line that ends at 0 leaves at the bottom
+    if len(lines) > FEW:
         ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=-(-len(lines) // 20))
     elif len(lines) > 1:
         ax.legend(fontsize="small", framealpha=0.85)
