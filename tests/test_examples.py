@@ -86,6 +86,44 @@ def test_a_drop_is_found_after_more_than_patience_epochs_without_a_better_one():
     assert reductions(plateau, [0.5, 0.6, 0.6, 0.6, 0.6, 0.7, 0.7]) == [5]
 
 
+def test_every_optimizer_of_the_catalogue_is_ranked_at_its_own_best_rate(tmp_path, capsys):
+    pytest.importorskip("mlxtend")
+    which = importlib.import_module("examples.which_optimizer")
+    assert list(which.optimizers()) == [row.name for row in jopt.catalogue()]
+    results = _run("which_optimizer", tmp_path, names=["sgd", "adamw"], steps=12, seeds=2, examples=300)
+    printed = capsys.readouterr().out
+    assert {name: list(found) for name, found in results.items()} == {"MLP": ["sgd", "adamw"], "CNN": ["sgd", "adamw"]}
+    for found in results.values():
+        for rate, values in found.values():
+            assert values.shape == (2,)
+            assert f"{values.mean():.4f} +/- {values.std(ddof=1):.4f}" in printed
+            assert f" {rate:.2g}" in printed
+
+
+def test_rates_move_on_until_the_best_has_a_worse_one_on_both_sides(monkeypatch):
+    pytest.importorskip("mlxtend")
+    which = importlib.import_module("examples.which_optimizer")
+    bests, seen = {"low": -9, "middle": -2, "high": 5, "hopeless": None}, []
+
+    def losses(problem, makers, windows, steps, seeds):
+        seen.append(dict(windows))
+        near = {name: range(first, first + which.WIDTH) for name, first in windows.items()}
+        return {
+            name: {k: np.array([np.inf if bests[name] is None else 1.0 + abs(k - bests[name])]) for k in rates}
+            for name, rates in near.items()
+        }
+
+    monkeypatch.setattr(which, "losses", losses)
+    found = which.tuned(None, bests, 1, 1)
+    assert {name: round(2 * np.log10(rate)) for name, (rate, _) in found.items() if name != "hopeless"} == {
+        "low": -9,
+        "middle": -2,
+        "high": 5,
+    }
+    assert list(seen[1]) == ["low", "hopeless", "high"]
+    assert len(seen) == 1 + which.MOVES
+
+
 def test_tuning_the_optimizer_lowers_the_loss_after_training(tmp_path):
     path = _run("hypergradient", tmp_path, inner_steps=10, outer_steps=5)
     assert all(later < earlier for earlier, later in itertools.pairwise(path[:, 2]))

@@ -119,6 +119,9 @@ def adam(
       Optax: both moments of narrow parameters are float32 here, and 1 − βᵗ keeps all digits. Keras adds ε = 1e-7 to the
       uncorrected root, which weighs it up to 32 times more. PyTorch's rule is this one.
 
+    Use when:
+      The first try should work: it forgives a rate that is a few times off. For weight decay, adamw.
+
     Reference:
       Kingma and Ba, 2014, arXiv:1412.6980.
 
@@ -174,6 +177,9 @@ def adamw(
     Differs from:
       Optax, PyTorch and Keras all multiply λ by the rate, and their defaults of λ are 1e-4, 1e-2 and 4e-3. PyTorch's 1e-2 at
       a rate of 1e-3 is ``decoupled=True, weight_decay=1e-5``.
+
+    Use when:
+      You train a transformer, or are in doubt: it is the baseline that the others are compared with.
 
     Reference:
       Loshchilov and Hutter, 2017, arXiv:1711.05101.

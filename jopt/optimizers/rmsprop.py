@@ -189,6 +189,9 @@ def rmsprop(
       PyTorch: β = 0.99, ε outside the root and the rate after the momentum (``decay=0.99, eps_in_sqrt=False,
       rate_inside=False``). Optax's ``centered`` gives NaN for a steady gradient; here the variance is clamped at 0.
 
+    Use when:
+      The targets move, as in reinforcement learning, and a mean of old gradients would mislead.
+
     Reference:
       Hinton, 2012, "Neural networks for machine learning", lecture 6e; Graves, 2013, arXiv:1308.0850 (centered).
 

@@ -42,6 +42,9 @@ def sgd(
     Differs from:
       ``jopt.momentum`` has the rate inside the velocity. PyTorch's ``SGD`` is this form; Optax has no dampening.
 
+    Use when:
+      There is no memory for a state, or as the plain baseline; large convolutional networks take momentum=0.9.
+
     Reference:
       Robbins and Monro, 1951; Sutskever et al., 2013.
 
@@ -77,6 +80,9 @@ def momentum(learning_rate: ScalarOrSchedule, momentum: Numeric = 0.9, nesterov:
     Differs from:
       Optax's and PyTorch's ``sgd`` multiply the velocity by the rate from outside: the same for a constant rate, another
       path as soon as the rate moves. Keras has this form.
+
+    Use when:
+      A schedule moves the rate and the velocity should follow gradually, as in Keras; else sgd is the same.
 
     Reference:
       Polyak, 1964; Nesterov, 1983; Sutskever et al., 2013; Ruder, 2016, arXiv:1609.04747.

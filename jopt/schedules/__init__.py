@@ -6,6 +6,7 @@ fractional. Whole ones are compared and subtracted as integers, exactly up to in
 integer leaf, of which JAX takes no derivative; give it as a float for that.)
 """
 
+from jopt.schedules.cycles import cyclic_schedule, sgdr_schedule
 from jopt.schedules.decays import (
     constant_schedule,
     cosine_decay_schedule,
@@ -13,6 +14,14 @@ from jopt.schedules.decays import (
     linear_schedule,
     natural_exp_decay,
     polynomial_schedule,
+    rex_schedule,
+    step_schedule,
+)
+from jopt.schedules.phases import (
+    cosine_onecycle_schedule,
+    inverse_sqrt_schedule,
+    linear_onecycle_schedule,
+    wsd_schedule,
 )
 from jopt.schedules.pieces import join_schedules, piecewise_constant_schedule, warmup_cosine_decay_schedule
 from jopt.schedules.time import as_time
@@ -23,12 +32,20 @@ __all__ = [
     "as_time",
     "constant_schedule",
     "cosine_decay_schedule",
+    "cosine_onecycle_schedule",
+    "cyclic_schedule",
     "exponential_decay",
+    "inverse_sqrt_schedule",
     "join_schedules",
+    "linear_onecycle_schedule",
     "linear_schedule",
     "natural_exp_decay",
     "piecewise_constant_schedule",
     "polynomial_schedule",
+    "rex_schedule",
     "schedule",
+    "sgdr_schedule",
+    "step_schedule",
     "warmup_cosine_decay_schedule",
+    "wsd_schedule",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jopt.schedules.time import FINITE, STEPS, as_time, periods_since, power_of, progress
+from jopt.schedules.time import FINITE, STEPS, as_time, power_of, progress, share, turns
 from jopt.values.numbers import Numeric, steps_since
 from jopt.values.schedule import schedule
 
@@ -90,7 +90,7 @@ def exponential_decay(
 
     def value(step: Any) -> jax.Array:
         if staircase:
-            periods = periods_since(step, transition_begin, transition_steps)
+            periods, _ = turns(step, transition_begin, transition_steps)
         else:
             periods = steps_since(step, transition_begin) / as_time(transition_steps)
         decayed = as_time(init_value) * as_time(decay_rate) ** jnp.maximum(periods, 0.0)
@@ -198,3 +198,58 @@ def cosine_decay_schedule(
         return as_time(init_value) * ((1.0 - as_time(alpha)) * power_of(cosine, exponent) + as_time(alpha))
 
     return value
+
+
+@schedule(domain={"decay_steps": STEPS})
+def rex_schedule(init_value: Numeric, decay_steps: Numeric, alpha: Numeric = 0.0) -> Callable[[Any], Any]:
+    """REX, the reflected exponential: slower than a straight line at first, then faster.
+
+    ``a(t) = init_value · ((1 − alpha) · (1 − s) / (½ + ½ (1 − s)) + alpha)``, where s goes from 0 to 1 in ``decay_steps``,
+    then ``alpha · init_value``.
+
+    Args:
+      init_value: The value at step 0.
+      decay_steps: Steps until the end value, at least 0.
+      alpha: The end value as a fraction of ``init_value``, as in ``cosine_decay_schedule``.
+
+    Returns:
+      The schedule.
+
+    Reference:
+      Chen, Wolfe and Kyrillidis, 2021, arXiv:2107.04197.
+
+    Example:
+      >>> round(float(jopt.rex_schedule(0.3, 100)(50)), 6)
+      0.2
+    """
+
+    def value(step: Any) -> jax.Array:
+        left = 1.0 - share(as_time(step), decay_steps)
+        return as_time(init_value) * ((1.0 - as_time(alpha)) * left / (0.5 + 0.5 * left) + as_time(alpha))
+
+    return value
+
+
+@schedule(domain={"step_size": "(0, inf)", "gamma": "(0, inf)"})
+def step_schedule(init_value: Numeric, step_size: Numeric, gamma: Numeric = 0.1) -> Callable[[Any], Any]:
+    """Multiplied by a factor every so many steps.
+
+    ``a(t) = init_value · gamma^⌊t / step_size⌋``
+
+    Args:
+      init_value: The value at the beginning.
+      step_size: Steps between two changes, above 0.
+      gamma: The factor, above 0.
+
+    Returns:
+      The schedule.
+
+    Differs from:
+      PyTorch's ``StepLR`` has the same arguments and the same values. Optax spells it
+      ``exponential_decay(init_value, step_size, gamma, staircase=True)``, which is here too.
+
+    Example:
+      >>> round(float(jopt.step_schedule(1.0, 30)(60)), 6)
+      0.01
+    """
+    return lambda step: as_time(init_value) * as_time(gamma) ** turns(step, 0, step_size)[0]

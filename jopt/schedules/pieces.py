@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jopt.schedules.time import STEPS, as_time, power_of, progress
-from jopt.values.numbers import Numeric, difference, steps_since
+from jopt.schedules.time import STEPS, as_time, own_step, power_of, progress
+from jopt.values.numbers import Numeric, steps_since
 from jopt.values.schedule import Schedule, schedule
 
 
@@ -128,20 +128,14 @@ def join_schedules(schedules: Sequence[Callable[[Any], Any]], boundaries: Sequen
 
 @schedule(domain={"boundaries": STEPS}, name="join_schedules")
 def _join(schedules: tuple[Any, ...], boundaries: tuple[Any, ...]) -> Callable[[Any], Any]:
-    def value(step: Any) -> jax.Array:
-        joined = as_time(schedules[0](step))
-        for boundary, following in zip(boundaries, schedules[1:], strict=True):
-            since = _own_step(step, boundary)
-            # Before its turn a schedule stays at its own step 0: at a negative one it might overflow.
-            joined = jnp.where(since < 0, joined, as_time(following(jnp.maximum(since, 0))))
-        return joined
+    return lambda step: in_turn(step, schedules, [(boundary,) for boundary in boundaries])
 
+
+def in_turn(step: Any, schedules: Sequence[Any], waits: Sequence[Sequence[Any]]) -> jax.Array:
+    """The schedules one after the other; each but the first takes over when all the steps of its wait are done."""
+    value = as_time(schedules[0](step))
+    for wait, following in zip(waits, schedules[1:], strict=True):
+        since = own_step(step, *wait)
+        # Before its turn a schedule stays at its own step 0: at a negative one it might overflow.
+        value = jnp.where(since < 0, value, as_time(following(jnp.maximum(since, 0))))
     return value
-
-
-def _own_step(step: Any, boundary: Any) -> jax.Array:
-    """``step − boundary``, of the kind of ``step``: rounded down to an integer for an integer."""
-    if jnp.issubdtype(jnp.result_type(step), jnp.integer):
-        whole, rest = difference(step, boundary)
-        return whole + jnp.floor(rest).astype(int)
-    return steps_since(step, boundary)
