@@ -89,7 +89,7 @@ def catalogue() -> Catalogue:
       >>> {row.name: (row.state_bytes, row.needs) for row in jopt.catalogue()}["adamw"]
       (8.0, ('params',))
     """
-    entries = [_entry(name, make) for name in optimizers.__all__ if _is_optimizer(make := getattr(optimizers, name))]
+    entries = [_entry(name, make) for name, make in vars(optimizers).items() if _is_optimizer(make)]
     return Catalogue(sorted(entries, key=lambda entry: (entry.family, entry.name)))
 
 

@@ -331,15 +331,15 @@ def flatten(inner):
     return step
 
 
-# Around other rules. The inner loop sees the whole vector: right for rules of single elements.
+# Around other rules. The inner loop sees the whole tree: right for rules that treat one leaf at a time.
 
 
 def set_to_zero():
-    return lambda t, g, p, seen: 0 * g
+    return lambda t, g, p, seen: jax.tree.map(lambda x: 0 * x, g)
 
 
 def masked(inner, mask):
-    return lambda t, g, p, seen: np.where(mask, inner(t, g, p, seen), g)
+    return partition(identity(), inner, param_labels=mask)
 
 
 def freeze(mask):
@@ -347,9 +347,13 @@ def freeze(mask):
 
 
 def partition(*parts, param_labels):
+    """Each leaf is that of the part whose position is its label; a mask is labels 0 and 1."""
+
     def step(t, g, p, seen):
-        updates = [part(t, g, p, seen) for part in parts]
-        return np.select([param_labels == i for i in range(len(parts))], updates)
+        structure = jax.tree.structure(g)
+        updates = [jax.tree.leaves(part(t, g, p, seen)) for part in parts]
+        labels = _per_leaf("mask", param_labels, p)
+        return structure.unflatten([updates[int(label)][i] for i, label in enumerate(labels)])
 
     return step
 
@@ -369,8 +373,9 @@ def accumulate(optimizer, every, reduction="mean"):
         nonlocal window, updates
         window.append(g)
         if len(window) < every:
-            return 0 * g
-        whole = sum(window) / (len(window) if reduction == "mean" else 1)
+            return jax.tree.map(lambda x: 0 * x, g)
+        count = len(window) if reduction == "mean" else 1
+        whole = jax.tree.map(lambda *xs: sum(xs) / count, *window)
         window, updates = [], updates + 1
         return optimizer(updates, whole, p, seen)
 

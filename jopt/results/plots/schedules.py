@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.axes import Drawn
+from jopt.kinds import Drawn
 from jopt.expanding import expand
 from jopt.results import text
 from jopt.results.plots import style
+from jopt.results.plots.scales import scale_of
 from jopt.schedules import Schedule, as_time
 from jopt.values.binding import Bound, is_value, key_name
 from jopt.values.numbers import whole
@@ -154,7 +155,7 @@ def _draw(ax: Axes, t: NDArray[Any], lines: list[Setting]) -> None:
         values = line.at(t)
         ax.plot(t, values, STYLES[line.rate % len(STYLES)], color=color, lw=1.5, label=line.label)
         peaks.append(np.max(values))
-    if style.is_log(np.array(peaks)):
+    if scale_of(np.array(peaks)).kind == "log":
         ax.set_yscale("log")
         ax.set_ylim(float(min(peaks)) / 100, float(max(peaks)) * 1.5)  # a line that ends at 0 leaves at the bottom
     if len(lines) > FEW:
