@@ -14,7 +14,9 @@ import sys
 from collections.abc import Callable, Iterable
 
 import jax
+import optax
 
+import jopt
 from tests import modern_oracles, torch_rules
 from tests import test_keras_values as keras
 from tests.cases import CASES, Case
@@ -31,6 +33,13 @@ def _beside_optax(case: Case) -> float:
     return largest(case.make(), optax_path(case.make("optax")))
 
 
+def _optax_on_purpose() -> list[Row]:
+    """What differs where both libraries are called alike."""
+    remark = "Optax hands out each step one update late"
+    rprop = functools.partial(largest, jopt.rprop(1e-2), optax_path(optax.rprop(1e-2)))
+    return [Row("rprop", "Optax", "called alike", rprop, remark=remark, deliberate=True)]
+
+
 def _keras_rows() -> list[Row]:
     """The values that Keras's tests print, after one step or five."""
     remark = "absolute: four digits, some rounded and some cut"
@@ -45,6 +54,7 @@ SOURCES: dict[str, Callable[[], list[Row]]] = {
     "Keras": _keras_rows,
     **{f"PyTorch {name}": functools.partial(torch_rules.rows, name) for name in torch_rules.RULES},
     "PyTorch, other forms": torch_rules.other_forms,
+    "Optax, on purpose": _optax_on_purpose,
     "PyTorch, on purpose": torch_rules.on_purpose,
     "Optax, other forms": modern_oracles.of_optax,
     **{name: functools.partial(modern_oracles.rows, name) for name in modern_oracles.PACKAGES},

@@ -5,10 +5,11 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jopt
-from tests.cases import SHAPES, extras, run, stacked, tree_like
+from tests.cases import SHAPES, extras, run, run_optax, stacked, tree_like
 
 gradients = st.floats(1e-3, 1e6) | st.floats(-1e6, -1e-3)
 RATE = 0.01
@@ -183,6 +184,13 @@ def test_rprops_steps_do_not_fall_under_the_bound(x64):
 def test_rprop_tells_the_signs_of_tiny_gradients():
     found = steps(jopt.rprop(1e-3), [1e-30, -1e-30, -1e-30], np.float32)
     np.testing.assert_allclose(found, [-1e-3, 0.0, 5e-4], rtol=1e-6)
+
+
+def test_rprop_steps_at_once_where_optax_is_one_update_late(x64):
+    grads = np.array([1.0, 1.0, 1.0, -1.0, -1.0])
+    np.testing.assert_allclose(steps(jopt.rprop(0.1), grads), [-0.1, -0.12, -0.144, 0.0, 0.072], rtol=1e-12)
+    late, _ = run_optax(optax.rprop(0.1), np.zeros([]), grads, extras(5))
+    np.testing.assert_allclose(late, [0.0, -0.1, -0.12, 0.0, 0.0], rtol=1e-12)
 
 
 def test_rprop_refuses_complex_leaves_by_name():

@@ -50,7 +50,7 @@ def scale_by_rprop(
       TypeError: For complex leaves, which have no sign.
 
     Differs from:
-      Optax multiplies the two updates to compare their signs, which is 0 for tiny ones in float32.
+      Optax 0.2.8 hands out each step one update late: the first update is 0, and the last one before a turn is lost.
 
     Reference:
       Riedmiller and Braun, 1993; Igel and Hüsken, 2003, whose variant without going back (iRprop⁻) this is.
@@ -98,7 +98,7 @@ def rprop(
     min_step_size: Numeric = 1e-6,
     max_step_size: Numeric = 50.0,
 ) -> Any:
-    """Rprop: steps by the sign of the gradient, of sizes that grow while the signs stay. For full batches.
+    """Rprop: steps by the sign of the gradient, of sizes that grow while the signs stay.
 
     ``w' = w − Δ' sign(g)`` with ``Δ' = min(η₊ Δ, Δ_max)`` where g has the sign of the gradient before; ``w' = w`` and
     ``Δ' = max(η₋ Δ, Δ_min)`` where it has the other; ``w' = w − Δ sign(g)`` where one of the two is 0, as after a turn.
@@ -118,8 +118,8 @@ def rprop(
       TypeError: For complex leaves, which have no sign.
 
     Differs from:
-      PyTorch clips the initial step size too, and treats the parts of a complex number as two numbers. The sizes of the
-      gradients are of no consequence, so minibatches, whose signs are noise near a minimum, are not what it is for.
+      Optax 0.2.8 hands out each step one update late: the first update is 0, and the last one before a turn is lost.
+      PyTorch's rule is this one; it clips the initial step size too, and treats the parts of a complex number as two numbers.
 
     Reference:
       Riedmiller and Braun, 1993; Igel and Hüsken, 2003, whose variant without going back (iRprop⁻) this is.
