@@ -89,14 +89,20 @@ def catalogue() -> Catalogue:
       >>> {row.name: (row.state_bytes, row.needs) for row in jopt.catalogue()}["adamw"]
       (8.0, ('params',))
     """
+<<<<<<< HEAD
     entries = [_entry(name, make) for name, make in vars(optimizers).items() if _is_optimizer(make)]
+=======
+    made = {name: getattr(optimizers, name) for name in optimizers.__all__}
+    entries = [_entry(name, make) for name, make in made.items() if _is_optimizer(name, make)]
+>>>>>>> sched18
     return Catalogue(sorted(entries, key=lambda entry: (entry.family, entry.name)))
 
 
-def _is_optimizer(make: Any) -> bool:
-    """Whether it is called with a learning rate: a building block is not, nor what wraps another optimizer."""
+def _is_optimizer(name: str, make: Any) -> bool:
+    """Whether it is called with a learning rate: most building blocks are not, nor is what wraps another optimizer."""
     factory: Factory | None = getattr(make, "factory", None)
-    return factory is not None and next(iter(factory.signature.parameters), "") == "learning_rate"
+    of_a_rate = factory is not None and next(iter(factory.signature.parameters), "") == "learning_rate"
+    return of_a_rate and not name.startswith("scale_by_")  # scale_by_rprop, as Optax calls it
 
 
 def _entry(name: str, make: Callable[..., Any]) -> Entry:
