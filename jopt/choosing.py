@@ -89,12 +89,7 @@ def catalogue() -> Catalogue:
       >>> {row.name: (row.state_bytes, row.needs) for row in jopt.catalogue()}["adamw"]
       (8.0, ('params',))
     """
-<<<<<<< HEAD
-    entries = [_entry(name, make) for name, make in vars(optimizers).items() if _is_optimizer(make)]
-=======
-    made = {name: getattr(optimizers, name) for name in optimizers.__all__}
-    entries = [_entry(name, make) for name, make in made.items() if _is_optimizer(name, make)]
->>>>>>> sched18
+    entries = [_entry(name, make) for name, make in vars(optimizers).items() if _is_optimizer(name, make)]
     return Catalogue(sorted(entries, key=lambda entry: (entry.family, entry.name)))
 
 

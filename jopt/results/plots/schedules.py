@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.kinds import Drawn
 from jopt.expanding import expand
+from jopt.kinds import Drawn
 from jopt.results import text
 from jopt.results.plots import style
 from jopt.results.plots.scales import scale_of
