@@ -413,7 +413,7 @@ SMOOTH = [
     "nadam_warmed_up_fast",
     "nadamw_decoupled",
     "amsgrad_max_before",
-    "adamax_schedule",
+    "adamaxw_decoupled",
     "radam_nesterov",
     "adagrad_eps_outside",
     "adadelta_decay",
