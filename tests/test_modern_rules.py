@@ -257,6 +257,23 @@ def test_a_decay_is_masked_and_coupled_to_the_rate_unless_asked_otherwise(make, 
         assert float(u["b"]) == 0.0
 
 
+SQUARES = [
+    (jopt.scale_by_qhadam(), ["nu"]),
+    (jopt.scale_by_belief(), ["nu"]),
+    (jopt.scale_by_adan(), ["n"]),
+    (jopt.scale_by_factored_rms(), ["v"]),
+    (jopt.scale_by_factored_rms(min_dim_size_to_factor=1), ["v_row", "v_col"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields"), SQUARES, ids=lambda x: x.bound.spec.factory.name if hasattr(x, "bound") else "-".join(x)
+)
+def test_the_squares_of_complex_leaves_are_real(rule, fields):
+    state = rule.init({"w": jnp.ones((2, 3), jnp.complex64)})
+    assert {getattr(state, field)["w"].dtype for field in fields} == {jnp.dtype("float32")}
+
+
 @pytest.mark.parametrize("betas", [(), 0.9, jopt.choice(0.5, 0.9)], ids=repr)
 def test_aggmo_takes_a_tuple_of_betas(betas):
     with pytest.raises(TypeError, match="betas must be a tuple of at least one number"):
