@@ -76,7 +76,21 @@ class Pruner(Protocol):
         """Which scores are good; None: the metric's own direction."""
 
     def rungs(self, steps: int) -> Sequence[int] | None:
-        """The steps, of ``steps``, after which it wants to decide; None: at every evaluation."""
+        """When it wants to decide.
+
+        Args:
+          steps: Of the whole run.
+
+        Returns:
+          The steps after which; None: at every evaluation.
+        """
 
     def keep(self, rung: Rung) -> NDArray[np.bool_]:
-        """Which settings go on, [settings], or which lanes, [settings, seeds]."""
+        """Decides.
+
+        Args:
+          rung: What there is to see.
+
+        Returns:
+          Which settings go on, [settings], or which lanes, [settings, seeds].
+        """

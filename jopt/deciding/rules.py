@@ -60,11 +60,25 @@ class TopFraction(_Rule):
         self.at, self.share = _share("at", at), _share("keep", keep)
 
     def rungs(self, steps: int) -> list[int]:
-        """One step."""
+        """One step.
+
+        Args:
+          steps: Of the whole run.
+
+        Returns:
+          The step, or nothing where it is not before the end.
+        """
         return _inside([self.at * steps], steps)
 
     def keep(self, rung: Rung) -> NDArray[np.bool_]:
-        """The best settings, [settings]."""
+        """The best settings, [settings].
+
+        Args:
+          rung: What there is to see.
+
+        Returns:
+          A bool for each setting.
+        """
         return _best(rung.mean_scores, rung.running, math.ceil(self.share * len(rung.running)))
 
 
@@ -96,11 +110,25 @@ class SuccessiveHalving(_Rule):
         self.factor, self.first = _factor(factor), _share("first", first)
 
     def rungs(self, steps: int) -> list[int]:
-        """Steps that grow by ``factor``."""
+        """Steps that grow by ``factor``.
+
+        Args:
+          steps: Of the whole run.
+
+        Returns:
+          The steps, ascending.
+        """
         return _inside([steps * share for share in _powers(self.first, self.factor)], steps)
 
     def keep(self, rung: Rung) -> NDArray[np.bool_]:
-        """The best settings, [settings]."""
+        """The best settings, [settings].
+
+        Args:
+          rung: What there is to see.
+
+        Returns:
+          A bool for each setting.
+        """
         left = math.ceil(len(rung.running) / self.factor ** len(rung.history) - 1e-9)
         return _best(rung.mean_scores, rung.running, left)
 
@@ -136,11 +164,25 @@ class Hyperband(_Rule):
         self.most = int(math.log(1 / self.first) / math.log(self.factor) + 1e-9)  # looks of the bracket that begins first
 
     def rungs(self, steps: int) -> list[int]:
-        """The steps at which any bracket looks."""
+        """The steps at which any bracket looks.
+
+        Args:
+          steps: Of the whole run.
+
+        Returns:
+          The steps, ascending.
+        """
         return _inside([steps * self.factor**-k for k in range(self.most, 0, -1)], steps)
 
     def brackets(self, settings: int) -> NDArray[np.int64]:
-        """[settings], how often the bracket of each looks; neighbours are in different ones."""
+        """How often the bracket of each setting looks; neighbours are in different ones.
+
+        Args:
+          settings: How many.
+
+        Returns:
+          Of each setting the looks of its bracket.
+        """
         looks = np.arange(self.most + 1)
         shares = self.factor**looks / (looks + 1)
         # The one that is furthest behind its share gets the next setting.
@@ -152,7 +194,14 @@ class Hyperband(_Rule):
         return chosen
 
     def keep(self, rung: Rung) -> NDArray[np.bool_]:
-        """The best settings of each bracket that looks here, and all of the others, [settings]."""
+        """The best settings of each bracket that looks here, and all of the others, [settings].
+
+        Args:
+          rung: What there is to see.
+
+        Returns:
+          A bool for each setting.
+        """
         kept = rung.running.copy()
         looks = self.brackets(len(kept))
         to_come = len(self.rungs(rung.steps)) - len(rung.history)  # rungs behind this one
@@ -192,11 +241,25 @@ class MedianStop(_Rule):
         self.after = _share("after", after)
 
     def rungs(self, steps: int) -> list[int]:
-        """Equal parts of the run."""
+        """Equal parts of the run.
+
+        Args:
+          steps: Of the whole run.
+
+        Returns:
+          The steps, ascending.
+        """
         return _inside([steps * self.after * k for k in range(1, math.ceil(1 / self.after))], steps)
 
     def keep(self, rung: Rung) -> NDArray[np.bool_]:
-        """What is no worse than the median, [settings]."""
+        """What is no worse than the median, [settings].
+
+        Args:
+          rung: What there is to see.
+
+        Returns:
+          A bool for each setting.
+        """
         scores = rung.mean_scores
         return rung.running & (scores <= np.median(scores))
 
@@ -235,11 +298,25 @@ class EarlyStop(_Rule):
         self.min_delta = min_delta
 
     def rungs(self, steps: int) -> Sequence[int] | None:
-        """Every evaluation."""
+        """Every evaluation.
+
+        Args:
+          steps: Of the whole run.
+
+        Returns:
+          None, which stands for that.
+        """
         return None
 
     def keep(self, rung: Rung) -> NDArray[np.bool_]:
-        """The lanes that have got better lately, [settings, seeds]."""
+        """The lanes that have got better lately, [settings, seeds].
+
+        Args:
+          rung: What there is to see.
+
+        Returns:
+          A bool for each lane.
+        """
         best, since = np.full(rung.scores.shape, np.inf), np.zeros(rung.scores.shape, int)
         for scores in rung.history:
             better = scores < best - self.min_delta

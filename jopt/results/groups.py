@@ -76,7 +76,15 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
         return Saved(*(sum(each) for each in zip(*(result.saved for result in self.values()), strict=True)))
 
     def suggest(self, name: str | None = None, metric: str | None = None) -> Suggestion:
-        """Which value of a number to use in the group that is best; see ``SweepResult.suggest``."""
+        """Which value of a number to use in the group that is best; see ``SweepResult.suggest``.
+
+        Args:
+          name: Of the number, as there.
+          metric: What is scored, as there.
+
+        Returns:
+          A ``Suggestion``; ``.trial.group`` says whose.
+        """
         group = self.best(metric).group
         assert group is not None
         return suggest(self[group], name, metric, group)

@@ -49,6 +49,13 @@ class RangeTest:
     def of(cls, rates: NDArray[np.float64], losses: NDArray[np.float64]) -> RangeTest:
         """The test of a run, up to where its loss was too high.
 
+        Args:
+          rates: [steps].
+          losses: [steps].
+
+        Returns:
+          The test.
+
         Raises:
           ValueError: Where too few losses are left to read anything off.
         """
@@ -109,7 +116,14 @@ class RangeTest:
         return float(found)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """The losses against the rate, the smoothed ones above them, and the four rates."""
+        """The losses against the rate, the smoothed ones above them, and the four rates.
+
+        Args:
+          ax: Where to draw; None: a new figure.
+
+        Returns:
+          The axes.
+        """
         ax = style.axes(ax)
         ax.plot(self.rates, self.losses, color=style.OUT, linewidth=0.8, label="loss of each batch")
         ax.plot(self.rates, self.smoothed, color="black", label="smoothed")
