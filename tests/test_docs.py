@@ -61,7 +61,7 @@ def _docstring(value: object) -> str:
 def _signature(name: str) -> inspect.Signature:
     """The signature as a caller sees it; empty for what is not called."""
     value = PUBLIC[name]
-    if not callable(value):
+    if not callable(value) or getattr(value, "_is_protocol", False):  # nobody calls a protocol
         return inspect.Signature()
     signature = inspect.signature(value)
     method = "." in name and "self" in signature.parameters

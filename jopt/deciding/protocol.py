@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rung:
-    """What a pruner sees of a group of settings, between two steps.
+    """What a pruner sees of the settings of one group, in the order of the grid, between two steps.
 
     Attributes:
       step: The steps that every running lane has done.
@@ -23,8 +23,6 @@ class Rung:
       running: [settings], whether any lane of a setting still runs. What is decided about the others counts for nothing.
       settings: Of each setting the numbers that are swept, by name.
       history: [rungs, settings, seeds], the scores at every rung up to this one, the latest last.
-
-    The settings are those of one group, in the order of the grid.
     """
 
     step: int
@@ -60,7 +58,7 @@ class Pruner(Protocol):
       ...
       ...     def keep(self, rung):
       ...         return rung.mean_scores < rung.mean_scores[rung.running].max()
-      >>> rates = jopt.geomspace(0.01, 0.4, 4)
+      >>> rates = jopt.cosine_decay_schedule(jopt.geomspace(0.01, 0.4, 4), 30)
       >>> options = {"steps": 30, "prune": WorstOut(), "progress": False}
       >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), **options)
       >>> result.dataset.pruned_at.values.ravel()
