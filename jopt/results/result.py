@@ -207,8 +207,8 @@ class SweepResult(Result):
         Example:
           >>> rates = jopt.geomspace(0.01, 1.0, 5)
           >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
-          >>> result.best().setting, result.zoom()
-          ({'learning_rate': 0.31622776601683794}, sgd(learning_rate=axis(0.178, 0.237, 0.316, 0.422, 0.562; 5 values)))
+          >>> result.zoom()
+          sgd(learning_rate=axis(0.178, 0.237, 0.316, 0.422, 0.562; 5 values))
         """
         return zoomed(self.optimizer, self.best(metric), factor)
 
