@@ -157,13 +157,17 @@ def draw(results):
         1, len(results), figsize=(6 * len(results), 1.6 + 0.24 * len(order)), sharey=True, layout="constrained"
     )
     for ax, (problem, found) in zip(panels, results.items(), strict=True):
+        means = [mean for _, values in found.values() if np.isfinite(mean := values.mean())]
+        edge = 2.5 * np.median(means) if means else 1.0  # what is beyond it is drawn there, as an arrow
         for y, name in enumerate(order):
-            rate, values = found[name]
+            rate, values = found[name][0], np.minimum(found[name][1], edge)
+            beyond = found[name][1].mean() > edge
             ax.plot([values.min(), values.max()], [y, y], color="0.75", lw=2, zorder=1)
             ax.plot(values, np.full(len(values), y), "o", ms=3.5, color="#0072b2")
-            ax.plot(values.mean(), y, "|", ms=11, mew=2, color="#d55e00")
+            ax.plot(edge if beyond else values.mean(), y, ">" if beyond else "|", ms=11, mew=2, color="#d55e00")
             ax.annotate(f"{rate:.2g}", (1.01, y), xycoords=("axes fraction", "data"), fontsize="x-small", va="center")
         ax.set(xscale="log", xlabel="validation loss (the best rate at the right)", title=problem)
+        ax.set_xlim(right=1.05 * edge)
         ax.xaxis.set_major_formatter(LogFormatter())
         ax.xaxis.set_minor_formatter(LogFormatter())
         ax.grid(axis="x", which="both", alpha=0.25)
