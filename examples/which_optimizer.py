@@ -150,7 +150,6 @@ def main(names=None, steps=400, seeds=3, examples=3000, out="."):
 
 def draw(results):
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import LogFormatter
 
     order = [name for _, name in ranked(results)]
     figure, panels = plt.subplots(
@@ -166,11 +165,9 @@ def draw(results):
             ax.plot(values, np.full(len(values), y), "o", ms=3.5, color="#0072b2")
             ax.plot(edge if beyond else values.mean(), y, ">" if beyond else "|", ms=11, mew=2, color="#d55e00")
             ax.annotate(f"{rate:.2g}", (1.01, y), xycoords=("axes fraction", "data"), fontsize="x-small", va="center")
-        ax.set(xscale="log", xlabel="validation loss (the best rate at the right)", title=problem)
+        ax.set(xlabel="validation loss (the best rate at the right)", title=problem)
         ax.set_xlim(right=1.05 * edge)
-        ax.xaxis.set_major_formatter(LogFormatter())
-        ax.xaxis.set_minor_formatter(LogFormatter())
-        ax.grid(axis="x", which="both", alpha=0.25)
+        ax.grid(axis="x", alpha=0.25)
     panels[0].set_yticks(range(len(order)), order)
     panels[0].invert_yaxis()
     return figure
