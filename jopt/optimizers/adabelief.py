@@ -120,6 +120,9 @@ def adabelief(
       Optax has no weight decay here. The paper's ε = 1e-8 stands in the root and outside; the authors' later code has
       Optax's and these 1e-16.
 
+    Use when:
+      As Adam, with longer steps where gradients are as predicted; eps then matters, so tune it.
+
     Reference:
       Zhuang et al., 2020, arXiv:2010.07468.
 

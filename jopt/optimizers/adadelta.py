@@ -99,6 +99,9 @@ def adadelta(
       Optax's rate is ``None`` by default, which makes steps uphill. PyTorch's defaults are these; Keras's are a rate of 0.001,
       ρ = 0.95 and ε = 1e-7.
 
+    Use when:
+      No rate should have to be chosen: at learning_rate=1 it has a scale of its own. Slow; mostly of historical use.
+
     Reference:
       Zeiler, 2012, arXiv:1212.5701.
 

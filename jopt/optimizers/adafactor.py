@@ -164,6 +164,9 @@ def adafactor(
       which its ``lr`` is the cap (here a schedule), factors every matrix (``min_dim_size_to_factor=1``) by its last two axes,
       multiplies λ by the cap, and bounds v from below in place of adding ε. Keras always has the paper's rate too.
 
+    Use when:
+      Memory is short: of a matrix it keeps row and column means, hardly any state at all.
+
     Reference:
       Shazeer and Stern, 2018, arXiv:1804.04235.
 

@@ -88,6 +88,9 @@ def adagrad(
       PyTorch begins at G = 0 and adds ε = 1e-10 outside the root (``initial_accumulator_value=0.0, eps=1e-10,
       eps_in_sqrt=False``); its ``lr_decay`` is a schedule, ``α / (1 + decay · t)``. The paper has neither ε nor an initial G.
 
+    Use when:
+      Features are sparse and each needs a rate of its own. Its rates only fall, so long runs come to a halt.
+
     Reference:
       Duchi, Hazan and Singer, 2011, "Adaptive subgradient methods for online learning and stochastic optimization".
 

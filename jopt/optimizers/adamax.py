@@ -88,6 +88,9 @@ def adamax(learning_rate: ScalarOrSchedule, b1: Numeric = 0.9, b2: Numeric = 0.9
     Differs from:
       The paper has no ε. PyTorch's and Optax's rule is this one; Keras adds its ε to v' in the step instead.
 
+    Use when:
+      Gradients have rare large values that spoil a mean of squares: it divides by their maximum.
+
     Reference:
       Kingma and Ba, 2014, arXiv:1412.6980, section 7.1.
 
@@ -132,6 +135,9 @@ def adamaxw(
     Differs from:
       Optax multiplies λ by the rate, as here by default. PyTorch's ``Adamax(weight_decay=)`` adds λ w to the gradient: that
       is ``jopt.chain(jopt.add_decayed_weights(0.1), jopt.adamax(2e-3))``.
+
+    Use when:
+      As adamax, with weight decay beside the gradient.
 
     Reference:
       Kingma and Ba, 2014, arXiv:1412.6980; Loshchilov and Hutter, 2017, arXiv:1711.05101.

@@ -132,6 +132,9 @@ def adan(
       Optax has γ = 1 − β₂, although its β are the paper's 1 − β: ``look_ahead=1 - b2`` is its rule. The authors' code has no
       ε_root and shrinks w' by 1 / (1 + α λ) in place of w − α λ w, unless its ``no_prox`` is set, which is the decay here.
 
+    Use when:
+      You can afford three moments per weight for fewer steps, as in vision transformers.
+
     Reference:
       Xie et al., 2022, arXiv:2208.06677.
 

@@ -96,6 +96,9 @@ def aggmo(
       The authors' code adds λ w to the gradient (``jopt.chain(jopt.add_decayed_weights(λ), jopt.aggmo(α))``). Optax and
       PyTorch have no AggMo.
 
+    Use when:
+      A large momentum oscillates: several velocities at once damp each other.
+
     Reference:
       Lucas et al., 2018, arXiv:1804.00325, whose defaults these are.
 

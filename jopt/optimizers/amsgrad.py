@@ -128,6 +128,9 @@ def amsgrad(
       ``max_before_correction=True``; Optax's is the default here. Keras is as PyTorch, but adds ε = 1e-7 to the uncorrected
       root.
 
+    Use when:
+      Adam does not settle, since rare large gradients are forgotten too soon: its divisor never falls.
+
     Reference:
       Reddi, Kale and Kumar, 2018, arXiv:1904.09237.
 

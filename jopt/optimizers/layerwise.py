@@ -49,6 +49,9 @@ def lamb(
       Keras: ε = 1e-7, and its weight decay stands outside r. The paper allows a function φ of ‖w‖, which is the identity here
       as in Optax and Keras; some bound it by 10. PyTorch has no LAMB.
 
+    Use when:
+      Batches of thousands: the step of each layer is scaled to its weights, after Adam.
+
     Reference:
       You et al., 2019, arXiv:1904.00962.
 
@@ -101,6 +104,9 @@ def lars(
 
     Differs from:
       The paper divides by ‖g‖ + λ ‖w‖ in place of ‖g + λ w‖; Optax as here. PyTorch and Keras have no LARS.
+
+    Use when:
+      Convolutional networks in batches of thousands: the step of each layer is scaled to its weights.
 
     Reference:
       You et al., 2017, arXiv:1708.03888.

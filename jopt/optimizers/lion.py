@@ -115,6 +115,9 @@ def lion(
     Differs from:
       The defaults of λ: the paper's code and Keras have none, Optax 1e-3 as here. PyTorch has no Lion.
 
+    Use when:
+      Memory for one moment only, and large batches; take a third to a tenth of Adam's rate.
+
     Reference:
       Chen et al., 2023, arXiv:2302.06675.
 

@@ -142,6 +142,9 @@ def nadam(
       Three rules have this name. Optax's is the default here. PyTorch's is Dozat's, ``momentum_decay=0.004``. Keras takes
       0.96ᵗ, ``momentum_decay=1.0``, and ε = 1e-7.
 
+    Use when:
+      As Adam, looking one step ahead: often a little faster at the start.
+
     Reference:
       Dozat, 2016, "Incorporating Nesterov momentum into Adam".
 
@@ -193,6 +196,9 @@ def nadamw(
     Differs from:
       PyTorch's is ``NAdam(decoupled_weight_decay=True)``, with Dozat's warm-up (``momentum_decay=0.004``) and no decay by
       default. Optax multiplies λ by the rate, as here by default.
+
+    Use when:
+      You want the strongest plain baseline: AlgoPerf compares everything else with it.
 
     Reference:
       Dozat, 2016; Loshchilov and Hutter, 2017, arXiv:1711.05101; Dahl et al., 2023, arXiv:2306.07179.

@@ -93,6 +93,9 @@ def qhm(
       The authors' code adds λ w to the gradient by default (``jopt.chain(jopt.add_decayed_weights(λ), jopt.qhm(α))``); its
       ``weight_decay_type="direct"`` is the decay of this rule. Optax and PyTorch have no QHM.
 
+    Use when:
+      As sgd with momentum, with the weight of the newest gradient as one more number to tune.
+
     Reference:
       Ma and Yarats, 2018, arXiv:1810.06801, whose defaults these are.
 
@@ -200,6 +203,9 @@ def qhadam(
     Differs from:
       The authors' code has Adam's numbers as its defaults (β₁ = 0.9, ν₁ = ν₂ = 1); these are the ones that their paper
       recommends. Its ``QHAdamW`` has the decay of this rule. Optax and PyTorch have no QHAdam.
+
+    Use when:
+      As Adam, with the weight of the newest gradient as one more number to tune.
 
     Reference:
       Ma and Yarats, 2018, arXiv:1810.06801.

@@ -149,6 +149,9 @@ def radam(
       PyTorch adds ε to the uncorrected root, ``√(1 − β₂ᵗ) / (√v + ε)``, which weighs it up to 32 times more. The paper's text
       has a threshold of 4, its authors' code 5. Optax loses most digits of ρ in float32.
 
+    Use when:
+      Adam is unstable in its first steps and you do not want to tune a warm-up.
+
     Reference:
       Liu et al., 2019, arXiv:1908.03265.
 

@@ -121,6 +121,9 @@ def rprop(
       Optax 0.2.8 hands out each step one update late: the first update is 0, and the last one before a turn is lost.
       PyTorch's rule is this one; it clips the initial step size too, and treats the parts of a complex number as two numbers.
 
+    Use when:
+      Gradients are of the full data, without noise: only their signs count, and each weight has its own step.
+
     Reference:
       Riedmiller and Braun, 1993; Igel and Hüsken, 2003, whose variant without going back (iRprop⁻) this is.
 

@@ -65,6 +65,9 @@ def sign_sgd(
     Differs from:
       Optax has no weight decay here. PyTorch and Keras have no signSGD; ``jopt.rprop`` and ``jopt.signum`` are its relatives.
 
+    Use when:
+      Only signs may be sent between machines, or the sizes of gradients mean nothing; no state.
+
     Reference:
       Bernstein et al., 2018, arXiv:1802.04434.
 
@@ -106,6 +109,9 @@ def signum(
 
     Differs from:
       Optax has no weight decay here. ``jopt.lion`` with b1 = b2 is this rule. PyTorch and Keras have no Signum.
+
+    Use when:
+      As sign_sgd with momentum: half of Adam's memory, for large batches.
 
     Reference:
       Bernstein et al., 2018, arXiv:1802.04434.
