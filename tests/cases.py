@@ -373,7 +373,8 @@ OPTIMIZERS = [
     _case("adamaxw_decoupled", "adamaxw", False, learning_rate=1e-2, weight_decay=1e-3, decoupled=True),
     _case("radam", "radam", learning_rate=1e-2),
     _case("radam_nesterov", "radam", learning_rate=1e-2, b1=0.8, nesterov=True),
-    _case("radam_slow_b2", "radam", learning_rate=1e-2, b2=0.9999, eps_root=1e-6),
+    # Optax's ρ has no digits left here in float32.
+    _case("radam_slow_b2", "radam", False, learning_rate=1e-2, b2=0.9999, eps_root=1e-6),
     _case("radam_never", "radam", learning_rate=1e-2, b2=0.5, threshold=4.0),
     _case("adagrad", "adagrad", learning_rate=0.1),
     _case("adagrad_from_nothing", "adagrad", learning_rate=0.1, initial_accumulator_value=0.0, eps=1e-3),
