@@ -107,7 +107,11 @@ def test_keys_that_are_no_patterns_need_labels():
         jopt.partition([jopt.sgd(0.1)])
 
 
-@pytest.mark.parametrize("labels", [{"w": "a", "b": "c"}, lambda p: {"w": "a", "b": "c"}, {"w": "a", "b": ["a"]}], ids=repr)
+@pytest.mark.parametrize(
+    "labels",
+    [{"w": "a", "b": "c"}, lambda p: {"w": "a", "b": "c"}, {"w": "a", "b": ["a"]}],
+    ids=["tree", "function", "another structure"],
+)
 def test_a_label_without_a_transformation_is_named_with_its_leaf(labels):
     opt = jopt.partition({"a": jopt.sgd(0.1), "b": jopt.sgd(0.1)}, labels)
     expected = r"the label at \['b'\] is 'c', for which there is no transformation; there are some for \['a', 'b'\]"
