@@ -71,7 +71,7 @@ def test_running_means_that_are_swept_as_parameters_stay_where_they_began():
 def test_nnx_trains_split_and_merged(capsys):
     pytest.importorskip("flax")
     result = _example("flax_nnx").main(rates=3, steps=60, seeds=2)
-    assert result.dataset.val_loss.shape == (3, 2, 20)
+    assert result.dataset.val_loss.shape == (3, 2, 21)
     assert result.best().score < UNTRAINED / 2
     assert "right: " in capsys.readouterr().out
 
@@ -91,7 +91,7 @@ def test_an_nnx_model_from_outside_must_not_change_inside_the_loss():
 def test_equinox_trains_partitioned(capsys):
     pytest.importorskip("equinox")
     result = _example("equinox_model").main(rates=3, steps=60, seeds=1)
-    assert dict(result.dataset.val_loss.sizes) == {"learning_rate": 3, "weight_decay": 2, "seed": 1, "eval_step": 20}
+    assert dict(result.dataset.val_loss.sizes) == {"learning_rate": 3, "weight_decay": 2, "seed": 1, "eval_step": 21}
     assert result.best().score < UNTRAINED / 2
     assert "right: " in capsys.readouterr().out
 
@@ -127,7 +127,7 @@ def test_two_players_train_with_an_optimizer_each():
 
 def test_body_and_head_have_rates_of_their_own():
     result = _example("per_layer_rates").main(rates=3, steps=60, seeds=1)
-    assert dict(result.dataset.val_loss.sizes) == {"body_rate": 3, "head_rate": 3, "seed": 1, "eval_step": 20}
+    assert dict(result.dataset.val_loss.sizes) == {"body_rate": 3, "head_rate": 3, "seed": 1, "eval_step": 21}
     final = result.dataset.val_loss.isel(seed=0, eval_step=-1)
     assert (final.isel(body_rate=0) != final.isel(body_rate=1)).all()
     assert result.best().score < UNTRAINED / 2

@@ -140,8 +140,6 @@ def test_a_leaf_whose_axes_do_not_suffice_is_named():
         jopt.matrixwise(jopt.sgd(0.1), jopt.sgd(0.1), columns={"conv": 1}).init({"dense": PARAMS["dense"]})
     with pytest.raises(ValueError, match=r"matrixwise: columns, for the leaf at .*, must be a whole number of at least 1"):
         jopt.matrixwise(jopt.sgd(0.1), jopt.sgd(0.1), columns=0).init(PARAMS)
-    with pytest.raises(ValueError, match="columns is structure"):
-        jopt.matrixwise(jopt.sgd(0.1), jopt.sgd(0.1), columns=jopt.choice(1, 2))
 
 
 def test_optaxs_muon_is_a_rule_on_matrices(x64):

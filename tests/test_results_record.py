@@ -233,7 +233,7 @@ def test_scores_of_half_precision_records_are_taken_in_double():
 def test_the_final_table_has_a_row_per_setting_and_seed():
     table = result(record([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], noise=0.5)).to_pandas()
     hyperparameters = ["learning_rate", "b1", "seed"]
-    values = ["loss", "norm", "accuracy", "diverged_at", "steps_done"]
+    values = ["loss", "norm", "accuracy", "diverged_at", "pruned_at", "steps_done"]
     assert list(table.columns) == hyperparameters + values
     assert len(table) == 2 * 3 * 2
     row = table[(table.learning_rate == 0.01) & (table.b1 == 0.99) & (table.seed == 1)]

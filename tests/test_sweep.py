@@ -353,7 +353,7 @@ def counted_sweep(rates, **kwargs):
 
 def test_the_compilations_of_a_first_sweep_are_seen():
     with compilations() as names:
-        jopt.sweep(lambda w, _: w**2, of(1.0), jopt.sgd(0.1), steps=2)
+        jopt.sweep(lambda w, _: w**2 + 0.6180339, of(1.0), jopt.sgd(0.1), steps=2)  # as no other test has it
     assert names
 
 
