@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from jopt.training import same_length, scalars
 from jopt.values.numbers import whole
+
+Mode = Literal["min", "max"]
+
+# Parts of names of what is mostly better the higher it is: ranked the wrong way round, the worst setting would be best.
+HIGH_OR_LOW = frozenset(("accuracy", "acc", "score", "f1", "auc", "reward", "return"))
+
+
+def direction(metric: str, maximize: Sequence[str]) -> Mode | None:
+    """Which values of a metric are good; None where the name leaves it open and ``maximize`` does not declare it."""
+    if metric in maximize:
+        return "max"
+    return None if HIGH_OR_LOW.intersection(re.split(r"[-_/.]", metric.lower())) else "min"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -46,6 +46,10 @@ class Program(abc.ABC):
     def kept(self, carry: Any) -> Any:
         """What the result keeps of a carry."""
 
+    def state(self, carry: Any) -> Any:
+        """What a lane needs beside that to go on; None: nothing."""
+        return None
+
     def evaluate(self, carry: Any) -> dict[str, Any]:
         """The metrics of a carry."""
         assert self.evaluation is not None
@@ -80,16 +84,22 @@ class Gradient(Program):
     def kept(self, carry: Any) -> Any:
         return carry[0]
 
+    def state(self, carry: Any) -> Any:
+        return carry[1]
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class OwnStep(Program):
-    """A step of the user's own: ``init(optimizer, key)``, then ``own_step(optimizer, carry, batch, key)`` again and again."""
+    """A step of the user's own: ``init(optimizer, key)``, then ``own_step(optimizer, carry, batch, key)`` again and again.
 
-    init: Callable[[Any, Any], Any]
+    Without ``init`` the first carry is given.
+    """
+
+    init: Callable[[Any, Any], Any] | None
     own_step: Callable[[Any, Any, Any, Any], Any]
 
     def start(self, optimizer: Any, key: Any, given: Any) -> Any:
-        return jax.tree.map(_strong, self.init(optimizer, key))
+        return jax.tree.map(_strong, given if self.init is None else self.init(optimizer, key))
 
     def step(self, optimizer: Any, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
         made = self.own_step(optimizer, carry, batch, key)

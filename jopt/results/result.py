@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jopt.results import report, tables, text
+from jopt.results import joining, report, tables, text
 from jopt.results.base import Result
 from jopt.results.pickles import Pickled, PickledTree
 from jopt.results.plots import Plots
@@ -32,10 +32,13 @@ class SweepResult(Result):
       record: The arrays and their names.
       optimizer: The value that was swept, with its axes.
       optimizer_at: Index of a setting in the grid -> the optimizer of that setting, without axes.
-      params: Trained parameters, leaves [*dims, seed, ...].
+      params: Trained parameters, leaves [*dims, seed, ...]; those that ``record.keep`` says.
       plan: What ran and why; its str() is a sentence.
       timings: Where the time went.
       version: The jopt that ran the sweep; None: this one.
+      state: The optimizers' states where they were kept, leaves [*dims, seed, ...].
+      by_step: Whether it is of ``jopt.sweep_steps``, whose carries are the parameters here.
+      key_kinds: For each leaf of such a carry, of which kind of random keys it is the data, or None; empty: nobody knows.
 
     Example:
       >>> rates = jopt.geomspace(0.01, 1.0, 3)
@@ -56,6 +59,9 @@ class SweepResult(Result):
         plan: Any,
         timings: Timings,
         version: str | None = None,
+        state: Any = None,
+        by_step: bool = False,
+        key_kinds: Sequence[Any] = (),
     ) -> None:
         self._record = record
         self._plan = plan
@@ -63,6 +69,9 @@ class SweepResult(Result):
         self._optimizer = optimizer
         self._optimizer_at = optimizer_at
         self._params = params
+        self._state = state
+        self._by_step = by_step
+        self._key_kinds = tuple(key_kinds)
         self._version = _installed_version() if version is None else version
 
     @property
@@ -108,8 +117,40 @@ class SweepResult(Result):
 
     @property
     def params(self) -> Any:
-        """Trained parameters of all lanes: leaves [*dims, seed, ...]."""
+        """Trained parameters of all lanes: leaves [*dims, seed, ...]; with ``keep="best"`` of each lane's best evaluation.
+
+        Raises:
+          ValueError: Where the sweep kept none, with ``keep="none"``.
+        """
+        if self.record.keep == "none":
+            raise ValueError('This result has no parameters: the sweep was asked to keep none, with keep="none".')
         return self._params.value if isinstance(self._params, PickledTree) else self._params
+
+    @property
+    def state(self) -> Any:
+        """The optimizers' states of all lanes after the last step: leaves [*dims, seed, ...].
+
+        Raises:
+          ValueError: Where the sweep did not keep them, with ``keep="carry"``.
+        """
+        if self.by_step:
+            raise ValueError("The carry of jopt.sweep_steps is the parameters and all states in one; look at params.")
+        if self.record.keep != "carry":
+            raise ValueError(
+                f'This result has no states of the optimizer: the sweep had keep="{self.record.keep}", but keep="carry" keeps '
+                f"them."
+            )
+        return self._state.value if isinstance(self._state, PickledTree) else self._state
+
+    @property
+    def by_step(self) -> bool:
+        """Whether the result is of ``jopt.sweep_steps``, whose carries are the parameters here."""
+        return self._by_step
+
+    @property
+    def key_kinds(self) -> tuple[Any, ...]:
+        """For each leaf of a carry of ``jopt.sweep_steps``, of which kind of random keys it is the data, or None."""
+        return self._key_kinds
 
     @cached_property
     def dataset(self) -> xr.Dataset:
@@ -134,12 +175,40 @@ class SweepResult(Result):
         """Pictures: ``.curves()``, ``.response()``, ``.heatmap()``, ``.compare()``; axes in, axes out."""
         return Plots(self.record)
 
+    def concat(self, other: SweepResult) -> SweepResult:
+        """This result and another of the same problem in one.
+
+        What differs decides. Two of the same steps are joined along the one axis in which their values differ (ascending,
+        where both are), or along their seeds. One that goes on from the other is joined along the steps; where it goes on
+        from one setting of several, that one has the further steps, and the others end with NaN where they ended.
+
+        Args:
+          other: A result with the same metrics, axes, ``seed=`` and steps, or one that goes on from this one or the reverse.
+
+        Returns:
+          The result of both; timings are sums. It keeps of the lanes what both have.
+
+        Raises:
+          TypeError: For what is no ``SweepResult``.
+          ValueError: Where the two do not fit together, or have a lane in common.
+
+        Example:
+          >>> def loss(x, batch):
+          ...     return (x**2).sum()
+          >>> low, high = (jopt.sweep(loss, jnp.ones(2), jopt.sgd(jopt.choice(*r)), steps=5) for r in ((0.1, 0.2), (0.3, 0.4)))
+          >>> low.concat(high).dataset.learning_rate.values.tolist()
+          [0.1, 0.2, 0.3, 0.4]
+        """
+        if not isinstance(other, SweepResult):
+            raise TypeError(f"concat takes another SweepResult, but got {type(other).__name__}; a group of a result is one.")
+        return SweepResult(**joining.joined(self, other))
+
     def _parts(self) -> dict[str, SweepResult]:
         return {"": self}
 
     def _stored(self) -> Stored:
         """What a file holds of the result: the user's own objects (optimizer, parameters) as pickles."""
-        optimizer, settings, params = self._optimizer, self._optimizer_at, self._params
+        optimizer, settings, params, state = self._optimizer, self._optimizer_at, self._params, self._state
         if not isinstance(optimizer, Pickled):
             optimizer = Pickled.of(lambda: self._optimizer, "optimizer", self.description)
         if not isinstance(settings, Pickled):
@@ -147,13 +216,27 @@ class SweepResult(Result):
             settings = Pickled.of(lambda: {index: self.optimizer_at(index) for index in indices}, "optimizer")
         if not isinstance(params, PickledTree):
             params = PickledTree.of(params, "parameters")
-        return Stored(self.record, optimizer, settings, params, str(self.plan), self.timings, self.version)
+        if not isinstance(state, PickledTree):
+            state = PickledTree.of(state, "state")
+        return Stored(
+            self.record,
+            optimizer,
+            settings,
+            params,
+            str(self.plan),
+            self.timings,
+            self.version,
+            state,
+            self.by_step,
+            self.key_kinds,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds: what a file does, and the plan itself; the dataset is made again when it is asked for."""
         kept = {name: part for name, part in vars(self).items() if name != "dataset"}
         made = self._stored()
-        return {**kept, "_optimizer": made.optimizer, "_optimizer_at": made.optimizer_at, "_params": made.params}
+        stored = {"_optimizer": made.optimizer, "_optimizer_at": made.optimizer_at}
+        return {**kept, **stored, "_params": made.params, "_state": made.state}
 
     def __repr__(self) -> str:
         """What was swept, what ran, the best setting, what diverged, the plan and the time."""

@@ -27,12 +27,28 @@ class Swept(Protocol):
         """The arrays and their names."""
 
     @property
+    def optimizer(self) -> Any:
+        """The value that was swept, with its axes."""
+
+    @property
     def dataset(self) -> xr.Dataset:
         """Everything recorded, labelled."""
 
     @property
     def params(self) -> Any:
         """Trained parameters of all lanes."""
+
+    @property
+    def state(self) -> Any:
+        """The optimizers' states of all lanes."""
+
+    @property
+    def by_step(self) -> bool:
+        """Whether it is of ``jopt.sweep_steps``."""
+
+    @property
+    def key_kinds(self) -> tuple[Any, ...]:
+        """Which leaves of its carries are random keys, and of which kind."""
 
     @property
     def plan(self) -> Any:
@@ -66,6 +82,7 @@ class Trial:
       group: Name of the optimizer in a sweep of several, else None.
       index: Position of the setting in the grid, one integer per dimension.
       result: The result that the setting belongs to.
+      at: "last" or "best": when the scores were taken.
 
     Example:
       >>> rates = jopt.geomspace(0.01, 1.0, 3)
@@ -83,6 +100,7 @@ class Trial:
     index: tuple[int, ...]
     result: Swept = field(repr=False)
     group: str | None = None
+    at: scores.At = "last"
 
     @property
     def optimizer(self) -> Any:
@@ -99,14 +117,44 @@ class Trial:
 
     @property
     def params(self) -> Any:
-        """The trained parameters of the seed that scored best: the tree of one run."""
-        best = np.argmin(self.scores) if self.mode == "min" else np.argmax(self.scores)
-        return jax.tree.map(lambda leaf: np.asarray(leaf[int(best)]), self.params_by_seed)
+        """The trained parameters of the seed that scored best: the tree of one run.
+
+        Raises:
+          ValueError: Where the sweep kept none, or with ``keep="best"`` those of another moment than that of the scores.
+        """
+        return self._of_best_seed(self.params_by_seed)
 
     @property
     def params_by_seed(self) -> Any:
         """The trained parameters of every seed: leaves [seed, ...], views of the result's."""
-        return jax.tree.map(lambda leaf: leaf[self.index], self.result.params)
+        params, record = self.result.params, self.result.record
+        if record.keep == "best":
+            kept = scores.ranking([record], None, None, "best")
+            if (self.metric, self.mode, self.at) != kept:
+                raise ValueError(
+                    f'With keep="best" the sweep kept the parameters of each seed when its {kept.metric!r} was best '
+                    f"({kept.mode}), but this trial is ranked by {self.metric!r} ({self.mode}, at={self.at!r}); ask for "
+                    f'result.best(), or sweep with keep="params" for the last parameters.'
+                )
+        return jax.tree.map(lambda leaf: leaf[self.index], params)
+
+    @property
+    def state(self) -> Any:
+        """The optimizer's state after the last step, of the seed that scored best.
+
+        Raises:
+          ValueError: Where the sweep did not keep it, with ``keep="carry"``.
+        """
+        return self._of_best_seed(self.state_by_seed)
+
+    @property
+    def state_by_seed(self) -> Any:
+        """The optimizer's state of every seed: leaves [seed, ...], views of the result's."""
+        return jax.tree.map(lambda leaf: leaf[self.index], self.result.state)
+
+    def _of_best_seed(self, tree: Any) -> Any:
+        best = np.argmin(self.scores) if self.mode == "min" else np.argmax(self.scores)
+        return jax.tree.map(lambda leaf: np.asarray(leaf[int(best)]), tree)
 
     @property
     def spread(self) -> float:
@@ -137,4 +185,5 @@ def best_trial(result: Swept, ranked: scores.Ranking, group: str | None = None) 
         index=index,
         result=result,
         group=group,
+        at=ranked.at,
     )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
+from jopt.engine.job import Begun, Keep
 from jopt.engine.planning.plan import Plan
 from jopt.expanding import Groups
+from jopt.results import Trial
+from jopt.sweeps.going_on import begun_of
 from jopt.values.numbers import whole
 
 
@@ -30,13 +33,15 @@ class Pair(Protocol):
 class Asked:
     """The arguments that both calls have, checked and filled in."""
 
-    steps: int
+    steps: int  # the last one of each lane
     batch_size: int | None
     seeds: list[int]
     samples: int | None
     evaluate: Any
     evaluations: np.ndarray  # the steps after which is evaluated
     record_every: int
+    keep: Keep
+    begun: Begun | None  # where the lanes go on
     plan: Plan
     progress: bool | None
     seed: int
@@ -52,24 +57,35 @@ class Asked:
         evaluate: Any,
         eval_every: Any,
         record_every: Any,
+        keep: Any,
         plan: Any,
         workers: Any,
         progress: bool | None,
         seed: Any,
+        trial: Trial | None,
+        by_step: bool = False,
     ) -> Asked:
-        """What is asked for by these arguments of ``jopt.sweep``; errors name them."""
-        steps = whole("steps", steps)
+        """What is asked for by these arguments of ``jopt.sweep``; errors name them.
+
+        ``trial`` is what the lanes go on from, ``by_step`` says whether in ``sweep_steps``.
+        """
+        steps, seed = whole("steps", steps), whole("seed", seed, at_least=0, bits=32)
+        every = _every(steps, eval_every, evaluate)
+        begun = None if trial is None else begun_of(trial, every, by_step)
+        first = 0 if begun is None else begun.step
         return cls(
-            steps=steps,
+            steps=first + steps,
             batch_size=batch_size,  # checked with the data that it cuts
-            seeds=_seeds(seeds),
+            seeds=_seeds(seeds) if trial is None else _seeds_of(trial, seeds),
             samples=samples,
             evaluate=evaluate,
-            evaluations=_evaluations(steps, eval_every, evaluate),
+            evaluations=_evaluations(first, first + steps, every),
             record_every=whole("record_every", record_every),
+            keep=_keep(keep, evaluate, by_step),
+            begun=begun,
             plan=_plan(plan, workers),
             progress=progress,
-            seed=whole("seed", seed, at_least=0, bits=32),
+            seed=seed if trial is None else _seed_of(trial, seed),
         )
 
 
@@ -87,15 +103,48 @@ def _seeds(seeds: Any) -> list[int]:
     return listed
 
 
-def _evaluations(steps: int, every: Any, evaluate: Any) -> np.ndarray:
+def _seeds_of(trial: Trial, seeds: Any) -> list[int]:
+    """The seeds that a trial brings."""
+    if not isinstance(seeds, int) or seeds != 1:
+        raise ValueError(
+            f"A trial brings its seeds, each with its own parameters and state, so seeds= can not stand beside it, but got "
+            f"{seeds!r}."
+        )
+    return [int(seed) for seed in trial.result.record.seeds]
+
+
+def _seed_of(trial: Trial, seed: int) -> int:
+    """The seed of the sweep that a trial is of, so that keys and the order of the data go on."""
+    own = trial.result.record.sweep_seed
+    if seed not in (0, own):
+        raise ValueError(f"A trial brings the seed of its sweep, {own}, so that keys and data go on, but got seed={seed}.")
+    return own
+
+
+def _keep(keep: Any, evaluate: Any, by_step: bool) -> Keep:
+    if keep not in get_args(Keep):
+        raise ValueError(f"keep must be one of {list(get_args(Keep))}, but got {keep!r}.")
+    if keep == "best" and evaluate is None:
+        raise ValueError('keep="best" keeps what the best evaluation was of, so it needs evaluate=.')
+    return "params" if by_step and keep == "carry" else keep  # type: ignore[no-any-return]
+
+
+def _every(steps: int, every: Any, evaluate: Any) -> int | None:
+    """The steps between evaluations; None: there are none."""
     if evaluate is None:
         if every is not None:
             raise ValueError("eval_every= needs evaluate=, a function from the parameters to {name: scalar}.")
-        return np.zeros(0, np.int64)
+        return None
     if not callable(evaluate):
         raise TypeError(f"evaluate must be a function from the parameters to {{name: scalar}}, but is {evaluate!r}.")
-    every = max(1, math.ceil(steps / 20)) if every is None else whole("eval_every", every)
-    return np.append(np.arange(every, steps, every), steps)
+    return max(1, math.ceil(steps / 20)) if every is None else whole("eval_every", every)
+
+
+def _evaluations(first: int, last: int, every: int | None) -> np.ndarray:
+    """The steps after which is evaluated: multiples of ``every``, also where a sweep goes on, and the last one."""
+    if every is None:
+        return np.zeros(0, np.int64)
+    return np.append(np.arange((first // every + 1) * every, last, every), last)
 
 
 def _plan(plan: Any, workers: Any) -> Plan:

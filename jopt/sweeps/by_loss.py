@@ -8,10 +8,11 @@ from typing import Any, overload
 import jax
 
 from jopt.engine.data.sources import Feed
+from jopt.engine.job import Keep
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
 from jopt.expanding import Groups, groups
-from jopt.results import GroupedResult, SweepResult
+from jopt.results import GroupedResult, Result, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.running import run
 from jopt.training import takes_key
@@ -36,6 +37,7 @@ def sweep(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -56,6 +58,7 @@ def sweep(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = ...,
     eval_every: int | None = ...,
     record_every: int = ...,
+    keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -75,6 +78,7 @@ def sweep(
     evaluate: Callable[[Any], Mapping[str, Any]] | None = None,
     eval_every: int | None = None,
     record_every: int = 1,
+    keep: Keep = "params",
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
@@ -91,17 +95,22 @@ def sweep(
       loss: ``loss(params, batch)``, or ``loss(params, batch, key)``, a floating scalar; with ``has_aux``, a pair of that and a
         dict of named scalars. It is traced anew at each call, so that it is seen with all that it reads as it is now; the same
         code with other arrays, or defined again, compiles nothing. A Python number in it is part of the code.
-      params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own.
+      params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own; or a
+        ``Trial`` of a sweep with ``keep="carry"``, to go on from: each of its seeds from its own parameters and state. It
+        brings its seeds, and the sweep's ``seed``. Steps go on counting, and so do schedules, keys, epochs and the steps
+        between evaluations and records, so that 200 steps and 300 more are 500, bit for bit at the same width. The optimizer
+        has the trial's structure, with other numbers or axes where you like; then each setting starts from that state.
       optimizer: A jopt value, with axes where numbers stand (none: a sweep of one setting); or a dict of them by name, or
         ``jopt.groups`` of it, which are swept one after the other in the same call.
       data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
         step; or ``batch(key, step)``, traced into the step; or an iterable of batches, read ahead by a thread, each copied
-        before the next is asked for, and passed over again when it ends; or ``None``: the batch is ``None``. A list is an
+        before the next is asked for, and passed over again when it ends (where a sweep goes on, an iterator does too, and what
+        can be passed over again begins a new pass); or ``None``: the batch is ``None``. A list is an
         iterable of batches; arrays that belong together are a tuple or a dict. The batches of an iterable have one structure,
         one shape and one type, so a smaller last one is left out by its maker (``drop_last=True``), else it is an error.
         Arrays of more than half of the device's memory stay on the host and are not copied: leave them as they are until
         the sweep has ended.
-      steps: Optimizer steps of each lane, at least 1.
+      steps: Optimizer steps of each lane, at least 1; from a ``Trial`` how many more.
       batch_size: Examples per step of data given as arrays, reshuffled each epoch, without replacement; the examples that do
         not fill a last batch are left out of that epoch, others in each. ``None`` for all of them at each step.
       seeds: How many seeds, or the seeds themselves, different ints in [0, 2³²).
@@ -110,6 +119,10 @@ def sweep(
       evaluate: ``evaluate(params) -> {name: scalar}``, pure, or ``jopt.metrics(...)``; its first metric ranks the settings.
       eval_every: Steps between evaluations; by default such that there are about 20. The last step is always evaluated.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
+      keep: What the result keeps of each lane, on the host. "params": the parameters that it ended with. "carry": the
+        optimizer's state too, to go on from, for Adam three times as much. "best": the parameters of its best evaluation, by
+        the first metric of ``evaluate`` in its direction, and ``best`` scores there; on the device they take the place of
+        another set of parameters. "none": nothing.
       plan: "auto", or a ``jopt.Plan``.
       workers: Threads that run blocks side by side; by default one per core, or per accelerator.
       progress: Whether to show a bar; by default on a terminal only.
@@ -134,8 +147,11 @@ def sweep(
     optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
     for name, value in compared(optimizer).items():
         _check_optimizer(name, value)
+    trial = params if isinstance(params, Trial) else None
     made_by_init = is_function(params)
-    if not made_by_init:
+    if isinstance(params, Result):
+        raise TypeError("sweep: params is the result of a sweep; go on from one of its trials: params=result.best().")
+    if not made_by_init and trial is None:
         checks.params("sweep", params)
         if not jax.tree.leaves(params):
             raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
@@ -148,11 +164,14 @@ def sweep(
         evaluate=evaluate,
         eval_every=eval_every,
         record_every=record_every,
+        keep=keep,
         plan=plan,
         workers=workers,
         progress=progress,
         seed=seed,
+        trial=trial,
     )
+    given = None if made_by_init else params if asked.begun is None else asked.begun.of(0)[0]
 
     def program(feed: Feed, value: Any) -> Program:
         return Gradient(
@@ -165,7 +184,7 @@ def sweep(
             feedback=_monitors(value, evaluate),
         )
 
-    return run(program, None if made_by_init else params, optimizer, data, asked)
+    return run(program, given, optimizer, data, asked)
 
 
 def _check_optimizer(name: str, value: Any) -> None:

@@ -12,8 +12,8 @@ from jopt.engine.running.carry_out import Outcome
 from jopt.results import SweepRecord, SweepResult, Timings
 
 
-def result_of(job: Job, outcome: Outcome, maximize: tuple[str, ...]) -> SweepResult:
-    """The result of one group; ``maximize`` names the metrics that are better the higher they are."""
+def result_of(job: Job, outcome: Outcome, by_step: bool) -> SweepResult:
+    """The result of one group; ``by_step`` says that it is of ``sweep_steps``."""
     space, records = job.space, outcome.records
     lanes = (*space.shape, len(job.seeds))
 
@@ -30,14 +30,22 @@ def result_of(job: Job, outcome: Outcome, maximize: tuple[str, ...]) -> SweepRes
         metrics=shaped(records.metrics),
         diverged_at=records.diverged_at.reshape(lanes),
         steps_done=records.steps_done.reshape(lanes),
-        maximize=maximize,
+        maximize=job.maximize,
+        first=job.first,
+        keep=job.keep,
+        sweep_seed=job.seed,
     )
-    kept = [array.reshape(*lanes, *array.shape[2:]) for array in records.kept]
+    arrays = [array.reshape(*lanes, *array.shape[2:]) for array in records.kept]
+    kept = jax.tree.unflatten(records.kept_structure, arrays)
+    whole = job.keep == "carry"
     return SweepResult(
         record,
         optimizer=space.optimizer,
         optimizer_at=lambda index: space.at(int(np.ravel_multi_index(index, space.shape)) if index else 0),
-        params=jax.tree.unflatten(records.kept_structure, kept),
+        params=job.program.kept(kept) if whole else kept,
+        state=job.program.state(kept) if whole else None,
+        by_step=by_step,
+        key_kinds=records.key_kinds if by_step else (),
         plan=outcome.plan,
         timings=_timings(job, outcome),
     )
@@ -48,5 +56,5 @@ def _timings(job: Job, outcome: Outcome) -> Timings:
         compile_s=outcome.compile_s,
         run_s=max(0.0, outcome.total_s - outcome.compile_s),
         total_s=outcome.total_s,
-        lane_steps=int(outcome.records.steps_done.sum()),
+        lane_steps=outcome.records.lane_steps,
     )

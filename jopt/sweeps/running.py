@@ -30,23 +30,38 @@ from jopt.values.pairs import as_pair, is_transformation
 
 
 def run(
-    program: Callable[[Feed, Any], Program], given: Any, optimizer: Any, data: Any, asked: Asked
+    program: Callable[[Feed, Any], Program], given: Any, optimizer: Any, data: Any, asked: Asked, by_step: bool = False
 ) -> SweepResult | GroupedResult:
-    """Trains every lane of every group; ``program`` makes what one lane does, ``given`` are parameters to start from."""
+    """Trains every lane of every group.
+
+    ``program`` makes what one lane does, ``given`` are parameters to start from; ``by_step`` is for ``sweep_steps``.
+    """
     checks.no_tracers("sweep", given, compared(optimizer), data)
     jobs: dict[str, Job] = {}
     with contextlib.ExitStack() as stack:
         # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
         stack.enter_context(jax.transfer_guard("allow"))
         given = jax.tree.map(_own, given)
-        feed = stack.enter_context(contextlib.closing(feed_of(data, asked.batch_size, asked.seed, asked.steps)))
+        first = 0 if asked.begun is None else asked.begun.step
+        feed = stack.enter_context(contextlib.closing(feed_of(data, asked.batch_size, asked.seed, asked.steps, first)))
+        maximize = asked.evaluate.maximize if isinstance(asked.evaluate, Metrics) else ()
         for name, space in _spaces(optimizer, asked).items():
-            work, evaluations = program(feed, space.optimizer), tuple(asked.evaluations.tolist())
-            seeds = tuple(asked.seeds)
-            jobs[name] = Job(space, work, feed, seeds, asked.steps, given, asked.seed, evaluations, asked.record_every)
+            jobs[name] = Job(
+                space=space,
+                program=program(feed, space.optimizer),
+                feed=feed,
+                seeds=tuple(asked.seeds),
+                steps=asked.steps,
+                given=given,
+                seed=asked.seed,
+                eval_steps=tuple(asked.evaluations.tolist()),
+                record_every=asked.record_every,
+                begun=asked.begun,
+                keep=asked.keep,
+                maximize=maximize,
+            )
         outcomes = _carry_out(jobs, asked.plan, asked.progress)
-    maximize = asked.evaluate.maximize if isinstance(asked.evaluate, Metrics) else ()
-    results = {name: result_of(jobs[name], outcome, maximize) for name, outcome in outcomes.items()}
+    results = {name: result_of(jobs[name], outcome, by_step) for name, outcome in outcomes.items()}
     return GroupedResult(results) if isinstance(optimizer, Groups) else results[""]
 
 
@@ -63,7 +78,7 @@ def _carry_out(jobs: dict[str, Job], plan: Plan, progress: bool | None) -> dict[
         swept = [name for d in job.space.dimensions for name in (d.name, *(m[0] for m in d.members))]
         check_names(swept, recorded, "" not in jobs)
 
-    lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lanes * j.steps) for j in jobs.values()), strict=True))
+    lanes, lane_steps = (sum(count) for count in zip(*((j.lanes, j.lane_steps) for j in jobs.values()), strict=True))
     bar_of = functools.partial(Progress, total_lane_steps=lane_steps, lanes=lanes, description="sweep")
     if jax.config.values["jax_disable_jit"]:
         # A bar would write over what a debugger shows.

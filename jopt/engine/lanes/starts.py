@@ -1,9 +1,9 @@
-"""First carries: what the lanes of a block are before their first step."""
+"""First carries: what lanes are before their first step."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,9 @@ import jax.numpy as jnp
 
 from jopt.engine.compiled import steps
 from jopt.engine.compiled.steps import Shape
+from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block
+from jopt.engine.lanes.table import Paused
 
 
 def carry_of(block: Block, shape: Shape, start: Callable[[int, int], list[Any]], depends: bool) -> list[Any]:
@@ -32,3 +34,17 @@ def carry_of(block: Block, shape: Shape, start: Callable[[int, int], list[Any]],
 def _spread(shape: Shape, starts: Sequence[Any]) -> list[Any]:
     """The leaves of a block's first carry; copies, because carries are donated."""
     return [jnp.copy(x) for x in steps.spread(shape, starts)]
+
+
+def begun(job: Job, evaluated: Mapping[str, Any]) -> list[Paused]:
+    """For each seed, where its lanes go on, as if they had been paused there; empty where they begin before the first step.
+
+    ``evaluated`` are the shapes of an evaluation, by name, where steps are told of it.
+    """
+    begun = job.begun
+    if begun is None:
+        return []
+    seeds = range(len(job.seeds))
+    told = [begun.told(seed, evaluated) if job.program.feedback else None for seed in seeds]
+    feedback = [None if each is None else list(each.values()) for each in told]
+    return [Paused(jax.tree.leaves(begun.of(seed)), feedback[seed], begun.fresh) for seed in seeds]

@@ -17,8 +17,9 @@ import numpy as np
 
 from jopt.engine import machine
 from jopt.engine.job import Job
-from jopt.engine.lanes.blocks import Block
+from jopt.engine.lanes.blocks import Block, key_kinds
 from jopt.engine.lanes.records import BlockOutcome, Records
+from jopt.engine.lanes.starts import begun
 from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.planning.planner import Problem, explore
@@ -78,8 +79,8 @@ def _stops(together: list[_Run]) -> range:
     """Where blocks wait for each other, because batches come once."""
     if not together:
         return range(0)
-    length = min(run.runtime.length for run in together)
-    return range(length, together[0].job.steps, length)
+    length, job = min(run.runtime.length for run in together), together[0].job
+    return range(job.first + length, job.steps, length)
 
 
 class _Run:
@@ -89,7 +90,9 @@ class _Run:
         self.runtime, self.job, self.devices, self.bar = runtime, runtime.job, devices, bar
         self.plan = asked
         self.records = Records(self.job)
-        self.lanes = Lanes(self.job, runtime.analysis.common)
+        self.records.key_kinds = key_kinds(runtime.analysis.carry)
+        evaluate = runtime.analysis.evaluate
+        self.lanes = Lanes(self.job, runtime.analysis.common, begun(self.job, evaluate.result if evaluate else {}))
         self.seconds = 0.0
         self.began = time.perf_counter()
         self.prepared = False
@@ -102,7 +105,7 @@ class _Run:
             return
         begin = time.perf_counter()
         job, analysis = self.job, self.runtime.analysis
-        problem = Problem(analysis, job.space.size, len(job.seeds), job.steps, self.devices)
+        problem = Problem(analysis, job.space.size, len(job.seeds), job.steps - job.first, self.devices)
         trials = Trials(self.runtime, self.lanes, self.devices, self._write_down, self.records.forget)
         self.plan = explore(problem, self.plan, trials)
         self.prepared = True
@@ -190,7 +193,7 @@ class _Run:
         lanes = block.lanes
         self.records.forget(lanes)
         self.lanes.restart(lanes)
-        running.extend(functools.partial(self._turns, half, until) for half in block.halves())
+        running.extend(functools.partial(self._turns, half, until) for half in block.halves(self.job.first))
 
     def _bury(self, block: Block, dead: np.ndarray) -> None:
         """Dead lanes are kept as they are, and count no more; where that pays, blocks are formed anew of the others."""
@@ -203,7 +206,7 @@ class _Run:
         self.bar.advance(int((self.job.steps - block.step) * (real & dead).sum()))  # that nobody will run
         alive = self.lanes.in_state(State.WAITING, State.RUNNING, State.PAUSED)
         to_do = int((self.job.steps - self.records.steps_done[alive]).sum())
-        pace = (time.perf_counter() - self.began) / max(1, int(self.records.steps_done.sum()))
+        pace = (time.perf_counter() - self.began) / max(1, self.records.lane_steps)
         gone = 1 - alive.sum() / self.lanes.states.size
         # Narrower blocks are a program of their own, which takes about as long to compile as what was compiled so far.
         self.forms_anew |= bool(gone * to_do * pace > self.runtime.compile_s)
@@ -212,7 +215,7 @@ class _Run:
         if block.real.any():
             self._keep(block, State.DONE)
         large = block.settings.size * self.runtime.analysis.carry_bytes > machine.LARGE_BYTES
-        block.carry = block.feedback = None
+        block.carry = block.feedback = block.best = None
         if large and self.devices[0].platform == "cpu":
             machine.give_back()
 

@@ -14,13 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt.engine.evaluation import Mode
 from jopt.engine.job import Job
-from jopt.engine.lanes.blocks import Block
+from jopt.engine.lanes.best import better, mode_of
+from jopt.engine.lanes.blocks import Block, key_kinds, to_device
 from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.carry_out import Outcome
 from jopt.engine.running.runtime import keys_of
-from jopt.values.trees import flatten
+from jopt.values.trees import flatten, structure
 
 PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
 
@@ -38,7 +40,7 @@ def carry_out(jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Ite
     seconds = dict.fromkeys(jobs, 0.0)
     # The batches of an iterable come once, so all lanes take each before the next one.
     for group in [lanes] if first.feed.lockstep else [[lane] for lane in lanes]:
-        for step in range(first.steps):
+        for step in range(first.first, first.steps):
             for name, lane in group:
                 begin = time.perf_counter()
                 lane.advance()
@@ -78,25 +80,26 @@ class _Lane:
         self.records = records
         self.bar = bar
         self.check_names = check_names
-        self.seed = int(job.seeds[seed])
+        self.place, self.seed = seed, int(job.seeds[seed])
         self.start_key, *self.keys = keys_of(np.uint32(job.seed), np.uint32(self.seed))
         leaves, treedef = flatten(job.space.at(setting))
         # Of the types that they have in compiled code:
         self.optimizer = treedef.unflatten([jnp.asarray(x) if isinstance(x, (int, float, complex)) else x for x in leaves])
-        self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool))
+        self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool), job.first)
         self.first: list[Any] = []  # the leaves of the first carry
         self.told: dict[str, Any] | None = None
+        self.mode: Mode | None = None  # where the best is kept
 
     def advance(self) -> None:
         """One step; before the first one the start, after the last one the end."""
         job, block = self.job, self.block
-        if block.step == 0:
+        if block.carry is None:
             self._start()
         row = jax.tree.map(lambda x: jnp.asarray(x[0]), job.feed.rows(self.seed, block.step, 1))
         loss_key, data_key = (jax.random.fold_in(key, block.step) for key in self.keys)
         batch = job.program.source.batch(job.feed.data, row, data_key, jnp.int32(block.step))
         carry, metrics = job.program.step(self.optimizer, block.carry, batch, loss_key, self.told)
-        if block.step == 0:
+        if block.step == job.first:
             self.check_names(job, metrics)
         block.carry, block.step = _arrays(carry), block.step + 1
         found = {name: np.asarray(x).reshape(1) for name, x in metrics.items()}
@@ -110,25 +113,46 @@ class _Lane:
         if block.step == job.steps:
             leaves = jax.tree.leaves(block.carry)
             self.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first)
-            self.records.finished(block, job.program.kept(block.carry))
-            block.carry = None
+            self.records.finished(block, self._kept())
+            block.carry = block.best = None
 
     def _start(self) -> None:
-        job, block = self.job, self.block
+        job, block, begun = self.job, self.block, self.job.begun
         block.carry = _arrays(job.program.start(self.optimizer, self.start_key, job.given))
         self.first = jax.tree.leaves(block.carry)
-        if job.program.feedback:
-            self.told = {"metrics": job.program.evaluate(block.carry), "evaluated": jnp.asarray(False)}
-        if 0 in self.records.eval_steps:
+        self.records.key_kinds = key_kinds(block.carry)
+        if begun is not None:
+            begun.check(block.carry)
+            leaves, treedef = flatten(begun.of(self.place))
+            block.carry = treedef.unflatten(to_device(leaves, self.first, None))
+        if job.program.feedback or job.keep == "best":
+            metrics = job.program.evaluate(block.carry)
+            self.mode = mode_of(job, list(metrics))
+        if block.step in self.records.eval_steps:
             self._evaluate({})
+        if job.program.feedback:
+            told = None if begun is None else begun.told(self.place, metrics)
+            fresh = begun is not None and told is not None and begun.fresh
+            self.told = {"metrics": _arrays(told) if told else metrics, "evaluated": jnp.asarray(fresh)}
 
     def _evaluate(self, recorded: Iterable[str]) -> None:
         job, block = self.job, self.block
         metrics = job.program.evaluate(block.carry)
         self.check_names(job, [*recorded, *metrics])
         self.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})
+        if self.mode is not None and block.step > 0:
+            leaves = jax.tree.leaves(job.program.kept(block.carry))
+            block.best = better((), (False,) * len(leaves), self.mode, block.best, next(iter(metrics.values())), leaves)
         if self.told is not None:
             self.told = {"metrics": metrics, "evaluated": jnp.asarray(True)}
+
+    def _kept(self) -> Any:
+        """What the result keeps of the lane."""
+        job, block = self.job, self.block
+        if job.keep in ("none", "carry"):
+            return block.carry if job.keep == "carry" else None
+        kept = job.program.kept(block.carry)
+        return kept if block.best is None else structure(kept).unflatten(block.best[1:])
 
 
 def _arrays(tree: Any) -> Any:

@@ -60,7 +60,8 @@ class Trials:
         ids = np.arange(width)[None] % runtime.job.space.size
         block = runtime.placed(Block(ids, np.zeros(1, np.int64), np.ones_like(ids, bool)), device)
         compiled = runtime.executable(block, loop, device).compiled
-        return fitting.bytes_of(compiled, 4.0 * width * runtime.analysis.carry_bytes)
+        beside = width * runtime.analysis.carry_bytes if runtime.mode is not None else 0  # the best ones yet, at most
+        return fitting.bytes_of(compiled, 4.0 * width * runtime.analysis.carry_bytes) + beside
 
     def __call__(self, plan: Plan) -> float:
         """The lane-steps per second of a whole run by a plan, judged by the pace of the lanes that have done least."""
@@ -97,8 +98,8 @@ class Trials:
         for block in chosen:
             self.lanes.pause(block)
         rounds = -(-len(blocks) // len(self.devices))
-        whole_s = job.steps * float(np.mean(paces)) * rounds + block_s(self.runtime.analysis) * len(blocks)
-        return job.lanes * job.steps / whole_s
+        whole_s = (job.steps - job.first) * float(np.mean(paces)) * rounds + block_s(self.runtime.analysis) * len(blocks)
+        return job.lane_steps / whole_s
 
 
 class _Pace:
