@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jopt.engine.job import Begun
 from jopt.engine.lanes.starts import begun
 from jopt.engine.lanes.table import Lanes, State
 from tests.solo import CLOSE, Run, assert_same_run, run_alone
+from tests.test_engine import NO_MEMORY, failing
 
 TOTAL, EVERY, BATCH, SEEDS = 16, 3, 4, 3
 X = np.random.default_rng(0).normal(size=(22, 3)).astype(np.float32)  # five batches an epoch, two examples left out
@@ -246,6 +248,15 @@ def test_a_lane_that_dies_on_the_way_changes_no_other():
     assert np.isnan(rest.record.losses["loss"][1, :, -1]).all()
 
 
+def test_lanes_that_do_not_fit_begin_again_where_they_went_on(monkeypatch):
+    first, rates = swept(init, 7, jopt.adam(0.05), seeds=SEEDS), jopt.choice(0.01, 0.05, 0.2)
+    wanted = swept(first.best(), 9, jopt.adam(rates))
+    failing(monkeypatch, lambda block: block.real.sum() > 3, NO_MEMORY, after=4)
+    found = swept(first.best(), 9, jopt.adam(rates), plan=jopt.Plan(width=9, workers=1))
+    np.testing.assert_allclose(found.record.losses["loss"], wanted.record.losses["loss"], **CLOSE)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **CLOSE), found.params, wanted.params)
+
+
 def test_lanes_that_run_again_begin_where_they_went_on():
     carry = {"w": np.arange(6.0, dtype=np.float32).reshape(2, 3)}
     job = _job(Begun(4, carry, {}, False))
@@ -263,19 +274,8 @@ def test_lanes_that_run_again_begin_where_they_went_on():
 
 
 def _job(started):
-    @dataclasses.dataclass
-    class Space:
-        size: int = 1
-
-    @dataclasses.dataclass
-    class Job:
-        begun: Begun
-        space: Space = dataclasses.field(default_factory=Space)
-        seeds: tuple[int, ...] = (0, 1)
-        first: int = 4
-        program: object = dataclasses.field(default_factory=lambda: type("Program", (), {"feedback": False}))
-
-    return Job(started)
+    program, space = types.SimpleNamespace(feedback=False), types.SimpleNamespace(size=1)
+    return types.SimpleNamespace(begun=started, space=space, seeds=(0, 1), first=started.step, program=program)
 
 
 # jopt.sweep_steps.

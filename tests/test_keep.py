@@ -9,7 +9,9 @@ import optax
 import pytest
 
 import jopt
+from jopt.engine.planning import planner, remembered
 from tests.solo import CLOSE, assert_trees_close
+from tests.test_engine import NO_MEMORY, failing
 
 X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 STEPS, EVERY = 23, 2
@@ -252,3 +254,17 @@ def test_a_metric_whose_direction_nobody_declared_is_refused_before_training(nam
 def test_what_else_might_be_kept_is_refused(keep):
     with pytest.raises(ValueError, match=r"keep must be one of \['params', 'carry', 'best', 'none'\]"):
         swept(keep=keep)
+
+
+def test_the_best_goes_with_lanes_that_are_paused_and_formed_anew(monkeypatch, tmp_path):
+    monkeypatch.setenv("JOPT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(remembered, "_plans", {})
+    candidates = [jopt.Plan(width=4, loop="scan"), jopt.Plan(width=3, loop="host")]
+    monkeypatch.setattr(planner, "propose", lambda problem, base, measure: candidates)
+    monkeypatch.setattr(planner, "_worth", lambda *args: True)
+    assert assert_best_are_kept(swept(plan="auto", workers=2)).any()
+
+
+def test_lanes_that_run_again_have_no_best_yet(monkeypatch):
+    failing(monkeypatch, lambda block: block.real.sum() > 3, NO_MEMORY, after=5)
+    assert_best_are_kept(swept(plan=jopt.Plan(width=12, workers=1)))

@@ -66,6 +66,17 @@ SWEEPS = {
         eval_every=3,
         **OPTIONS,
     ),
+    "best": lambda: jopt.sweep(
+        loss, init, jopt.sgd(RATES), (X, Y), seeds=2, evaluate=evaluate, eval_every=4, keep="best", **OPTIONS
+    ),
+    "going on": lambda: jopt.sweep(
+        noisy,
+        jopt.sweep(noisy, init, jopt.adam(0.1), (X, Y), batch_size=8, seeds=2, keep="carry", steps=7, progress=False).best(),
+        jopt.adam(RATES),
+        (X, Y),
+        batch_size=8,
+        **OPTIONS,
+    ),
     "own step": lambda: jopt.sweep_steps(start, step, jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, **OPTIONS),
 }
 

@@ -177,7 +177,7 @@ def _read(content: dict[str, Any], reader: _Reader) -> Stored:
         version=_typed(content["version"], str),
         state=reader.tree(content["state"]),
         by_step=_typed(content["by_step"], bool),
-        key_kinds=tuple(content["key_kinds"]),
+        key_kinds=tuple(_typed(content["key_kinds"], list)),
     )
 
 
