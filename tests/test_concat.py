@@ -1,6 +1,7 @@
 """Two results of one problem in one: other values of an axis, other seeds, or further steps."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -175,14 +176,18 @@ def test_groups_are_joined_by_name():
         ({"seeds": [0, 1]}, {"seeds": [1, 2]}, r"both have seed 1"),
         ({}, {"rates": (0.2,), "b1": 0.5}, "their optimizers differ in more"),
         ({}, {"seeds": [5], "b1": 0.5}, "their optimizers differ in more"),
-        ({}, {"rates": (0.2,), "steps": 6}, r"the steps of one are after 1, \.\.\., 8 \(8\) and of the other after 1, \.\.\., 6"),
+        (
+            {},
+            {"rates": (0.2,), "steps": 6},
+            r"the steps of one are after 1, \.\.\., 8 \(8\) and of the other after 1, \.\.\., 6",
+        ),
         ({}, {"rates": (0.2,), "eval_every": 3}, "the evaluations of one"),
         ({}, {"rates": (0.2,), "keep": "params"}, "must keep the same"),
         ({}, {"rates": (0.2,), "seed": 1}, r"same seed= of the sweep.*one has 0 and the other 1"),
         ({}, {"rates": (0.2,), "evaluate": lambda w: {"other": w.sum()}}, "record the same"),
         ({}, {"rates": None}, r"same axes.*\['learning_rate'\] and the other \[\].*jopt.choice\(value\)"),
     ],
-    ids=lambda x: str(x)[:30] if isinstance(x, str) else "",
+    ids=itertools.count(),
 )
 def test_what_does_not_fit_is_refused(one, other, said):
     def of(rates=(0.01, 0.1), b1=0.9, **more):

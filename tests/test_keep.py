@@ -118,7 +118,13 @@ def test_whole_numbers_and_bools_have_a_best_too():
 
 def test_of_equal_evaluations_the_first_is_the_best():
     result = jopt.sweep(
-        lambda w, _: w, jnp.float32(1.0), jopt.sgd(0.125), steps=8, evaluate=lambda w: {"zero": 0 * w}, eval_every=2, keep="best"
+        lambda w, _: w,
+        jnp.float32(1.0),
+        jopt.sgd(0.125),
+        steps=8,
+        evaluate=lambda w: {"zero": 0 * w},
+        eval_every=2,
+        keep="best",
     )
     assert result.params.tolist() == [0.75]
 

@@ -63,11 +63,11 @@ def _along_lanes(one: Swept, other: Swept) -> dict[str, Any]:
                 f"the steps, but the {what} of one are after {_shown(ours)} and of the other after {_shown(theirs)}."
             )
     if a.keep != b.keep:
-        raise ValueError(f'Results that are joined must keep the same, but one has keep="{a.keep}", the other keep="{b.keep}".')
+        raise ValueError(f"Results that are joined must keep the same, but one has keep={a.keep!r}, the other keep={b.keep!r}.")
     if a.dims != b.dims:
         raise ValueError(
-            f"Results that are joined must have the same axes, but one has {list(a.dims)} and the other {list(b.dims)}; an axis "
-            f"of one value is jopt.choice(value)."
+            f"Results that are joined must have the same axes, but one has {list(a.dims)} and the other {list(b.dims)}; an "
+            f"axis of one value is jopt.choice(value)."
         )
     differing = [dim for dim in a.dims if not _same_values(a, b, dim)]
     differing += [] if np.array_equal(a.seeds, b.seeds) else ["seed"]
@@ -125,8 +125,8 @@ def _along_steps(one: Swept, other: Swept) -> dict[str, Any]:
     a, b = one.record, other.record
     if "best" in (a.keep, b.keep):
         raise ValueError(
-            'With keep="best" a result knows the best of its own steps only, so it is not joined to others along the steps; give '
-            'keep="params" or keep="carry".'
+            'With keep="best" a result knows the best of its own steps only, so it is not joined to others along the steps; '
+            'give keep="params" or keep="carry".'
         )
     if not np.array_equal(a.seeds, b.seeds):
         raise ValueError(f"What goes on has the same seeds, but one has {a.seeds.tolist()} and the other {b.seeds.tolist()}.")

@@ -104,9 +104,9 @@ def sweep(
         ``jopt.groups`` of it, which are swept one after the other in the same call.
       data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
         step; or ``batch(key, step)``, traced into the step; or an iterable of batches, read ahead by a thread, each copied
-        before the next is asked for, and passed over again when it ends (where a sweep goes on, an iterator does too, and what
-        can be passed over again begins a new pass); or ``None``: the batch is ``None``. A list is an
-        iterable of batches; arrays that belong together are a tuple or a dict. The batches of an iterable have one structure,
+        before the next is asked for, and passed over again when it ends (where a sweep goes on, an iterator does too, and
+        what can be passed over again begins a new pass); or ``None``: the batch is ``None``. A list is an iterable of
+        batches; arrays that belong together are a tuple or a dict. The batches of an iterable have one structure,
         one shape and one type, so a smaller last one is left out by its maker (``drop_last=True``), else it is an error.
         Arrays of more than half of the device's memory stay on the host and are not copied: leave them as they are until
         the sweep has ended.

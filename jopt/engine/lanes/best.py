@@ -22,9 +22,9 @@ def mode_of(job: Job, evaluated: Sequence[str]) -> Mode | None:
     mode = direction(evaluated[0], job.maximize)
     if mode is None:
         raise ValueError(
-            f'keep="best" keeps what the best evaluation was of, but nobody said whether {evaluated[0]!r} is better high or '
-            f"low; declare it where it is made, evaluate=jopt.metrics(..., maximize={evaluated[0]!r}), or, if it is better low, "
-            f"give it another name."
+            f'keep="best" keeps what the best evaluation was of, but nobody said whether {evaluated[0]!r} is better high '
+            f"or low; declare it where it is made, evaluate=jopt.metrics(..., maximize={evaluated[0]!r}), or give it another "
+            f"name, if it is better low."
         )
     return mode
 

@@ -113,7 +113,8 @@ class Runtime:
 
     def choose(self, block: Block, metrics: Sequence[Any]) -> list[Any]:
         """The best evaluation of each lane of a block and what it was of, now that it has been evaluated once more."""
-        assert self.mode is not None and block.carry is not None
+        assert self.mode is not None
+        assert block.carry is not None
         places = jax.tree.leaves(self.places)
         common = tuple(self.analysis.common[i] for i in places)
         leaves = [block.carry[i] for i in places]
