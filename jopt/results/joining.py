@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jopt.axes import Grid
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.trial import Swept
-from jopt.values.trees import flatten
+from jopt.values.trees import flatten, structure
 
 Join = Callable[[Any, Any], Any]  # of two arrays that hold the same of one result and of the other
 PER_LANE = ("diverged_at", "steps_done")
@@ -185,8 +185,8 @@ def _check_others(one: Swept, other: Swept, dim: str) -> None:
     a, b = one.record, other.record
     swept = [(values[0].item(), b.coords[n][1][0].item()) for n, (d, values) in a.coords.items() if d == dim]
     start = (0,) * len(a.dims)
-    (ours, structure), (theirs, others) = flatten(one.optimizer_at(start)), flatten(other.optimizer_at(start))
-    same = structure == others and all(
+    (ours, form), (theirs, others) = flatten(one.optimizer_at(start)), flatten(other.optimizer_at(start))
+    same = form == others and all(
         x is y or np.array_equal(x, y) or (np.ndim(x) == 0 and (x, y) in swept) for x, y in zip(ours, theirs, strict=True)
     )
     if not same:
@@ -197,7 +197,7 @@ def _check_others(one: Swept, other: Swept, dim: str) -> None:
 
 def _with_all(one: Any, other: Any, order: NDArray[np.intp]) -> Any:
     """An optimizer whose axis has the values of both."""
-    (ours, structure), theirs = flatten(one), jax.tree.leaves(other)
+    (ours, form), theirs = flatten(one), jax.tree.leaves(other)
     made: dict[int, Grid] = {}
     groups: dict[int, object] = {}
 
@@ -209,7 +209,7 @@ def _with_all(one: Any, other: Any, order: NDArray[np.intp]) -> Any:
             made[id(x)] = Grid(np.array([*x.values, *y.values], object)[order], x.name, group)
         return made[id(x)]
 
-    return structure.unflatten([both(x, y) for x, y in zip(ours, theirs, strict=True)])
+    return form.unflatten([both(x, y) for x, y in zip(ours, theirs, strict=True)])
 
 
 def _same_values(a: SweepRecord, b: SweepRecord, dim: str) -> bool:
@@ -230,10 +230,10 @@ def _kept(join: Join, one: Swept, other: Swept) -> dict[str, Any]:
 
 
 def _tree(join: Join, ours: Any, theirs: Any) -> Any:
-    if jax.tree.structure(ours) != jax.tree.structure(theirs):
+    if structure(ours) != structure(theirs):
         raise ValueError(
             f"Results that are joined must be of one model and one kind of optimizer, but one has the structure "
-            f"{jax.tree.structure(ours)} and the other {jax.tree.structure(theirs)}."
+            f"{structure(ours)} and the other {structure(theirs)}."
         )
     return jax.tree.map(join, ours, theirs)
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.engine import evaluation
-from jopt.engine.evaluation import Mode
 from jopt.results.record import SweepRecord
 
+Mode = evaluation.Mode
 At = Literal["last", "best"]
 
 SHARES = 10  # of a run: a training loss is a mean over one of them

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from jopt.results import scores, text
 from jopt.results.plots import Plots
 from jopt.results.record import SweepRecord, Timings
+from jopt.results.scores import At
 from jopt.results.storage import Stored
 from jopt.values.binding import hyperparams
 
@@ -100,7 +101,7 @@ class Trial:
     index: tuple[int, ...]
     result: Swept = field(repr=False)
     group: str | None = None
-    at: scores.At = "last"
+    at: At = "last"
 
     @property
     def optimizer(self) -> Any:

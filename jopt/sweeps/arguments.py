@@ -126,7 +126,7 @@ def _keep(keep: Any, evaluate: Any, by_step: bool) -> Keep:
         raise ValueError(f"keep must be one of {list(get_args(Keep))}, but got {keep!r}.")
     if keep == "best" and evaluate is None:
         raise ValueError('keep="best" keeps what the best evaluation was of, so it needs evaluate=.')
-    return "params" if by_step and keep == "carry" else keep  # type: ignore[no-any-return]
+    return "params" if by_step and keep == "carry" else keep
 
 
 def _every(steps: int, every: Any, evaluate: Any) -> int | None:

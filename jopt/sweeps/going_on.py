@@ -9,6 +9,7 @@ import numpy as np
 
 from jopt.engine.job import Begun
 from jopt.results import Trial
+from jopt.values.trees import flatten
 
 
 def begun_of(trial: Trial, every: int | None, by_step: bool) -> Begun:
@@ -29,7 +30,7 @@ def begun_of(trial: Trial, every: int | None, by_step: bool) -> Begun:
 
 def first_carry(trial: Trial, begun: Begun) -> Any:
     """The carry of the first seed with real random keys, for ``sweep_steps``: what a lane is like."""
-    leaves, treedef = jax.tree.flatten(begun.of(0))
+    leaves, treedef = flatten(begun.of(0))
     kinds = trial.result.key_kinds or [None] * len(leaves)
     keys = [x if kind is None else jax.random.wrap_key_data(x, impl=kind) for x, kind in zip(leaves, kinds, strict=True)]
     return treedef.unflatten(keys)
