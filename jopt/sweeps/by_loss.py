@@ -141,6 +141,14 @@ def sweep(
       >>> result = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.sgd(jopt.choice(0.1, 0.5)), steps=3)
       >>> result.best().hyperparams
       {'learning_rate': 0.5}
+
+      The best goes on for two more steps:
+
+      >>> first = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.adam(jopt.choice(0.1, 0.5)), steps=3, keep="carry")
+      >>> best = first.best()
+      >>> longer = jopt.sweep(lambda w, _: w**2, best, best.optimizer, steps=2)
+      >>> longer.dataset.step.values.tolist(), first.concat(longer).dataset.sizes["step"]
+      ([4, 5], 5)
     """
     if not callable(loss):
         raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
