@@ -31,7 +31,7 @@ class Plots:
     def __init__(self, record: SweepRecord) -> None:
         self._record = record
 
-    def _ranking(self, metric: str | None, mode: Mode | None, at: At) -> scores.Ranking:
+    def _ranking(self, metric: str | None, mode: Mode | None, at: At | None) -> scores.Ranking:
         return scores.ranking([self._record], metric, mode, at)
 
     def curves(
@@ -62,7 +62,7 @@ class Plots:
         self,
         metric: str | None = None,
         mode: Mode | None = None,
-        at: At = "last",
+        at: At | None = None,
         *,
         x: str | None = None,
         ax: Axes | None = None,
@@ -75,7 +75,7 @@ class Plots:
         Args:
           metric: What to score; None: as in ``best``.
           mode: "min" or "max"; None: as in ``best``.
-          at: "last" or "best".
+          at: "last" or "best", as in ``best``.
           x: The hyperparameter; None: the first with several values.
           ax: The axes to draw into; None: a new figure.
 
@@ -90,7 +90,7 @@ class Plots:
         y: str | None = None,
         metric: str | None = None,
         mode: Mode | None = None,
-        at: At = "last",
+        at: At | None = None,
         *,
         ax: Axes | None = None,
     ) -> Axes:
@@ -103,7 +103,7 @@ class Plots:
           y: The hyperparameter upwards; None: the next.
           metric: What to score; None: as in ``best``.
           mode: "min" or "max"; None: as in ``best``.
-          at: "last" or "best".
+          at: "last" or "best", as in ``best``.
           ax: The axes to draw into; None: a new figure.
 
         Returns:
@@ -111,7 +111,9 @@ class Plots:
         """
         return draw_heatmap(self._record, x, y, self._ranking(metric, mode, at), ax)
 
-    def compare(self, metric: str | None = None, mode: Mode | None = None, at: At = "last", *, ax: Axes | None = None) -> Axes:
+    def compare(
+        self, metric: str | None = None, mode: Mode | None = None, at: At | None = None, *, ax: Axes | None = None
+    ) -> Axes:
         """The response, under the name that it has for several optimizers."""
         return self.response(metric, mode, at, ax=ax)
 
@@ -122,7 +124,7 @@ class GroupPlots:
     def __init__(self, records: dict[str, SweepRecord]) -> None:
         self._records = records
 
-    def _ranking(self, metric: str | None, mode: Mode | None, at: At) -> scores.Ranking:
+    def _ranking(self, metric: str | None, mode: Mode | None, at: At | None) -> scores.Ranking:
         return scores.ranking(self._records.values(), metric, mode, at)
 
     def curves(
@@ -148,7 +150,7 @@ class GroupPlots:
         self,
         metric: str | None = None,
         mode: Mode | None = None,
-        at: At = "last",
+        at: At | None = None,
         *,
         x: str | None = None,
         ax: Axes | None = None,
@@ -156,6 +158,8 @@ class GroupPlots:
         """The score against the swept number, a line per group; ``x`` is None or swept by all."""
         return draw_compare(self._records, self._ranking(metric, mode, at), x, ax)
 
-    def compare(self, metric: str | None = None, mode: Mode | None = None, at: At = "last", *, ax: Axes | None = None) -> Axes:
+    def compare(
+        self, metric: str | None = None, mode: Mode | None = None, at: At | None = None, *, ax: Axes | None = None
+    ) -> Axes:
         """The response of all of them in one axes."""
         return self.response(metric, mode, at, ax=ax)
