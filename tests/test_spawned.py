@@ -1,5 +1,7 @@
 """Blocks run in other processes: results equal those of threads."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +53,14 @@ def step(optimizer, carry, batch, key):
 
 PLAN = jopt.Plan(width=2, chunk=7, loop="scan", workers=2)
 OPTIONS = {"steps": 30, "plan": PLAN, "progress": False}
+
+
+@functools.cache
+def begun():
+    """What a sweep goes on from, trained in threads."""
+    return jopt.sweep(noisy, init, jopt.adam(0.1), (X, Y), batch_size=8, seeds=2, keep="carry", steps=7, progress=False).best()
+
+
 SWEEPS = {
     "minibatches": lambda: jopt.sweep(
         loss, jnp.zeros(3), jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, evaluate=evaluate, **OPTIONS
@@ -71,7 +81,7 @@ SWEEPS = {
     ),
     "going on": lambda: jopt.sweep(
         noisy,
-        jopt.sweep(noisy, init, jopt.adam(0.1), (X, Y), batch_size=8, seeds=2, keep="carry", steps=7, progress=False).best(),
+        begun(),
         jopt.adam(RATES),
         (X, Y),
         batch_size=8,
