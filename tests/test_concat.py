@@ -97,7 +97,7 @@ def test_what_goes_on_makes_the_steps_longer(swap, steps):
     np.testing.assert_array_equal(found.record.losses["loss"], wanted.record.losses["loss"])
     np.testing.assert_array_equal(found.params, wanted.params)
     assert found.record.step.tolist() == list(range(1, 9))
-    assert found.record.eval_step.tolist() == sorted({2, 4, 6, 8, steps})
+    assert [step for step in found.record.eval_step.tolist() if step] == sorted({2, 4, 6, 8, steps})
     assert (found.record.first, found.record.last, found.record.steps_done.tolist()) == (0, 8, [8, 8])
     assert found.best("loss").score == wanted.best("loss").score
     again = swept(jopt.adam(0.1), found.best(), 3)
