@@ -140,7 +140,8 @@ def sweep(
       evaluate: ``evaluate(params) -> {name: scalar}``, pure, with ``hyper`` where it names it, or ``jopt.metrics(...)``; its
         first metric ranks the settings.
       eval_every: Steps between evaluations; by default such that there are about 20. There is always one before the first step
-        (``eval_step`` 0), of which no plateau is told and which ``at="best"`` does not take, and one after the last.
+        (``eval_step`` 0), unless it goes on from a ``Trial``, and one after the last. Of the one before the first step no
+        plateau is told, and neither ``at="best"`` nor ``keep="best"`` takes it.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
       record: What is recorded beside the loss, as variables of the dataset: "rate", the learning rate that schedule and plateau
         made, as it was used in the step (where an optimizer has several, each as "rate." and its path, as in
@@ -187,16 +188,11 @@ def sweep(
     optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
     for name, value in compared(optimizer).items():
         _check_optimizer(name, value)
-    trial = params if isinstance(params, Trial) else None
-    made_by_init = is_function(params)
+    init = params if is_function(params) else None
     batches = data if is_function(data) else None
-    check(hyper, {"loss": loss, "params": params if made_by_init else None, "evaluate": evaluate, "data": batches})
-    if isinstance(params, Result):
-        raise TypeError("sweep: params is the result of a sweep; go on from one of its trials: params=result.best().")
-    if not made_by_init and trial is None:
-        checks.params("sweep", params)
-        if not jax.tree.leaves(params):
-            raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
+    check(hyper, {"loss": loss, "params": init, "evaluate": evaluate, "data": batches})
+    if init is None:
+        _check_params(params)
 
     to_record = recording.checked(record)
     asked = Asked.of(
@@ -214,14 +210,14 @@ def sweep(
         workers=workers,
         progress=progress,
         seed=seed,
-        trial=trial,
+        trial=params if isinstance(params, Trial) else None,
     )
-    given = None if made_by_init else params if asked.begun is None else asked.begun.of(0)[0]
+    given = None if init is not None else params if asked.begun is None else asked.begun.of(0)[0]
 
     def program(feed: Feed, value: Any) -> Program:
         return Gradient(
             loss=loss,
-            init=params if made_by_init else None,
+            init=init,
             takes_key=takes_key(loss),
             has_aux=has_aux,
             record=to_record,
@@ -231,6 +227,15 @@ def sweep(
         )
 
     return run(program, given, optimizer, data, asked)
+
+
+def _check_params(params: Any) -> None:
+    if isinstance(params, Result):
+        raise TypeError("sweep: params is the result of a sweep; go on from one of its trials: params=result.best().")
+    if not isinstance(params, Trial):
+        checks.params("sweep", params)
+        if not jax.tree.leaves(params):
+            raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
 
 
 def _check_optimizer(name: str, value: Any) -> None:
