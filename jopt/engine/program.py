@@ -143,3 +143,14 @@ def _strong(x: Any) -> jax.Array:
     """An array of a fixed type, so that a step can't change it."""
     array = jnp.asarray(x)
     return array if jnp.issubdtype(array.dtype, jax.dtypes.extended) else array.astype(array.dtype)
+
+
+@jax.jit
+def keys_of(root: Any, seeds: Any) -> tuple[Any, Any, Any]:
+    """The keys of some seeds: for the start, the loss and the batches."""
+
+    def of(seed: Any) -> Any:
+        purposes = [jax.random.fold_in(jax.random.key(root, impl=KEYS), purpose) for purpose in (0, 2, 3)]
+        return tuple(jax.random.fold_in(key, seed) for key in purposes)
+
+    return (jax.vmap(of) if seeds.ndim else of)(seeds)  # type: ignore[no-any-return]

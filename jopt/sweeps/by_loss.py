@@ -183,11 +183,8 @@ def sweep(
       >>> longer.dataset.step.values.tolist(), first.concat(longer).dataset.sizes["step"]
       ([4, 5], 5)
     """
-    if not callable(loss):
-        raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
     optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
-    for name, value in compared(optimizer).items():
-        _check_optimizer(name, value)
+    _check_functions(loss, optimizer)
     init = params if is_function(params) else None
     batches = data if is_function(data) else None
     check(hyper, {"loss": loss, "params": init, "evaluate": evaluate, "data": batches})
@@ -236,6 +233,13 @@ def _check_params(params: Any) -> None:
         checks.params("sweep", params)
         if not jax.tree.leaves(params):
             raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
+
+
+def _check_functions(loss: Any, optimizer: Any) -> None:
+    if not callable(loss):
+        raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
+    for name, value in compared(optimizer).items():
+        _check_optimizer(name, value)
 
 
 def _check_optimizer(name: str, value: Any) -> None:

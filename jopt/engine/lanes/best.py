@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jopt.engine.evaluation import Mode, direction
 from jopt.engine.job import Job
+from jopt.engine.lanes.blocks import Block
 
 
 def mode_of(job: Job, evaluated: Sequence[str]) -> Mode | None:
@@ -27,6 +28,18 @@ def mode_of(job: Job, evaluated: Sequence[str]) -> Mode | None:
             f"name, if it is better low."
         )
     return mode
+
+
+def chosen(block: Block, metric: Any, places: Any, common: Sequence[bool], mode: Mode) -> list[Any]:
+    """The best evaluation of each lane of a block and what it was of, now that it has been evaluated once more.
+
+    ``places`` is a tree of the positions, in the carry, of what is kept of it, ``common`` says of each leaf of the carry
+    whether all lanes have the same.
+    """
+    assert block.carry is not None
+    kept = jax.tree.leaves(places)
+    leaves = [block.carry[i] for i in kept]
+    return better(block.lead, tuple(common[i] for i in kept), mode, block.best, metric, leaves)  # type: ignore[no-any-return]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)

@@ -20,8 +20,8 @@ from jopt.engine.lanes.best import better, mode_of
 from jopt.engine.lanes.blocks import Block, key_kinds, to_device
 from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
+from jopt.engine.program import keys_of
 from jopt.engine.running.carry_out import Decide
-from jopt.engine.running.runtime import keys_of
 from jopt.engine.running.underway import Outcome
 from jopt.values.trees import flatten, structure
 

@@ -22,10 +22,10 @@ from jopt.engine.compiled.executables import Executable, Executables, Wanted, we
 from jopt.engine.compiled.steps import Shape
 from jopt.engine.compiled.tracing import Traced, context
 from jopt.engine.job import Job
-from jopt.engine.lanes.best import better, mode_of
+from jopt.engine.lanes.best import mode_of
 from jopt.engine.lanes.blocks import Block, to_device, to_numpy
 from jopt.engine.lanes.starts import carry_of
-from jopt.engine.program import KEYS
+from jopt.engine.program import keys_of
 from jopt.engine.running.threads import Caller
 from jopt.values.trees import structure
 
@@ -110,15 +110,6 @@ class Runtime:
             none_yet = [np.zeros(block.lead, x.dtype) for x in made]  # not NaN, for which debug_nans looks
             block.feedback, block.fresh = jax.device_put(none_yet, device), np.zeros(block.lead, bool)
         return block
-
-    def choose(self, block: Block, metrics: Sequence[Any]) -> list[Any]:
-        """The best evaluation of each lane of a block and what it was of, now that it has been evaluated once more."""
-        assert self.mode is not None
-        assert block.carry is not None
-        places = jax.tree.leaves(self.places)
-        common = tuple(self.analysis.common[i] for i in places)
-        leaves = [block.carry[i] for i in places]
-        return better(block.lead, common, self.mode, block.best, metrics[0], leaves)  # type: ignore[no-any-return]
 
     def kept(self, block: Block) -> Any:
         """What the result keeps of a block's lanes, with a leading axis of lanes everywhere."""
@@ -290,17 +281,6 @@ class Runtime:
                     self._rows.pop(name, None)  # narrower blocks may ask again
                 made.set_exception(error)
         return made.result()
-
-
-@jax.jit
-def keys_of(root: Any, seeds: Any) -> tuple[Any, Any, Any]:
-    """The keys of some seeds: for the start, the loss and the batches."""
-
-    def of(seed: Any) -> Any:
-        purposes = [jax.random.fold_in(jax.random.key(root, impl=KEYS), purpose) for purpose in (0, 2, 3)]
-        return tuple(jax.random.fold_in(key, seed) for key in purposes)
-
-    return (jax.vmap(of) if seeds.ndim else of)(seeds)  # type: ignore[no-any-return]
 
 
 def _same(x: Any) -> Any:

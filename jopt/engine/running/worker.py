@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jopt.engine.compiled.executables import Executable
+from jopt.engine.lanes.best import chosen
 from jopt.engine.lanes.blocks import Block, to_numpy
 from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.planning.plan import Plan
@@ -131,7 +132,7 @@ class LocalWorker:
         metrics = executable(*args)
         step, names = block.step, runtime.analysis.evaluated_names
         if runtime.mode is not None and step > 0:  # what nobody has trained is not the best
-            block.best = runtime.choose(block, metrics)
+            block.best = chosen(block, metrics[0], runtime.places, runtime.analysis.common, runtime.mode)
         if runtime.job.program.feedback:
             # A plateau is not told of what was before the first step.
             block.feedback, block.fresh = metrics, np.full(block.lead, step > 0)
