@@ -186,8 +186,7 @@ def sweep(
     optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
     _check_functions(loss, optimizer)
     init = params if is_function(params) else None
-    batches = data if is_function(data) else None
-    check(hyper, {"loss": loss, "params": init, "evaluate": evaluate, "data": batches})
+    check(hyper, {"loss": loss, "params": init, "evaluate": evaluate, "data": data if is_function(data) else None})
     if init is None:
         _check_params(params)
 
