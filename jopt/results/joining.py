@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -205,7 +205,7 @@ def _where(one: Swept, other: Swept) -> tuple[Any, ...]:
     start = (0,) * len(b.dims)
     for place in places:
         at = start if place == (...,) else place
-        if one.optimizer_at(at) == other.optimizer_at(start) and _same_tree(one.hyper_at(at), other.hyper_at(start)):
+        if one.optimizer_at(at) == other.optimizer_at(start) and _same(one.hyper_at(at), other.hyper_at(start)):
             return place
     raise ValueError(
         "What goes on is joined to the settings that it goes on from, but it has others: other axes, or an optimizer or hyper "
@@ -215,25 +215,28 @@ def _where(one: Swept, other: Swept) -> tuple[Any, ...]:
 
 def _check_others(one: Swept, other: Swept, dim: str) -> None:
     """Raises where two results differ in more than the numbers along ``dim``."""
-    start = (0,) * len(one.record.dims)
-    swept = [(one.record.setting(start)[name], other.record.setting(start)[name]) for name in one.record.names_along(dim)]
-
-    def same(a: Any, b: Any) -> bool:
-        (ours, form), (theirs, others) = flatten(a), flatten(b)
-        return bool(form == others) and all(
-            x is y or np.array_equal(x, y) or (np.ndim(x) == 0 and (x, y) in swept) for x, y in zip(ours, theirs, strict=True)
-        )
-
+    a, b, start = one.record, other.record, (0,) * len(one.record.dims)
+    swept = {name: (a.setting(start)[name], b.setting(start)[name]) for name in a.names_along(dim)}
+    axes = [[*x.values] for x in jax.tree.leaves(one.optimizer) if isinstance(x, (Grid, Choice))]
+    in_hyper = [pair for name, pair in swept.items() if a.coords[name][1].tolist() not in axes]
     alike = {
-        "optimizers differ": same(one.optimizer_at(start), other.optimizer_at(start)),
-        "numbers in hyper= differ": same(one.hyper_at(start), other.hyper_at(start)),
+        "optimizers differ": _same(one.optimizer_at(start), other.optimizer_at(start), swept.values()),
+        "numbers in hyper= differ": _same(one.hyper_at(start), other.hyper_at(start), in_hyper),
     }
     if differ := [what for what, found in alike.items() if not found]:
-        numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) for pair in swept for x in pair)
+        numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) for pair in swept.values() for x in pair)
         hint = "" if numbers else ", as along an axis of structure; sweep all its values in one call"
         raise ValueError(
             f"Results are joined along the one axis in which they differ, here {dim!r}, but their {differ[0]} in more{hint}."
         )
+
+
+def _same(one: Any, other: Any, swept: Collection[Any] = ()) -> bool:
+    """Whether two trees are equal, but for numbers that are one of some pairs."""
+    (ours, form), (theirs, others) = flatten(one), flatten(other)
+    return bool(form == others) and all(
+        x is y or np.array_equal(x, y) or (np.ndim(x) == 0 and (x, y) in swept) for x, y in zip(ours, theirs, strict=True)
+    )
 
 
 def _with_all(one: Any, other: Any, order: NDArray[np.intp]) -> Any:
@@ -252,11 +255,6 @@ def _with_all(one: Any, other: Any, order: NDArray[np.intp]) -> Any:
         return made[id(x)]
 
     return form.unflatten([both(x, y) for x, y in zip(ours, theirs, strict=True)])
-
-
-def _same_tree(one: Any, other: Any) -> bool:
-    (ours, form), (theirs, others) = flatten(one), flatten(other)
-    return bool(form == others and all(x is y or np.array_equal(x, y) for x, y in zip(ours, theirs, strict=True)))
 
 
 def _same_values(a: SweepRecord, b: SweepRecord, dim: str) -> bool:
