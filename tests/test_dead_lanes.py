@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.engine.running import carry_out
+from jopt.engine.running.underway import Run
 
 STEPS = 400
 PLANS = {
@@ -40,13 +40,13 @@ def alone():
 @pytest.fixture
 def eager(monkeypatch):
     """Blocks are formed anew whenever a lane dies, however little there is to gain."""
-    real = carry_out._Run._bury
+    real = Run._bury
 
     def bury(self, block, dead):
         real(self, block, dead)
         self.forms_anew |= bool(dead.any())
 
-    monkeypatch.setattr(carry_out._Run, "_bury", bury)
+    monkeypatch.setattr(Run, "_bury", bury)
 
 
 @pytest.mark.parametrize("plan", PLANS)
