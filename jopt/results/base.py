@@ -79,7 +79,7 @@ class Result(abc.ABC):
           n: How many, at least 1.
           metric: What to score, as in ``best``.
           mode: "min" or "max", as in ``best``.
-          at: "last" or "best".
+          at: "last" or "best", as in ``best``.
 
         Returns:
           The settings as ``Trial``s: fewer than n where fewer are fit to be ranked (none of whose seeds diverged, or scored no

@@ -145,7 +145,7 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
         self,
         metric: str | None = None,
         mode: Mode | None = None,
-        at: At = "last",
+        at: At | None = None,
         *,
         against: str | None = None,
         confidence: float = 0.95,
@@ -164,7 +164,7 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
         Args:
           metric: What to score, as in ``best``.
           mode: "min" or "max", as in ``best``.
-          at: "last" or "best".
+          at: "last" or "best", as in ``best``.
           against: The group that the others are compared with; by default the best one.
           confidence: Of the intervals, in (0, 1).
 

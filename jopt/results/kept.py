@@ -104,7 +104,14 @@ class Kept(abc.ABC):
         return self._key_kinds
 
     def key_kinds_at(self, index: tuple[int, ...]) -> tuple[Any, ...]:
-        """The ``key_kinds`` of one setting; empty where nobody knows."""
+        """The ``key_kinds`` of one setting.
+
+        Args:
+          index: One integer per dimension of the grid.
+
+        Returns:
+          One for each leaf of a carry; empty where nobody knows.
+        """
         params = self._kept_params
         if not isinstance(params, Ragged) or not self._key_kinds:
             return self._key_kinds
