@@ -197,8 +197,8 @@ class SweepResult(Kept, Result):
         Variables:
           loss, the auxiliary values of the loss, and what ``record=`` asked for (rate, grad_norm, update_norm, param_norm):
             [*axes, seed, step], means over the record.
-          the metrics of evaluate: [*axes, seed, eval_step], the first of them before the first step (eval_step 0), unless the sweep goes on
-            from another.
+          the metrics of evaluate: [*axes, seed, eval_step], the first of them before the first step (eval_step 0),
+            unless the sweep goes on from another.
           diverged_at: [*axes, seed], first step whose loss was not finite, or the last one, where parameters or the
             optimizer's state ended so; NaN: never.
           pruned_at: [*axes, seed], the step at which the lane was pruned; NaN: never.
