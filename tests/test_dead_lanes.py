@@ -7,6 +7,7 @@ import pytest
 
 import jopt
 from jopt.engine.running import carry_out
+from jopt.engine.running.underway import Run
 
 STEPS = 400
 PLANS = {
@@ -40,13 +41,13 @@ def alone():
 @pytest.fixture
 def eager(monkeypatch):
     """Blocks are formed anew whenever a lane dies, however little there is to gain."""
-    real = carry_out._Run._bury
+    real = Run._bury
 
     def bury(self, block, dead):
         real(self, block, dead)
         self.forms_anew |= bool(dead.any())
 
-    monkeypatch.setattr(carry_out._Run, "_bury", bury)
+    monkeypatch.setattr(Run, "_bury", bury)
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -94,7 +95,7 @@ def test_dead_lanes_are_trained_no_further():
 
     real = carry_out.Sweep.carry_out
     try:
-        carry_out.Sweep.carry_out = lambda self, asked, bar: real(self, asked, Bar())
+        carry_out.Sweep.carry_out = lambda self, asked, bar, decide: real(self, asked, Bar(), decide)
         run(jopt.Plan(width=1, chunk=20, loop="scan", workers=1), seeds=1, steps=20_000, evaluate=None, eval_every=None)
     finally:
         carry_out.Sweep.carry_out = real

@@ -65,7 +65,7 @@ def same(result, other):
 @pytest.mark.parametrize(("settings", "seeds", "width"), [(11, 2, 4), (11, 3, 22), (1, 5, 2), (7, 1, 100), (9, 1, 8)])
 def lanes_of(settings, seeds):
     space = expand(jopt.sgd(jopt.geomspace(1e-3, 1e-1, settings)))
-    return Lanes(types.SimpleNamespace(space=space, seeds=range(seeds)), [False])
+    return Lanes(types.SimpleNamespace(space=space, seeds=range(seeds), first=0), [False])
 
 
 @pytest.mark.parametrize(("settings", "seeds", "width"), [(11, 2, 4), (11, 3, 22), (1, 5, 2), (7, 1, 100), (9, 1, 8)])

@@ -53,6 +53,14 @@ def step(optimizer, carry, batch, key):
 
 PLAN = jopt.Plan(width=2, chunk=7, loop="scan", workers=2)
 OPTIONS = {"steps": 30, "progress": False}
+
+
+@functools.cache
+def begun():
+    """What a sweep goes on from, trained in threads."""
+    return jopt.sweep(noisy, init, jopt.adam(0.1), (X, Y), batch_size=8, seeds=2, keep="carry", steps=7, progress=False).best()
+
+
 SWEEPS = {
     "minibatches": lambda plan=PLAN: jopt.sweep(
         loss, jnp.zeros(3), jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, evaluate=evaluate, plan=plan, **OPTIONS
@@ -71,6 +79,10 @@ SWEEPS = {
         plan=plan,
         **OPTIONS,
     ),
+    "best": lambda plan=PLAN: jopt.sweep(
+        loss, init, jopt.sgd(RATES), (X, Y), seeds=2, evaluate=evaluate, eval_every=4, keep="best", plan=plan, **OPTIONS
+    ),
+    "going on": lambda plan=PLAN: jopt.sweep(noisy, begun(), jopt.adam(RATES), (X, Y), batch_size=8, plan=plan, **OPTIONS),
     "own step": lambda plan=PLAN: jopt.sweep_steps(
         start, step, jopt.adam(RATES), (X, Y), batch_size=8, seeds=2, plan=plan, **OPTIONS
     ),

@@ -37,6 +37,10 @@ assert_type(result["adam"], jopt.SweepResult)
 assert_type(result.best(), jopt.Trial)
 assert_type(list(result.values()), list[jopt.SweepResult])
 assert_type(jopt.sweep(loss, w, jopt.groups(optimizers), (x, y), steps=3), jopt.GroupedResult)
+first = jopt.sweep(loss, w, jopt.adam(rates), (x, y), steps=3, keep="carry")
+longer = jopt.sweep(loss, first.best(), first.best().optimizer, (x, y), steps=2)
+assert_type(first.concat(longer), jopt.SweepResult)
+assert_type(result.concat(result), jopt.GroupedResult)
 
 
 # Numbers that are not the optimizer's, and structure.
@@ -61,6 +65,7 @@ def step(opt: jopt.GradientTransformation, carry: tuple[jax.Array, object], batc
 
 
 assert_type(jopt.sweep_steps(init, step, jopt.sgd(rates), steps=3), jopt.SweepResult)
+assert_type(jopt.sweep_steps(first.best(), step, jopt.sgd(rates), steps=3, keep="best"), jopt.SweepResult)
 assert_type(jopt.sweep_steps(init, step, {"a": jopt.sgd(rates), "b": jopt.sgd(0.1)}, steps=3), jopt.SweepResult)
 assert_type(jopt.sweep_steps(init, step, (jopt.sgd(rates), jopt.sgd(0.1)), steps=3), jopt.SweepResult)
 compared = jopt.sweep_steps(init, step, jopt.groups({"a": jopt.sgd(rates)}), steps=3)
@@ -100,6 +105,7 @@ print(values_of(rates, 0.1), jopt.schedules.as_time(3))
 print(jopt.sweeep)  # type: ignore[attr-defined]
 jopt.sweep(loss, w, 0.1, (x, y), steps=3)  # type: ignore[call-overload]
 jopt.sweep(loss, w, jopt.adam(0.1), (x, y), steps=3)["adam"]  # type: ignore[index]
+jopt.sweep(loss, w, jopt.adam(0.1), (x, y), steps=3, keep="all")  # type: ignore[call-overload]
 jopt.sweep(loss, w, jopt.adam(0.1), (x, y), steps=3, batchsize=3)  # type: ignore[call-overload]
 print(result.optimizer_at)  # type: ignore[attr-defined]
 result.plot.heatmap()  # type: ignore[attr-defined]

@@ -15,8 +15,8 @@ class Rung:
     """What a pruner sees of the settings of one group, in the order of the grid, between two steps.
 
     Attributes:
-      step: The steps that every running lane has done.
-      steps: The steps of the whole run.
+      step: The steps that every running lane has done in this sweep.
+      steps: The steps of the whole sweep.
       scores: [settings, seeds], lower is better: the metric's evaluation at this step (negated where larger is better), or
         the mean of the training loss over the last tenth of the steps so far. Of a lane that has stopped its last one;
         infinite where it is not finite.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,18 @@ from jopt.engine.data import arrays
 from jopt.hyper import arguments, call, named
 from jopt.training import same_length, scalars
 from jopt.values.numbers import whole
+
+Mode = Literal["min", "max"]
+
+# Parts of names of what is mostly better the higher it is: ranked the wrong way round, the worst setting would be best.
+HIGH_OR_LOW = frozenset(("accuracy", "acc", "score", "f1", "auc", "reward", "return"))
+
+
+def direction(maximize: Iterable[str], metric: str) -> Mode | None:
+    """Which values of a metric are good; None where the name leaves it open and ``maximize`` does not declare it."""
+    if metric in maximize:
+        return "max"
+    return None if HIGH_OR_LOW.intersection(re.split(r"[-_/.]", metric.lower())) else "min"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,13 +3,67 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jopt.engine.data.sources import Feed
 from jopt.engine.program import Program
 from jopt.spaces import Space
+from jopt.values.trees import structure
+
+Keep = Literal["params", "carry", "best", "none"]  # what the result has of each lane beside its records
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Begun:
+    """Where lanes go on that an earlier sweep has trained, each seed from its own carry.
+
+    Attributes:
+      step: how many steps they have done.
+      carry: a tree of NumPy arrays ``[seeds, ...]``; random keys as their data.
+      evaluated: the latest evaluation that a step may be told of, ``[seeds]`` by name; empty where there was none.
+      fresh: whether no step has been told of it.
+    """
+
+    step: int
+    carry: Any
+    evaluated: Mapping[str, np.ndarray]
+    fresh: bool
+
+    def of(self, seed: int) -> Any:
+        """The carry of one seed, by its position."""
+        return jax.tree.map(lambda x: x[seed], self.carry)
+
+    def told(self, seed: int, like: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+        """The latest evaluation of a seed, with the names and types of ``like``; None where it has not all of these names."""
+        if not set(like) <= set(self.evaluated):
+            return None
+        return {name: np.asarray(self.evaluated[name][seed], x.dtype) for name, x in like.items()}
+
+    def alike(self) -> list[bool]:
+        """For each leaf of the carry, whether all seeds have the same."""
+        return [bool((x == x[:1]).all()) for x in jax.tree.leaves(self.carry)]
+
+    def check(self, wanted: Any) -> None:
+        """Checks that a lane whose first carry, or its shapes, is ``wanted`` can go on from here."""
+        instead = "give an optimizer of the trial's structure, or params=trial.params, which begins with a new state"
+        if structure(self.carry) != structure(wanted):
+            raise ValueError(
+                f"The sweep can't go on from this trial: its parameters and state have the structure {structure(self.carry)}, "
+                f"but the loss and the optimizer work on {structure(wanted)}; {instead}."
+            )
+        for (path, x), y in zip(jax.tree_util.tree_flatten_with_path(self.carry)[0], jax.tree.leaves(wanted), strict=True):
+            is_key = jnp.issubdtype(y.dtype, jax.dtypes.prng_key)
+            like = jax.eval_shape(jax.random.key_data, y) if is_key else y
+            if (x.shape[1:], x.dtype) != (like.shape, like.dtype):
+                raise ValueError(
+                    f"The sweep can't go on from this trial: the leaf at {jax.tree_util.keystr(path)} of its parameters and "
+                    f"state is {x.dtype} of shape {x.shape[1:]}, but here it is {like.dtype} of shape {like.shape}; {instead}."
+                )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,12 +75,15 @@ class Job:
       program: start, step and evaluation of one lane.
       feed: the batches.
       seeds: of the lanes; a lane is one setting with one of them.
-      steps: of each lane.
+      steps: the last one of each lane.
       given: the initial parameters, or None where the program makes them.
       seed: of the sweep: the root of every key.
       eval_steps: after how many steps every lane is evaluated, ascending; 0 is before the first one.
       record_every: steps between two records of the loss.
       stops: steps at which every lane waits for a decision whether it goes on, ascending.
+      begun: where the lanes go on; None: they begin before the first step.
+      keep: what the result keeps of each lane: "params", "carry", "best" or "none".
+      maximize: the metrics that are better the higher they are.
     """
 
     space: Space
@@ -39,10 +96,23 @@ class Job:
     eval_steps: tuple[int, ...] = ()
     record_every: int = 1
     stops: tuple[int, ...] = ()
+    begun: Begun | None = None
+    keep: Keep = "params"
+    maximize: tuple[str, ...] = ()
 
     @property
     def lanes(self) -> int:
         return self.space.size * len(self.seeds)
+
+    @property
+    def first(self) -> int:
+        """The step from which the lanes begin: how many an earlier sweep has done."""
+        return 0 if self.begun is None else self.begun.step
+
+    @property
+    def lane_steps(self) -> int:
+        """The steps of all lanes together."""
+        return self.lanes * (self.steps - self.first)
 
     def next_evaluation(self, step: int) -> int:
         """The first evaluation after ``step``; the end where there is none."""

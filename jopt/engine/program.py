@@ -51,6 +51,10 @@ class Program(abc.ABC):
     def kept(self, carry: Any) -> Any:
         """What the result keeps of a carry."""
 
+    def state(self, carry: Any) -> Any:
+        """What a lane needs beside that to go on; None: nothing."""
+        return None
+
     def evaluate(self, setting: Setting, carry: Any) -> dict[str, Any]:
         """The metrics of a carry."""
         assert self.evaluation is not None
@@ -95,16 +99,23 @@ class Gradient(Program):
     def kept(self, carry: Any) -> Any:
         return carry[0]
 
+    def state(self, carry: Any) -> Any:
+        return carry[1]
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class OwnStep(Program):
-    """A step of the user's own: ``init(optimizer, key)``, then ``own_step(optimizer, carry, batch, key)`` again and again."""
+    """A step of the user's own: ``init(optimizer, key)``, then ``own_step(optimizer, carry, batch, key)`` again and again.
 
-    init: Callable[..., Any]
+    Without ``init`` the first carry is given.
+    """
+
+    init: Callable[..., Any] | None
     own_step: Callable[..., Any]
 
     def start(self, setting: Setting, key: Any, given: Any) -> Any:
-        return jax.tree.map(_strong, hyper.call(self.init, (setting.optimizer, key), setting.hyper))
+        carry = given if self.init is None else hyper.call(self.init, (setting.optimizer, key), setting.hyper)
+        return jax.tree.map(_strong, carry)
 
     def step(self, setting: Setting, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
         made = hyper.call(self.own_step, (setting.optimizer, carry, batch, key), setting.hyper)
@@ -132,3 +143,14 @@ def _strong(x: Any) -> jax.Array:
     """An array of a fixed type, so that a step can't change it."""
     array = jnp.asarray(x)
     return array if jnp.issubdtype(array.dtype, jax.dtypes.extended) else array.astype(array.dtype)
+
+
+@jax.jit
+def keys_of(root: Any, seeds: Any) -> tuple[Any, Any, Any]:
+    """The keys of some seeds: for the start, the loss and the batches."""
+
+    def of(seed: Any) -> Any:
+        purposes = [jax.random.fold_in(jax.random.key(root, impl=KEYS), purpose) for purpose in (0, 2, 3)]
+        return tuple(jax.random.fold_in(key, seed) for key in purposes)
+
+    return (jax.vmap(of) if seeds.ndim else of)(seeds)  # type: ignore[no-any-return]

@@ -38,7 +38,7 @@ class Result(abc.ABC):
     def _records(self) -> dict[str, SweepRecord]:
         return {name: part.record for name, part in self._parts().items()}
 
-    def best(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> Trial:
+    def best(self, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> Trial:
         """The best setting: mean over seeds of a score, diverged settings left out.
 
         The score of a seed is the last evaluation of a metric, or with ``at="best"`` its best one after the first step. The
@@ -51,7 +51,7 @@ class Result(abc.ABC):
           metric: A metric of ``evaluate``, "loss", or an auxiliary value of the loss; ``None`` for the first metric of
             ``evaluate`` (under ``jax.jit`` a function returns its dictionary sorted), without one the training loss.
           mode: "min" or "max": which values are good; ``None``: as ``jopt.metrics(..., maximize=...)`` declared, else "min".
-          at: "last" or "best".
+          at: "last" or "best"; ``None``: "best" where the sweep kept the best parameters, with ``keep="best"``, else "last".
 
         Returns:
           The setting as a ``Trial``.
@@ -69,7 +69,7 @@ class Result(abc.ABC):
         pick = min if ranked.mode == "min" else max
         return pick(trials, key=lambda trial: trial.score)
 
-    def top(self, n: int, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> list[Trial]:
+    def top(self, n: int, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> list[Trial]:
         """The n best settings, the best first, as ``best`` ranks them.
 
         Of equal settings the first in grid order stands first; of several optimizers all settings are ranked together, equal
@@ -79,7 +79,7 @@ class Result(abc.ABC):
           n: How many, at least 1.
           metric: What to score, as in ``best``.
           mode: "min" or "max", as in ``best``.
-          at: "last" or "best".
+          at: "last" or "best", as in ``best``.
 
         Returns:
           The settings as ``Trial``s: fewer than n where fewer are fit to be ranked (none of whose seeds diverged, or scored no
@@ -93,13 +93,13 @@ class Result(abc.ABC):
         found = [trial for name, part in self._parts().items() for trial in top_trials(part, ranked, n, name or None)]
         return sorted(found, key=lambda trial: trial.score if ranked.mode == "min" else -trial.score)[:n]
 
-    def table(self, metric: str | None = None, mode: Mode | None = None, at: At = "last") -> str:
+    def table(self, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> str:
         """The best setting, its score and the diverged lanes, as aligned plain text.
 
         Args:
           metric: What to score, as in ``best``.
           mode: "min" or "max", as in ``best``.
-          at: "last" or "best".
+          at: "last" or "best", as in ``best``.
 
         Returns:
           The lines: a header, a rule, and a row for each optimizer.

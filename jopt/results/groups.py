@@ -115,6 +115,32 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
         """Name -> trained parameters, leaves [*dims, seed, ...]."""
         return {name: result.params for name, result in self.items()}
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """Name -> the optimizers' states, leaves [*dims, seed, ...], where they were kept."""
+        return {name: result.state for name, result in self.items()}
+
+    def concat(self, other: GroupedResult) -> GroupedResult:
+        """This result and another of the same problem in one: groups of one name as ``SweepResult.concat``, all others beside.
+
+        Args:
+          other: Another result of several optimizers.
+
+        Returns:
+          The result of both.
+
+        Raises:
+          TypeError: For what is no ``GroupedResult``.
+          ValueError: Where groups of one name do not fit together.
+        """
+        if not isinstance(other, GroupedResult):
+            raise TypeError(
+                f"concat of a GroupedResult takes another one, but got {type(other).__name__}; one group is joined by "
+                f"result[name].concat(other)."
+            )
+        both = {name: result.concat(other[name]) if name in other else result for name, result in self.items()}
+        return GroupedResult(both | {name: result for name, result in other.items() if name not in both})
+
     @cached_property
     def dataset(self) -> xr.DataTree:
         """An ``xarray.DataTree`` with one node per group, each as ``SweepResult.dataset``, "/" in names written "."."""
@@ -127,7 +153,7 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
         self,
         metric: str | None = None,
         mode: Mode | None = None,
-        at: At = "last",
+        at: At | None = None,
         *,
         against: str | None = None,
         confidence: float = 0.95,
@@ -146,7 +172,7 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
         Args:
           metric: What to score, as in ``best``.
           mode: "min" or "max", as in ``best``.
-          at: "last" or "best".
+          at: "last" or "best", as in ``best``.
           against: The group that the others are compared with; by default the best one.
           confidence: Of the intervals, in (0, 1).
 

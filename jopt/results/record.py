@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jopt.engine.job import Keep
 from jopt.values.names import check_names
 
 
@@ -42,10 +43,15 @@ class SweepRecord:
       metrics: What ``evaluate`` returned, in its order: [*dims, seed, eval_step].
       diverged_at: [*dims, seed], the step, from 1, of the first non-finite loss, or the last step where a final
         parameter or a leaf of the optimizer's state that began finite is not; NaN means never.
-      steps_done: [*dims, seed], the steps that each lane ran.
+      steps_done: [*dims, seed], the steps that each lane has done, those before ``first`` included.
       maximize: Names of the metrics that were declared to be better the higher they are.
       examples: Where batch sizes were swept, the dim along which, and the examples of one step [size of dim].
-      pruned_at: [*dims, seed], the step at which the lane was taken out by ``prune=``; NaN means never.
+      pruned_at: [*dims, seed], the step at which the lane was taken out by ``prune=``, or left behind where another one went
+        on and the results were joined; NaN means never.
+      first: The steps that the lanes had done before: 0, or those of the sweep that this one goes on from.
+      keep: What the result keeps of the lanes beside this record: the parameters and, with "carry", the optimizer's state
+        that they ended with; with "best" the parameters of each lane's best evaluation; or nothing.
+      sweep_seed: The root of the keys and of the order of the data.
     """
 
     dims: tuple[str, ...]
@@ -60,9 +66,14 @@ class SweepRecord:
     maximize: tuple[str, ...] = ()
     examples: tuple[str, NDArray[Any]] | None = None
     pruned_at: NDArray[Any] = field(default_factory=lambda: np.array(np.nan))
+    first: int = 0
+    keep: Keep = "params"
+    sweep_seed: int = 0
 
     def __post_init__(self) -> None:
         """Checks names and shapes: a mislabelled result is worse than none."""
+        if self.keep not in get_args(Keep):
+            raise ValueError(f"keep must be one of {list(get_args(Keep))}, but is {self.keep!r}.")
         check_names({*self.dims, *self.coords}, [*self.losses, *self.metrics])
         lanes = (*self._grid_shape(), len(self.seeds))
         if not np.ndim(self.pruned_at):  # nobody was
@@ -93,6 +104,16 @@ class SweepRecord:
     def shape(self) -> tuple[int, ...]:
         """Size of the grid: number of values along each of ``dims``."""
         return tuple(int(size) for size in self.diverged_at.shape[:-1])
+
+    @property
+    def last(self) -> int:
+        """The last step."""
+        return int(self.step[-1])
+
+    @property
+    def at(self) -> Literal["last", "best"]:
+        """When the score of a seed is taken where nothing is said: when the parameters that are kept were what they are."""
+        return "best" if self.keep == "best" else "last"
 
     @property
     def diverged(self) -> NDArray[np.bool_]:

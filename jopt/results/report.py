@@ -56,7 +56,7 @@ def _ranking(records: Iterable[SweepRecord]) -> tuple[Ranking | None, str]:
     """What a repr ranks by, and why not by what ``best`` does: it never raises."""
     records = list(records)
     try:
-        return scores.ranking(records, None, None, "last"), ""
+        return scores.ranking(records, None, None, None), ""
     except ValueError as error:
         reason = str(error)
     try:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
-from jopt.results import report, tables, text
+from jopt.results import joining, report, tables, text
 from jopt.results.base import Result
+from jopt.results.kept import Kept
 from jopt.results.pickles import Pickled, PickledTree
 from jopt.results.plots import Plots
-from jopt.results.ragged import Ragged
 from jopt.results.record import Saved, SweepRecord, Timings
 from jopt.results.storage import Stored
 from jopt.results.suggestion import Suggestion, suggest
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class SweepResult(Result):
+class SweepResult(Kept, Result):
     """What ``jopt.sweep`` returns: every lane's curves, outcome and trained parameters, labelled.
 
     A sweep of several optimizers returns a ``GroupedResult``, which holds a SweepResult of each by name.
@@ -37,10 +36,13 @@ class SweepResult(Result):
       optimizer: The value that was swept, with its axes.
       optimizer_at: Index of a setting in the grid -> the optimizer of that setting, without axes.
       hyper_at: Index -> the user's own numbers of that setting; None: there are none.
-      params: Trained parameters, leaves [*dims, seed, ...], or a ``Ragged`` of them.
+      params: Trained parameters, leaves [*dims, seed, ...], or a ``Ragged`` of them; those that ``record.keep`` says.
       plan: What ran and why; its str() is a sentence.
       timings: Where the time went.
       version: The jopt that ran the sweep; None: this one.
+      state: The optimizers' states where they were kept, leaves [*dims, seed, ...].
+      by_step: Whether it is of ``jopt.sweep_steps``, whose carries are the parameters here.
+      key_kinds: For each leaf of such a carry, of which kind of random keys it is the data, or None; empty: nobody knows.
 
     Example:
       >>> rates = jopt.geomspace(0.01, 1.0, 3)
@@ -62,6 +64,9 @@ class SweepResult(Result):
         plan: Any,
         timings: Timings,
         version: str | None = None,
+        state: Any = None,
+        by_step: bool = False,
+        key_kinds: Sequence[Any] = (),
     ) -> None:
         self._record = record
         self._plan = plan
@@ -70,6 +75,9 @@ class SweepResult(Result):
         self._optimizer_at = optimizer_at
         self._hyper_at = hyper_at
         self._params = params
+        self._state = state
+        self._by_step = by_step
+        self._key_kinds = tuple(key_kinds)
         self._version = _installed_version() if version is None else version
 
     @property
@@ -125,37 +133,6 @@ class SweepResult(Result):
         if isinstance(self._hyper_at, Pickled):
             return self._hyper_at.value[index]
         return None if self._hyper_at is None else self._hyper_at(index)
-
-    @property
-    def params(self) -> Any:
-        """Trained parameters of all lanes: leaves [*dims, seed, ...].
-
-        Raises:
-          ValueError: Where an axis of structure changes their shapes: ``params_at`` has those of one setting.
-        """
-        params = self._kept_params
-        if isinstance(params, Ragged):
-            raise ValueError(
-                "The parameters differ in shape from setting to setting, so they are no arrays over all lanes; those of one "
-                "setting are in a trial, result.best().params, or result.params_at(index)."
-            )
-        return params
-
-    @property
-    def _kept_params(self) -> Any:
-        return self._params.value if isinstance(self._params, PickledTree) else self._params
-
-    def params_at(self, index: tuple[int, ...]) -> Any:
-        """The trained parameters of one setting.
-
-        Args:
-          index: One integer per dimension of the grid.
-
-        Returns:
-          The tree, leaves [seed, ...].
-        """
-        params = self._kept_params
-        return params.at(index) if isinstance(params, Ragged) else jax.tree.map(lambda leaf: leaf[index], params)
 
     @property
     def saved(self) -> Saved:
@@ -220,7 +197,8 @@ class SweepResult(Result):
         Variables:
           loss, the auxiliary values of the loss, and what ``record=`` asked for (rate, grad_norm, update_norm, param_norm):
             [*axes, seed, step], means over the record.
-          the metrics of evaluate: [*axes, seed, eval_step], the first of them before the first step (eval_step 0).
+          the metrics of evaluate: [*axes, seed, eval_step], the first of them before the first step (eval_step 0),
+            unless the sweep goes on from another.
           diverged_at: [*axes, seed], first step whose loss was not finite, or the last one, where parameters or the
             optimizer's state ended so; NaN: never.
           pruned_at: [*axes, seed], the step at which the lane was pruned; NaN: never.
@@ -239,13 +217,41 @@ class SweepResult(Result):
         """Pictures: ``.curves()``, ``.response()``, ``.heatmap()``, ``.compare()``; axes in, axes out."""
         return Plots(self.record)
 
+    def concat(self, other: SweepResult) -> SweepResult:
+        """This result and another of the same problem in one.
+
+        What differs decides. Two of the same steps are joined along the one axis in which their values differ (ascending,
+        where both are), or along their seeds. One that goes on from the other is joined along the steps; where it goes on
+        from one setting of several, that one has the further steps, and the others end with NaN where they ended.
+
+        Args:
+          other: A result with the same metrics, axes, ``seed=`` and steps, or one that goes on from this one or the reverse.
+
+        Returns:
+          The result of both; timings are sums. It keeps of the lanes what both have.
+
+        Raises:
+          TypeError: For what is no ``SweepResult``.
+          ValueError: Where the two do not fit together, or have a lane in common.
+
+        Example:
+          >>> def loss(x, batch):
+          ...     return (x**2).sum()
+          >>> low, high = (jopt.sweep(loss, jnp.ones(2), jopt.sgd(jopt.choice(*r)), steps=5) for r in ((0.1, 0.2), (0.3, 0.4)))
+          >>> low.concat(high).dataset.learning_rate.values.tolist()
+          [0.1, 0.2, 0.3, 0.4]
+        """
+        if not isinstance(other, SweepResult):
+            raise TypeError(f"concat takes another SweepResult, but got {type(other).__name__}; a group of a result is one.")
+        return SweepResult(**joining.joined(self, other))
+
     def _parts(self) -> dict[str, SweepResult]:
         return {"": self}
 
     def _stored(self) -> Stored:
         """What a file holds of the result: the user's own objects (optimizer, parameters) as pickles."""
         optimizer, settings, hyper, params = self._optimizer, self._optimizer_at, self._hyper_at, self._params
-        indices = list(np.ndindex(self.record.shape))
+        state, indices = self._state, list(np.ndindex(self.record.shape))
         if not isinstance(optimizer, Pickled):
             optimizer = Pickled.of(lambda: self._optimizer, "optimizer", self.description)
         if not isinstance(settings, Pickled):
@@ -254,14 +260,28 @@ class SweepResult(Result):
             hyper = Pickled.of(lambda: {index: self.hyper_at(index) for index in indices}, "hyper")
         if not isinstance(params, PickledTree):
             params = PickledTree.of(params, "parameters")
-        return Stored(self.record, optimizer, settings, hyper, params, str(self.plan), self.timings, self.version)
+        if not isinstance(state, PickledTree):
+            state = PickledTree.of(state, "state")
+        return Stored(
+            record=self.record,
+            optimizer=optimizer,
+            optimizer_at=settings,
+            hyper_at=hyper,
+            params=params,
+            plan=str(self.plan),
+            timings=self.timings,
+            version=self.version,
+            state=state,
+            by_step=self.by_step,
+            key_kinds=self.key_kinds,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds: what a file does, and the plan itself; the dataset is made again when it is asked for."""
         kept = {name: part for name, part in vars(self).items() if name != "dataset"}
         made = self._stored()
-        stored = {"_optimizer_at": made.optimizer_at, "_hyper_at": made.hyper_at, "_params": made.params}
-        return {**kept, "_optimizer": made.optimizer, **stored}
+        stored = {"_optimizer": made.optimizer, "_optimizer_at": made.optimizer_at, "_hyper_at": made.hyper_at}
+        return {**kept, **stored, "_params": made.params, "_state": made.state}
 
     def __repr__(self) -> str:
         """What was swept, what ran, the best setting, what diverged, the plan and the time."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -10,13 +9,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jopt.engine import evaluation
 from jopt.results.record import SweepRecord
 
-Mode = Literal["min", "max"]
+Mode = evaluation.Mode
 At = Literal["last", "best"]
 
-# Parts of names of what is mostly better the higher it is: ranked the wrong way round, the worst setting would be best.
-HIGH_OR_LOW = frozenset(("accuracy", "acc", "score", "f1", "auc", "reward", "return"))
 SHARES = 10  # of a run: a training loss is a mean over one of them
 
 
@@ -34,7 +32,7 @@ class Ranking(NamedTuple):
     at: At
 
 
-def ranking(records: Iterable[SweepRecord], metric: str | None, mode: Mode | None, at: At) -> Ranking:
+def ranking(records: Iterable[SweepRecord], metric: str | None, mode: Mode | None, at: At | None) -> Ranking:
     """The arguments of ``SweepResult.best`` with what they leave open filled in, the same for all of some records.
 
     Raises:
@@ -42,8 +40,8 @@ def ranking(records: Iterable[SweepRecord], metric: str | None, mode: Mode | Non
     """
     if mode not in ("min", "max", None):
         raise ValueError(f"mode must be 'min' or 'max', or None for the metric's own, but is {mode!r}.")
-    if at not in ("last", "best"):
-        raise ValueError(f"at must be 'last' or 'best', but is {at!r}.")
+    if at not in ("last", "best", None):
+        raise ValueError(f"at must be 'last' or 'best', or None for what the sweep kept, but is {at!r}.")
     found = dict.fromkeys(_ranking(record, metric, mode, at) for record in records)
     if len(found) > 1:
         ways = " and ".join(f"{each.metric!r} ({each.mode})" for each in found)
@@ -51,7 +49,8 @@ def ranking(records: Iterable[SweepRecord], metric: str | None, mode: Mode | Non
     return next(iter(found))
 
 
-def _ranking(record: SweepRecord, metric: str | None, mode: Mode | None, at: At) -> Ranking:
+def _ranking(record: SweepRecord, metric: str | None, mode: Mode | None, at: At | None) -> Ranking:
+    at = record.at if at is None else at
     metric = default_metric(record) if metric is None else metric
     if metric is None:
         raise ValueError("Nothing was recorded that could rank the settings; return a metric from the step or from evaluate.")
@@ -88,9 +87,7 @@ def training_loss(record: SweepRecord) -> str | None:
 
 def direction(maximize: Iterable[str], metric: str) -> Mode | None:
     """Which values of a metric are good; None where the name leaves it open and it was not declared to be maximized."""
-    if metric in maximize:
-        return "max"
-    return None if HIGH_OR_LOW.intersection(re.split(r"[-_/.]", metric.lower())) else "min"
+    return evaluation.direction(maximize, metric)
 
 
 def moment(record: SweepRecord, ranked: Ranking) -> str:
@@ -156,7 +153,7 @@ def score(record: SweepRecord, ranked: Ranking) -> Scores:
 def _over_time(record: SweepRecord, ranked: Ranking, steps: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
     """One number for each lane, of its values at some steps."""
     if ranked.metric in record.losses:
-        values = tenths(steps, values, 1 if ranked.at == "last" else SHARES)
+        values = tenths(steps - record.first, values, 1 if ranked.at == "last" else SHARES)
     elif ranked.at == "best":
         values = values[..., steps > 0]  # what was before the first step is nobody's merit
     return _last(values) if ranked.at == "last" else _best_over_time(values, ranked.mode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import IO, Any, TypeAlias, TypeVar
 
@@ -22,7 +22,7 @@ Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Kind = TypeVar("Kind")
 
 FORMAT = "jopt sweep result"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ class Stored:
     plan: str
     timings: Timings
     version: str
+    state: PickledTree
+    by_step: bool
+    key_kinds: Sequence[Any]
 
 
 class _Writer:
@@ -59,6 +62,9 @@ class _Writer:
     def pickle(self, value: Pickled) -> dict[str, Any]:
         return {"missing": value.missing} if value.missing else self.add(np.frombuffer(value.stored, np.uint8))
 
+    def tree(self, tree: PickledTree) -> dict[str, Any]:
+        return {"leaves": [self.add(leaf) for leaf in tree.leaves], "structure": self.pickle(tree.structure)}
+
 
 class _Reader:
     """Gives back what a ``_Writer`` wrote."""
@@ -80,6 +86,9 @@ class _Reader:
         missing = _typed(entry.get("missing", ""), str)
         return Pickled(b"" if missing else self.get(entry).tobytes(), missing, shown)
 
+    def tree(self, content: Mapping[str, Any]) -> PickledTree:
+        return PickledTree([self.get(entry) for entry in _typed(content["leaves"], list)], self.pickle(content["structure"]))
+
 
 def save(results: Mapping[str, Stored], path: Path) -> None:
     """Writes results by name (one named "" for a plain result) to exactly ``path``."""
@@ -98,8 +107,10 @@ def _write(result: Stored, writer: _Writer) -> dict[str, Any]:
         "settings": writer.pickle(result.optimizer_at),
         "hyper": writer.pickle(result.hyper_at),
         "description": result.optimizer.shown,
-        "params": [writer.add(leaf) for leaf in result.params.leaves],
-        "structure": writer.pickle(result.params.structure),
+        "params": writer.tree(result.params),
+        "state": writer.tree(result.state),
+        "by_step": result.by_step,
+        "key_kinds": [kind if isinstance(kind, str) else None for kind in result.key_kinds],
         "plan": result.plan,
         "timings": asdict(result.timings),
         "version": result.version,
@@ -117,6 +128,9 @@ def _write_record(record: SweepRecord, writer: _Writer) -> dict[str, Any]:
         "plain": writer.add_all({name: getattr(record, name) for name in plain}),
         "maximize": list(record.maximize),
         "examples": [(dim, writer.add(each)) for dim, each in filter(None, [record.examples])],
+        "first": record.first,
+        "keep": record.keep,
+        "sweep_seed": record.sweep_seed,
     }
 
 
@@ -141,7 +155,7 @@ def _read_all(file: IO[bytes]) -> dict[str, Stored]:
     if "manifest" not in arrays:
         raise ValueError("it has no list of contents")
     manifest = json.loads(arrays["manifest"].tobytes())
-    if manifest["format"] != FORMAT or manifest["version"] > VERSION:
+    if manifest["format"] != FORMAT or manifest["version"] != VERSION:
         raise ValueError(f"its format is {manifest['format']} {manifest['version']}")
     reader = _Reader(arrays)
     groups = {name: _read(content, reader) for name, content in manifest["groups"].items()}
@@ -160,16 +174,18 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
 
 
 def _read(content: dict[str, Any], reader: _Reader) -> Stored:
-    leaves = [reader.get(entry) for entry in _typed(content["params"], list)]
     return Stored(
         _read_record(content["record"], reader),
         optimizer=reader.pickle(content["optimizer"], _typed(content["description"], str)),
         optimizer_at=reader.pickle(content["settings"]),
         hyper_at=reader.pickle(content["hyper"]),
-        params=PickledTree(leaves, reader.pickle(content["structure"])),
+        params=reader.tree(content["params"]),
         plan=_typed(content["plan"], str),
         timings=_read_timings(content["timings"]),
         version=_typed(content["version"], str),
+        state=reader.tree(content["state"]),
+        by_step=_typed(content["by_step"], bool),
+        key_kinds=tuple(_typed(content["key_kinds"], list)),
     )
 
 
@@ -188,6 +204,9 @@ def _read_record(content: dict[str, Any], reader: _Reader) -> SweepRecord:
         **reader.get_all(content["plain"]),
         maximize=tuple(content["maximize"]),
         examples=next(((_typed(dim, str), reader.get(each)) for dim, each in content["examples"]), None),
+        first=_typed(content["first"], int),
+        keep=content["keep"],
+        sweep_seed=_typed(content["sweep_seed"], int),
     )
 
 

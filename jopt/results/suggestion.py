@@ -66,7 +66,7 @@ class Suggestion:
 def suggest(result: Swept, name: str | None, metric: str | None, group: str | None = None) -> Suggestion:
     """See ``SweepResult.suggest``."""
     record = result.record
-    ranked = scores.ranking([record], metric, None, "last")
+    ranked = scores.ranking([record], metric, None, None)
     trial = best_trial(result, ranked, group)
     if trial is None:
         raise ValueError(report.no_best({"": record}, ranked.metric))

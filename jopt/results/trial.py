@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from jopt.results import scores, text
 from jopt.results.plots import Plots
 from jopt.results.record import SweepRecord, Timings
+from jopt.results.scores import At
 from jopt.results.storage import Stored
 from jopt.values.binding import hyperparams
 
@@ -27,12 +28,35 @@ class Swept(Protocol):
         """The arrays and their names."""
 
     @property
+    def optimizer(self) -> Any:
+        """The value that was swept, with its axes."""
+
+    @property
     def dataset(self) -> xr.Dataset:
         """Everything recorded, labelled."""
 
     @property
     def params(self) -> Any:
         """Trained parameters of all lanes."""
+
+    @property
+    def state(self) -> Any:
+        """The optimizers' states of all lanes."""
+
+    @property
+    def by_step(self) -> bool:
+        """Whether it is of ``jopt.sweep_steps``."""
+
+    @property
+    def ragged(self) -> bool:
+        """Whether what is kept differs in shape from setting to setting."""
+
+    @property
+    def key_kinds(self) -> tuple[Any, ...]:
+        """Which leaves of its carries are random keys, and of which kind."""
+
+    def key_kinds_at(self, index: tuple[int, ...]) -> tuple[Any, ...]:
+        """Which leaves of the carries of one setting are."""
 
     @property
     def plan(self) -> Any:
@@ -55,6 +79,9 @@ class Swept(Protocol):
     def params_at(self, index: tuple[int, ...]) -> Any:
         """The trained parameters of one setting, leaves [seed, ...]."""
 
+    def state_at(self, index: tuple[int, ...]) -> Any:
+        """The optimizer's state of one setting, leaves [seed, ...]."""
+
     def _stored(self) -> Stored:
         """What a file holds of it."""
 
@@ -72,6 +99,7 @@ class Trial:
       group: Name of the optimizer in a sweep of several, else None.
       index: Position of the setting in the grid, one integer per dimension.
       result: The result that the setting belongs to.
+      at: "last" or "best": when the scores were taken.
 
     Example:
       >>> rates = jopt.geomspace(0.01, 1.0, 3)
@@ -89,6 +117,7 @@ class Trial:
     index: tuple[int, ...]
     result: Swept = field(repr=False)
     group: str | None = None
+    at: At = "last"
 
     @property
     def optimizer(self) -> Any:
@@ -110,14 +139,44 @@ class Trial:
 
     @property
     def params(self) -> Any:
-        """The trained parameters of the seed that scored best: the tree of one run."""
-        best = np.argmin(self.scores) if self.mode == "min" else np.argmax(self.scores)
-        return jax.tree.map(lambda leaf: np.asarray(leaf[int(best)]), self.params_by_seed)
+        """The trained parameters of the seed that scored best: the tree of one run.
+
+        Raises:
+          ValueError: Where the sweep kept none, or with ``keep="best"`` those of another moment than that of the scores.
+        """
+        return self._of_best_seed(self.params_by_seed)
 
     @property
     def params_by_seed(self) -> Any:
         """The trained parameters of every seed: leaves [seed, ...], views of the result's."""
+        record = self.result.record
+        if record.keep == "best":
+            kept = scores.ranking([record], None, None, "best")
+            if (self.metric, self.mode, self.at) != kept:
+                raise ValueError(
+                    f'With keep="best" the sweep kept the parameters of each seed when its {kept.metric!r} was best '
+                    f"({kept.mode}), but this trial is ranked by {self.metric!r} ({self.mode}, at={self.at!r}); ask for "
+                    f'result.best(), or sweep with keep="params" for the last parameters.'
+                )
         return self.result.params_at(self.index)
+
+    @property
+    def state(self) -> Any:
+        """The optimizer's state after the last step, of the seed that scored best.
+
+        Raises:
+          ValueError: Where the sweep did not keep it, with ``keep="carry"``.
+        """
+        return self._of_best_seed(self.state_by_seed)
+
+    @property
+    def state_by_seed(self) -> Any:
+        """The optimizer's state of every seed: leaves [seed, ...], views of the result's."""
+        return self.result.state_at(self.index)
+
+    def _of_best_seed(self, tree: Any) -> Any:
+        best = np.argmin(self.scores) if self.mode == "min" else np.argmax(self.scores)
+        return jax.tree.map(lambda leaf: np.asarray(leaf[int(best)]), tree)
 
     @property
     def spread(self) -> float:
@@ -151,6 +210,7 @@ def top_trials(result: Swept, ranked: scores.Ranking, most: int, group: str | No
             index=index,
             result=result,
             group=group,
+            at=ranked.at,
         )
         for index in scored.best_first(most)
     ]

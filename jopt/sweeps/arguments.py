@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
 from jopt.deciding import Pruner
 from jopt.engine.evaluation import Metrics
+from jopt.engine.job import Begun, Keep
 from jopt.engine.planning.plan import Plan
 from jopt.expanding import Groups
+from jopt.results import Trial
 from jopt.sweeps.deciding import pruner_of, rungs_of
+from jopt.sweeps.going_on import begun_of
 from jopt.values.numbers import whole
 
 
@@ -33,7 +36,7 @@ class Pair(Protocol):
 class Asked:
     """The arguments that both calls have, checked and filled in."""
 
-    steps: int
+    steps: int  # the last one of each lane
     batch_size: Any
     hyper: Any
     seeds: list[int]
@@ -43,6 +46,8 @@ class Asked:
     pruner: Pruner | None
     rungs: tuple[int, ...]  # where it decides
     record_every: int
+    keep: Keep
+    begun: Begun | None  # where the lanes go on
     plan: Plan
     progress: bool | None
     seed: int
@@ -60,30 +65,41 @@ class Asked:
         eval_every: Any,
         record_every: Any,
         prune: Any,
+        keep: Any,
         plan: Any,
         workers: Any,
         progress: bool | None,
         seed: Any,
+        trial: Trial | None,
+        by_step: bool = False,
     ) -> Asked:
-        """What is asked for by these arguments of ``jopt.sweep``; errors name them."""
-        steps = whole("steps", steps)
-        record_every = whole("record_every", record_every)
-        evaluations, pruner = _evaluations(steps, eval_every, evaluate), pruner_of(prune)
-        rungs = rungs_of(pruner, steps, evaluations, record_every)
+        """What is asked for by these arguments of ``jopt.sweep``; errors name them.
+
+        ``trial`` is what the lanes go on from, ``by_step`` says whether in ``sweep_steps``.
+        """
+        more, seed = whole("steps", steps), whole("seed", seed, at_least=0, bits=32)
+        record_every, every = whole("record_every", record_every), _every(more, eval_every, evaluate)
+        begun = None if trial is None else begun_of(trial, every, by_step)
+        first = 0 if begun is None else begun.step
+        last = first + more
+        evaluations, pruner = _evaluations(first, last, every), pruner_of(prune)
+        rungs = rungs_of(pruner, first, last, evaluations, record_every)
         return cls(
-            steps=steps,
+            steps=last,
             batch_size=batch_size,  # checked with the data that it cuts
             hyper=hyper,
-            seeds=_seeds(seeds),
+            seeds=_seeds(seeds) if trial is None else _seeds_of(trial, seeds),
             samples=samples,
             evaluate=evaluate,
             evaluations=np.union1d(evaluations, rungs).astype(np.int64) if len(evaluations) else evaluations,
             pruner=pruner,
             rungs=rungs,
             record_every=record_every,
+            keep=_keep(keep, evaluate, by_step),
+            begun=begun,
             plan=_plan(plan, workers),
             progress=progress,
-            seed=whole("seed", seed, at_least=0, bits=32),
+            seed=seed if trial is None else _seed_of(trial, seed),
         )
 
     @property
@@ -106,15 +122,52 @@ def _seeds(seeds: Any) -> list[int]:
     return listed
 
 
-def _evaluations(steps: int, every: Any, evaluate: Any) -> np.ndarray:
+def _seeds_of(trial: Trial, seeds: Any) -> list[int]:
+    """The seeds that a trial brings."""
+    if not isinstance(seeds, int) or seeds != 1:
+        raise ValueError(
+            f"A trial brings its seeds, each with its own parameters and state, so seeds= can not stand beside it, but got "
+            f"{seeds!r}."
+        )
+    return [int(seed) for seed in trial.result.record.seeds]
+
+
+def _seed_of(trial: Trial, seed: int) -> int:
+    """The seed of the sweep that a trial is of, so that keys and the order of the data go on."""
+    own = trial.result.record.sweep_seed
+    if seed not in (0, own):
+        raise ValueError(f"A trial brings the seed of its sweep, {own}, so that keys and data go on, but got seed={seed}.")
+    return own
+
+
+def _keep(keep: Any, evaluate: Any, by_step: bool) -> Keep:
+    if keep not in get_args(Keep):
+        raise ValueError(f"keep must be one of {list(get_args(Keep))}, but got {keep!r}.")
+    if keep == "best" and evaluate is None:
+        raise ValueError('keep="best" keeps what the best evaluation was of, so it needs evaluate=.')
+    return "params" if by_step and keep == "carry" else keep
+
+
+def _every(steps: int, every: Any, evaluate: Any) -> int | None:
+    """The steps between evaluations; None: there are none."""
     if evaluate is None:
         if every is not None:
             raise ValueError("eval_every= needs evaluate=, a function from the parameters to {name: scalar}.")
-        return np.zeros(0, np.int64)
+        return None
     if not callable(evaluate):
         raise TypeError(f"evaluate must be a function from the parameters to {{name: scalar}}, but is {evaluate!r}.")
-    every = max(1, math.ceil(steps / 20)) if every is None else whole("eval_every", every)
-    return np.concatenate([[0], np.arange(every, steps, every), [steps]])
+    return max(1, math.ceil(steps / 20)) if every is None else whole("eval_every", every)
+
+
+def _evaluations(first: int, last: int, every: int | None) -> np.ndarray:
+    """The steps after which is evaluated: multiples of ``every``, also where a sweep goes on, and the last one.
+
+    Before the first step, too, but not where a sweep goes on: the one before ended with an evaluation.
+    """
+    if every is None:
+        return np.zeros(0, np.int64)
+    start = [] if first else [0]
+    return np.concatenate([start, np.arange((first // every + 1) * every, last, every), [last]]).astype(np.int64)
 
 
 def _plan(plan: Any, workers: Any) -> Plan:

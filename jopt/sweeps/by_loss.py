@@ -10,11 +10,12 @@ import jax
 from jopt import recording
 from jopt.deciding import Pruner
 from jopt.engine.data.sources import Feed
+from jopt.engine.job import Keep
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
 from jopt.expanding import Groups, groups
 from jopt.hyper import check
-from jopt.results import GroupedResult, SweepResult
+from jopt.results import GroupedResult, Result, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.running import run
 from jopt.training import takes_key
@@ -43,6 +44,7 @@ def sweep(
     record_every: int = ...,
     record: str | Sequence[str] = ...,
     prune: Pruner | str | None = ...,
+    keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -66,6 +68,7 @@ def sweep(
     record_every: int = ...,
     record: str | Sequence[str] = ...,
     prune: Pruner | str | None = ...,
+    keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -88,6 +91,7 @@ def sweep(
     record_every: int = 1,
     record: str | Sequence[str] = (),
     prune: Pruner | str | None = None,
+    keep: Keep = "params",
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
@@ -106,17 +110,22 @@ def sweep(
         seen with all that it reads as it is now; the same code with other arrays, or defined again, compiles nothing. A Python
         number in it is part of the code.
       params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own, with ``hyper``
-        where it names it.
+        where it names it; or a ``Trial`` of a sweep with ``keep="carry"``, to go on from: each of its seeds from its own
+        parameters and state. It brings its seeds, and the sweep's ``seed``. Steps go on counting, and so do schedules, keys,
+        epochs and the steps between evaluations and records, so that 200 steps and 300 more are 500, bit for bit at the same
+        width. The optimizer has the trial's structure, with other numbers or axes where you like; then each setting starts
+        from that state.
       optimizer: A jopt value, with axes where numbers or structure stand (``jopt.choice``; none: a sweep of one setting); or a
         dict of them by name, or ``jopt.groups`` of it, which are swept one after the other in the same call.
       data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
         step; or ``batch(key, step)``, traced into the step, with ``hyper`` where it names it; or an iterable of batches, read
-        ahead by a thread, each copied before the next is asked for, and passed over again when it ends; or ``None``: the batch
-        is ``None``. A list is an iterable of batches; arrays that belong together are a tuple or a dict. The batches of an
-        iterable have one structure, one shape and one type, so a smaller last one is left out by its maker
-        (``drop_last=True``), else it is an error. Arrays of more than half of the device's memory stay on the host and are not
-        copied: leave them as they are until the sweep has ended.
-      steps: Optimizer steps of each lane, at least 1.
+        ahead by a thread, each copied before the next is asked for, and passed over again when it ends (where a sweep goes on,
+        an iterator does too, and what can be passed over again begins a new pass); or ``None``: the batch is ``None``. A list
+        is an iterable of batches; arrays that belong together are a tuple or a dict. The batches of an iterable have one
+        structure, one shape and one type, so a smaller last one is left out by its maker (``drop_last=True``), else it is an
+        error. Arrays of more than half of the device's memory stay on the host and are not copied: leave them as they are
+        until the sweep has ended.
+      steps: Optimizer steps of each lane, at least 1; from a ``Trial`` how many more.
       batch_size: Examples per step of data given as arrays, reshuffled each epoch, without replacement; the examples that do
         not fill a last batch are left out of that epoch, others in each. ``None`` for all of them at each step. Several sizes
         are an axis, ``jopt.choice(16, 64)``: one program each, and ``examples_seen`` beside ``step`` in the dataset.
@@ -131,7 +140,8 @@ def sweep(
       evaluate: ``evaluate(params) -> {name: scalar}``, pure, with ``hyper`` where it names it, or ``jopt.metrics(...)``; its
         first metric ranks the settings.
       eval_every: Steps between evaluations; by default such that there are about 20. There is always one before the first step
-        (``eval_step`` 0), of which no plateau is told and which ``at="best"`` does not take, and one after the last.
+        (``eval_step`` 0), unless it goes on from a ``Trial``, and one after the last. Of the one before the first step no
+        plateau is told, and neither ``at="best"`` nor ``keep="best"`` takes it.
       record_every: Steps between records of the loss; a record is the mean over the steps since the last one.
       record: What is recorded beside the loss, as variables of the dataset: "rate", the learning rate that schedule and plateau
         made, as it was used in the step (where an optimizer has several, each as "rate." and its path, as in
@@ -141,6 +151,10 @@ def sweep(
       prune: Who stops settings early, so that they cost nothing more: "auto", which is ``jopt.TopFraction()``, another rule of
         jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out and never best, but for ``jopt.EarlyStop``. It looks
         at the training loss, or at the metric that ranks, which is evaluated then, too. With a constant rate it warns.
+      keep: What the result keeps of each lane, on the host. "params": the parameters that it ended with. "carry": the
+        optimizer's state too, to go on from, for Adam three times as much. "best": the parameters of its best evaluation, by
+        the first metric of ``evaluate`` in its direction, and ``best`` scores there; on the device they take the place of
+        another set of parameters. "none": nothing.
       plan: "auto", or a ``jopt.Plan``.
       workers: Threads that run blocks side by side; by default one per core, or per accelerator.
       progress: Whether to show a bar; by default on a terminal only.
@@ -160,19 +174,21 @@ def sweep(
       >>> result = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.sgd(jopt.choice(0.1, 0.5)), steps=3)
       >>> result.best().hyperparams
       {'learning_rate': 0.5}
+
+      The best goes on for two more steps:
+
+      >>> first = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.adam(jopt.choice(0.1, 0.5)), steps=3, keep="carry")
+      >>> best = first.best()
+      >>> longer = jopt.sweep(lambda w, _: w**2, best, best.optimizer, steps=2)
+      >>> longer.dataset.step.values.tolist(), first.concat(longer).dataset.sizes["step"]
+      ([4, 5], 5)
     """
-    if not callable(loss):
-        raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
     optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
-    for name, value in compared(optimizer).items():
-        _check_optimizer(name, value)
-    made_by_init = is_function(params)
-    batches = data if is_function(data) else None
-    check(hyper, {"loss": loss, "params": params if made_by_init else None, "evaluate": evaluate, "data": batches})
-    if not made_by_init:
-        checks.params("sweep", params)
-        if not jax.tree.leaves(params):
-            raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
+    _check_functions(loss, optimizer)
+    init = params if is_function(params) else None
+    check(hyper, {"loss": loss, "params": init, "evaluate": evaluate, "data": data if is_function(data) else None})
+    if init is None:
+        _check_params(params)
 
     to_record = recording.checked(record)
     asked = Asked.of(
@@ -185,16 +201,19 @@ def sweep(
         eval_every=eval_every,
         record_every=record_every,
         prune=prune,
+        keep=keep,
         plan=plan,
         workers=workers,
         progress=progress,
         seed=seed,
+        trial=params if isinstance(params, Trial) else None,
     )
+    given = None if init is not None else params if asked.begun is None else asked.begun.of(0)[0]
 
     def program(feed: Feed, value: Any) -> Program:
         return Gradient(
             loss=loss,
-            init=params if made_by_init else None,
+            init=init,
             takes_key=takes_key(loss),
             has_aux=has_aux,
             record=to_record,
@@ -203,7 +222,23 @@ def sweep(
             feedback=_monitors(value, evaluate),
         )
 
-    return run(program, None if made_by_init else params, optimizer, data, asked)
+    return run(program, given, optimizer, data, asked)
+
+
+def _check_params(params: Any) -> None:
+    if isinstance(params, Result):
+        raise TypeError("sweep: params is the result of a sweep; go on from one of its trials: params=result.best().")
+    if not isinstance(params, Trial):
+        checks.params("sweep", params)
+        if not jax.tree.leaves(params):
+            raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
+
+
+def _check_functions(loss: Any, optimizer: Any) -> None:
+    if not callable(loss):
+        raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
+    for name, value in compared(optimizer).items():
+        _check_optimizer(name, value)
 
 
 def _check_optimizer(name: str, value: Any) -> None:

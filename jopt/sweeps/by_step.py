@@ -8,12 +8,14 @@ from typing import Any, overload
 
 from jopt.deciding import Pruner
 from jopt.engine.data.sources import Feed
+from jopt.engine.job import Keep
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import OwnStep, Program
 from jopt.expanding import Groups, check_tree
 from jopt.hyper import check
-from jopt.results import GroupedResult, SweepResult
+from jopt.results import GroupedResult, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
+from jopt.sweeps.going_on import first_carry
 from jopt.sweeps.running import run
 from jopt.values.numbers import Axis
 from jopt.values.trees import is_function
@@ -21,7 +23,7 @@ from jopt.values.trees import is_function
 
 @overload
 def sweep_steps(
-    init: Callable[..., Any],
+    init: Callable[..., Any] | Trial,
     step: Callable[..., Any],
     optimizer: Pair,
     data: Any = ...,
@@ -35,6 +37,7 @@ def sweep_steps(
     eval_every: int | None = ...,
     record_every: int = ...,
     prune: Pruner | str | None = ...,
+    keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -42,7 +45,7 @@ def sweep_steps(
 ) -> SweepResult: ...
 @overload
 def sweep_steps(
-    init: Callable[..., Any],
+    init: Callable[..., Any] | Trial,
     step: Callable[..., Any],
     optimizer: Groups,
     data: Any = ...,
@@ -56,6 +59,7 @@ def sweep_steps(
     eval_every: int | None = ...,
     record_every: int = ...,
     prune: Pruner | str | None = ...,
+    keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
@@ -63,7 +67,7 @@ def sweep_steps(
 ) -> GroupedResult: ...
 @overload
 def sweep_steps(
-    init: Callable[..., Any],
+    init: Callable[..., Any] | Trial,
     step: Callable[..., Any],
     optimizer: Any,
     data: Any = ...,
@@ -77,13 +81,14 @@ def sweep_steps(
     eval_every: int | None = ...,
     record_every: int = ...,
     prune: Pruner | str | None = ...,
+    keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
     seed: int = ...,
 ) -> SweepResult: ...
 def sweep_steps(
-    init: Callable[..., Any],
+    init: Callable[..., Any] | Trial,
     step: Callable[..., Any],
     optimizer: Any,
     data: Any = None,
@@ -97,6 +102,7 @@ def sweep_steps(
     eval_every: int | None = None,
     record_every: int = 1,
     prune: Pruner | str | None = None,
+    keep: Keep = "params",
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
@@ -108,7 +114,8 @@ def sweep_steps(
     everything else is as in ``jopt.sweep``, which is written with this.
 
     Args:
-      init: ``init(optimizer, key) -> carry``, a pytree of arrays; the key is the seed's own.
+      init: ``init(optimizer, key) -> carry``, a pytree of arrays; the key is the seed's own. Or a ``Trial`` of an earlier
+        ``jopt.sweep_steps``, to go on from: each of its seeds from the carry that it ended with, as in ``jopt.sweep``.
       step: ``step(optimizer, carry, batch, key) -> (carry, {name: scalar})``. Name the training loss "loss": divergence is
         watched on it (on the first metric, where there is none), and without ``evaluate`` it ranks the settings.
       optimizer: A jopt value with axes where numbers stand; or any pytree of such values (a tuple, a dict, a dataclass), for a
@@ -124,6 +131,7 @@ def sweep_steps(
       record_every: As in ``jopt.sweep``. What else is to be recorded, the step returns: the rate, say, is
         ``jopt.learning_rate(optimizer, state)``.
       prune: As in ``jopt.sweep``.
+      keep: As in ``jopt.sweep``; the carry is parameters and state in one, so "params" and "carry" are the same here.
       plan: As in ``jopt.sweep``.
       workers: As in ``jopt.sweep``.
       progress: As in ``jopt.sweep``.
@@ -147,14 +155,16 @@ def sweep_steps(
       >>> result.best().hyperparams
       {'learning_rate': 0.5}
     """
+    trial = init if isinstance(init, Trial) else None
     for name, function in (("init", init), ("step", step)):
-        if not callable(function):
+        if not callable(function) and (name == "step" or trial is None):
             raise TypeError(f"sweep_steps: {name} must be a function, but is a {type(function).__name__}.")
-    check(hyper, {"init": init, "step": step, "evaluate": evaluate, "data": data if is_function(data) else None})
+    make = None if isinstance(init, Trial) else init
+    check(hyper, {"init": make, "step": step, "evaluate": evaluate, "data": data if is_function(data) else None})
     for name, value in compared(optimizer).items():
         check_tree(f"sweep_steps: the optimizer {name!r}" if name else "sweep_steps: the optimizer", value)
     if isinstance(optimizer, dict):
-        init, step = _OfTree(init), _OfTree(step)
+        make, step = None if make is None else _OfTree(make), _OfTree(step)
 
     asked = Asked.of(
         steps=steps,
@@ -166,16 +176,20 @@ def sweep_steps(
         eval_every=eval_every,
         record_every=record_every,
         prune=prune,
+        keep=keep,
         plan=plan,
         workers=workers,
         progress=progress,
         seed=seed,
+        trial=trial,
+        by_step=True,
     )
+    given = None if trial is None or asked.begun is None else first_carry(trial, asked.begun)
 
     def program(feed: Feed, value: Any) -> Program:
-        return OwnStep(init=init, own_step=step, source=feed.source, evaluation=evaluate)
+        return OwnStep(init=make, own_step=step, source=feed.source, evaluation=evaluate)
 
-    return run(program, None, optimizer, data, asked)
+    return run(program, given, optimizer, data, asked, by_step=True)
 
 
 @dataclasses.dataclass(frozen=True)

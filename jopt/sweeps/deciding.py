@@ -31,20 +31,20 @@ def pruner_of(prune: Any) -> Pruner | None:
     return prune
 
 
-def rungs_of(pruner: Pruner | None, steps: int, evaluations: np.ndarray, record_every: int) -> tuple[int, ...]:
+def rungs_of(pruner: Pruner | None, first: int, steps: int, evaluations: np.ndarray, record_every: int) -> tuple[int, ...]:
     """The steps at which a pruner decides, ascending, before the last; where windows of losses are recorded, ends of windows.
 
-    Without evaluations, twenty looks stand for "at every evaluation".
+    Without evaluations, twenty looks stand for "at every evaluation". A pruner counts from ``first``, where the lanes begin.
     """
     if pruner is None:
         return ()
-    asked: Any = pruner.rungs(steps)
+    asked: Any = pruner.rungs(steps - first)
     if asked is None:
-        asked = evaluations if len(evaluations) else np.linspace(0, steps, 21)[1:].round().astype(int)
-    wanted = {_rung(pruner, step) for step in asked}
+        asked = evaluations - first if len(evaluations) else np.linspace(0, steps - first, 21)[1:].round().astype(int)
+    wanted = {first + _rung(pruner, step) for step in asked}
     if not len(evaluations):
         wanted = {-(-step // record_every) * record_every for step in wanted}
-    return tuple(sorted(step for step in wanted if 0 < step < steps))
+    return tuple(sorted(step for step in wanted if first < step < steps))
 
 
 def _rung(pruner: Pruner, step: Any) -> int:
@@ -112,8 +112,8 @@ class Decider:
         diverged = in_order([~np.isnan(records.diverged_at) for records, _ in found.values()])
         past.append(np.where(running, now, np.where(diverged, np.inf, past[-1] if past else np.inf)))
         settings = _settings(spaces[0].dimensions, len(order))
-        steps = self.jobs[next(iter(found))].steps
-        rung = Rung(step, steps, past[-1], running.any(axis=1), settings, np.stack(past))
+        job = self.jobs[next(iter(found))]
+        rung = Rung(step - job.first, job.steps - job.first, past[-1], running.any(axis=1), settings, np.stack(past))
         stops = np.empty_like(running)
         stops[order] = running & ~self._kept(rung, running.shape)
         ends = np.cumsum([space.size for space in spaces])[:-1]
@@ -140,7 +140,7 @@ def scores_at(records: Records, metric: str, mode: str, step: int) -> np.ndarray
         found = records.metrics[metric][..., int(np.searchsorted(records.eval_steps, step))]
     else:
         count = int(np.searchsorted(records.record_steps, step, side="right"))
-        found = scores.tenths(records.record_steps[:count], records.losses[metric][..., :count], 1)[..., 0]
+        found = scores.tenths(records.record_steps[:count] - records.first, records.losses[metric][..., :count], 1)[..., 0]
     found = np.asarray(found, np.float64)
     return np.where(np.isfinite(found), -found if mode == "max" else found, np.inf)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.engine.job import Job
+from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.underway import Outcome
 from jopt.results import SweepRecord, SweepResult, Timings
@@ -20,13 +21,14 @@ from jopt.values.names import labels
 from jopt.values.trees import structure
 
 
-def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcome], maximize: tuple[str, ...]) -> SweepResult:
-    """The result of one group, of a job for each of its programs; ``maximize`` names what is better the higher it is."""
+def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcome], by_step: bool) -> SweepResult:
+    """The result of one group, of a job for each of its programs; ``by_step`` says that it is of ``sweep_steps``."""
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
+    first = jobs[0]
     record = SweepRecord(
         dims=tuple(d.name for d in settings.dimensions),
         coords={name: (d.name, labels(values)) for d in settings.dimensions for name, _, values in d.members},
-        seeds=np.asarray(jobs[0].seeds),
+        seeds=np.asarray(first.seeds),
         step=records[0].record_steps,
         eval_step=records[0].eval_steps if records[0].metrics else np.zeros(0, np.int64),
         losses=whole.by_name([r.losses for r in records]),
@@ -34,15 +36,24 @@ def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcom
         diverged_at=whole.of([r.diverged_at for r in records]),
         steps_done=whole.of([r.steps_done for r in records]),
         pruned_at=whole.of([r.pruned_at for r in records]),
-        maximize=maximize,
+        maximize=first.maximize,
         examples=_examples(settings, jobs),
+        first=first.first,
+        keep=first.keep,
+        sweep_seed=first.seed,
     )
+    kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
+    carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if first.keep == "carry" else []
+    params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
     return SweepResult(
         record,
         optimizer=settings.optimizer,
         optimizer_at=_by_index(settings, settings.at),
         hyper_at=_by_index(settings, settings.hyper_at),
-        params=_together(whole, [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]),
+        params=params,
+        state=_together(whole, [program.state(carry) for program, carry in carries]) if carries else None,
+        by_step=by_step,
+        key_kinds=_key_kinds(params, records) if by_step else (),
         plan=_plan([outcome.plan for outcome in outcomes]),
         timings=_timings(outcomes),
     )
@@ -92,6 +103,11 @@ def _together(whole: _Whole, trees: Sequence[Any]) -> Any:
     return Ragged(list(trees), np.stack([which, place], -1).reshape(*whole.settings.shape, 2))
 
 
+def _key_kinds(params: Any, records: Sequence[Records]) -> list[Any]:
+    """For each leaf of the parameters, of which kind of random keys it is; where shapes differ, program after program."""
+    return [kind for each in (records if isinstance(params, Ragged) else records[:1]) for kind in each.key_kinds]
+
+
 def _by_index(settings: Settings, of: Callable[[int], Any]) -> Callable[[tuple[int, ...]], Any]:
     return lambda index: of(int(np.ravel_multi_index(index, settings.shape)) if index else 0)
 
@@ -125,5 +141,5 @@ def _timings(outcomes: Sequence[Outcome]) -> Timings:
         compile_s=compile_s,
         run_s=max(0.0, total_s - compile_s),
         total_s=total_s,
-        lane_steps=sum(int(o.records.steps_done.sum()) for o in outcomes),
+        lane_steps=sum(o.records.lane_steps for o in outcomes),
     )

@@ -35,9 +35,12 @@ Jobs = dict[str, Job]  # by the name of the group, behind a "/" the number of a 
 
 
 def run(
-    program: Callable[[Feed, Any], Program], given: Any, optimizer: Any, data: Any, asked: Asked
+    program: Callable[[Feed, Any], Program], given: Any, optimizer: Any, data: Any, asked: Asked, by_step: bool = False
 ) -> SweepResult | GroupedResult:
-    """Trains every lane of every group; ``program`` makes what one lane does, ``given`` are parameters to start from."""
+    """Trains every lane of every group.
+
+    ``program`` makes what one lane does, ``given`` are parameters to start from; ``by_step`` is for ``sweep_steps``.
+    """
     checks.no_tracers("sweep", given, compared(optimizer), data, asked.hyper)
     with contextlib.ExitStack() as stack:
         # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
@@ -57,14 +60,26 @@ def run(
     results = {}
     for name, each in settings.items():
         mine = _of_group(jobs, name)
-        results[name] = result_of(each, [jobs[key] for key in mine], [outcomes[key] for key in mine], asked.maximize)
+        results[name] = result_of(each, [jobs[key] for key in mine], [outcomes[key] for key in mine], by_step)
     return GroupedResult(results) if isinstance(optimizer, Groups) else results[""]
 
 
 def _job(program: Callable[[Feed, Any], Program], given: Any, asked: Asked, feed: Feed, space: Any) -> Job:
-    work, evaluations = program(feed, space.value.optimizer), tuple(asked.evaluations.tolist())
-    seeds = tuple(asked.seeds)
-    return Job(space, work, feed, seeds, asked.steps, given, asked.seed, evaluations, asked.record_every, asked.rungs)
+    return Job(
+        space=space,
+        program=program(feed, space.value.optimizer),
+        feed=feed,
+        seeds=tuple(asked.seeds),
+        steps=asked.steps,
+        given=given,
+        seed=asked.seed,
+        eval_steps=tuple(asked.evaluations.tolist()),
+        record_every=asked.record_every,
+        stops=asked.rungs,
+        begun=asked.begun,
+        keep=asked.keep,
+        maximize=asked.maximize,
+    )
 
 
 def _of_group(jobs: Jobs, name: str) -> list[str]:
@@ -95,7 +110,9 @@ class _Feeds:
             return found
         on_device = self.made[0][1].data if self.made else None
         data = on_device if jax.tree.leaves(on_device) else self.data
-        feed = self.stack.enter_context(contextlib.closing(feed_of(data, batch_size, self.asked.seed, self.asked.steps)))
+        asked = self.asked
+        made = feed_of(data, batch_size, asked.seed, asked.steps, 0 if asked.begun is None else asked.begun.step)
+        feed = self.stack.enter_context(contextlib.closing(made))
         self.made.append((batch_size, feed))
         return feed
 
@@ -171,7 +188,7 @@ class _Work:
 
     def _bar(self, jobs: Jobs, shown: bool | None) -> Progress:
         lanes = sum(job.lanes for job in jobs.values())
-        lane_steps = sum(job.lanes * job.steps for job in jobs.values())
+        lane_steps = sum(job.lane_steps for job in jobs.values())
         return Progress(shown, total_lane_steps=lane_steps, lanes=lanes, description="sweep")
 
 

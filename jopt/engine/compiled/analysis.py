@@ -19,6 +19,7 @@ from jopt.engine.compiled import costs
 from jopt.engine.compiled.steps import Step
 from jopt.engine.compiled.tracing import Traced, trace
 from jopt.engine.data.arrays import is_keys
+from jopt.engine.job import Begun
 from jopt.engine.program import KEYS, Program
 from jopt.values.trees import flatten
 
@@ -53,16 +54,26 @@ _lock = threading.Lock()
 
 
 def analyse(
-    program: Program, setting: Any, axes: tuple[int | None, ...], given: Any, data: Any, row: Any, on_cpu: bool
+    program: Program,
+    setting: Any,
+    axes: tuple[int | None, ...],
+    given: Any,
+    data: Any,
+    row: Any,
+    on_cpu: bool,
+    begun: Begun | None = None,
 ) -> Analysis:
     """Traces one lane: its start, a step and an evaluation, and looks for mistakes of the user's functions on the way.
 
-    ``row`` is the rows of one step, with a leading axis of one; ``on_cpu`` says where the lanes will run.
+    ``row`` is the rows of one step, with a leading axis of one; ``on_cpu`` says where the lanes will run, ``begun`` where they
+    go on.
     """
     random = jax.random.key(0, impl=KEYS)
     start = trace(program.start, setting, random, given)
     carry = start.result
     leaves, treedef = flatten(carry)
+    if begun is not None:
+        begun.check(carry)
     evaluate = None if program.evaluation is None else trace(program.evaluate, setting, carry)
     row = jax.tree.map(lambda x: x[0], row)
     batch = _batch(program, setting, random)
@@ -76,7 +87,8 @@ def analyse(
     args = (setting, leaves, batches, random, told)
     stepped = trace(one_step, *args)
     sizes = tuple(len(jax.tree.leaves(x)) for x in args)
-    common = _common(start.closed.jaxpr, stepped.closed.jaxpr, axes, sizes, program.source.varies)
+    alike = [True] * len(leaves) if begun is None else begun.alike()
+    common = _common(start.closed.jaxpr, stepped.closed.jaxpr, axes, sizes, program.source.varies, alike)
     swept = {v for v, axis in zip(start.closed.jaxpr.invars, axes, strict=False) if axis is not None}
     metrics = stepped.result[1]
     named = tuple((name, x.dtype) for name, x in metrics.items())
@@ -130,7 +142,9 @@ def _costs_of(stepped: Traced, data: Any) -> dict[str, Any]:
     return found
 
 
-def _common(started: Any, stepped: Any, axes: tuple[int | None, ...], sizes: tuple[int, ...], varied: bool) -> tuple[bool, ...]:
+def _common(
+    started: Any, stepped: Any, axes: tuple[int | None, ...], sizes: tuple[int, ...], varied: bool, alike: list[bool]
+) -> tuple[bool, ...]:
     """The leaves of the carry that follow from nothing that differs between lanes: swept numbers, keys, rows, evaluations.
 
     What hangs on them is computed once for all lanes, and a ``lax.cond`` on a step count stays one branch, where ``vmap``
@@ -138,11 +152,12 @@ def _common(started: Any, stepped: Any, axes: tuple[int | None, ...], sizes: tup
     steps), Rosenbrock's function 1.08 times, other models 1.00 to 1.03.
 
     ``sizes`` counts the leaves of the step's arguments: setting, carry, batch, key, evaluation; ``varied`` says whether the
-    batch differs between seeds.
+    batch differs between seeds, ``alike`` which leaves are the same for all seeds where the lanes begin.
     """
     swept = [axis is not None for axis in axes]
     given = [False] * (len(started.invars) - len(axes) - 1)
-    common = [not differs for differs in _differing(started, [*swept, True, *given])]
+    began = [not differs for differs in _differing(started, [*swept, True, *given])]
+    common = [a and b for a, b in zip(began, alike, strict=True)]
     while True:
         carry = [not same for same in common]
         rest = [varied] * sizes[2] + [True] * sum(sizes[3:])

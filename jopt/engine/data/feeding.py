@@ -19,12 +19,12 @@ from jopt.values.trees import is_function
 DATA_SHARE = 0.5  # of a device's memory that data may take; larger arrays stay on the host
 
 
-def feed_of(data: Any, batch_size: int | None, seed: int, steps: int) -> Feed:
-    """The feed for the ``data=`` and ``batch_size=`` of a sweep."""
+def feed_of(data: Any, batch_size: int | None, seed: int, steps: int, first: int = 0) -> Feed:
+    """The feed for the ``data=`` and ``batch_size=`` of a sweep whose lanes go from step ``first`` to ``steps``."""
     if data is None or is_function(data) or _is_stream(data):
         if batch_size is not None:
             raise ValueError(f"batch_size= is for data given as arrays, but {_made_elsewhere(data)}.")
-        return NoData() if data is None else FunctionData(data) if is_function(data) else Iterated(data, steps)
+        return NoData() if data is None else FunctionData(data) if is_function(data) else Iterated(data, steps, first)
     data = arrays.map_named(_array, "data", data, arrays.is_sparse)
     examples = same_length("data", jax.tree.map(_outline, data, is_leaf=arrays.is_sparse), "examples")
     if examples == 0:

@@ -22,13 +22,14 @@ class Iterated(Feed):
 
     Each is copied before the next is asked for, because many iterables fill one buffer again and again. A thread reads them
     while the device is busy, never more than the sweep has steps: an iterator is left where the sweep ended. Whoever asks for
-    batches waits for that thread, and hears of its errors.
+    batches waits for that thread, and hears of its errors. A sweep that goes on from step ``first`` takes what the iterable has
+    next.
     """
 
     source = Source("batches")
     lockstep = True
 
-    def __init__(self, iterable: Iterable[Any], steps: int) -> None:
+    def __init__(self, iterable: Iterable[Any], steps: int, first: int = 0) -> None:
         self.iterable = iterable
         self.steps = steps
         self._iterator: Iterator[Any] = iter(iterable)
@@ -37,7 +38,7 @@ class Iterated(Feed):
         self._expected: Any = None  # the structure, shapes and types of the first batch
         self._wide = bool(jax.config.values["jax_enable_x64"])  # of the caller's thread
         self._kept: list[Any] = []
-        self._first = 0  # the step of the first batch that is kept
+        self._first = first  # the step of the first batch that is kept
         self._wanted = 0  # up to which step somebody waits
         self._ahead = 1
         self._error: BaseException | None = None

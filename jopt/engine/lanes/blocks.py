@@ -26,6 +26,7 @@ class Block:
     carry: list[Any] | None = None  # the leaves; None before the first step
     feedback: list[Any] | None = None  # the metrics of the latest evaluation, for programs that want them
     fresh: Any = None  # per lane, whether it is newer than the last step
+    best: list[Any] | None = None  # where the best is kept: the metric of the best evaluation yet, and the leaves it was of
     optimizer: list[Any] | None = None  # the leaves on the worker's device, made from the settings
 
     @property
@@ -67,15 +68,20 @@ class Block:
 
         fresh = None if self.fresh is None else np.asarray(self.fresh)
         return dataclasses.replace(
-            self, carry=brought(self.carry), feedback=brought(self.feedback), fresh=fresh, optimizer=None
+            self,
+            carry=brought(self.carry),
+            feedback=brought(self.feedback),
+            fresh=fresh,
+            best=brought(self.best),
+            optimizer=None,
         )
 
-    def halves(self) -> list[Block]:
-        """The same lanes as two narrower blocks before their first step."""
+    def halves(self, first: int) -> list[Block]:
+        """The same lanes as two narrower blocks before their first step, which comes after step ``first``."""
         axis = 0 if len(self.seeds) > 1 else 1
         each = zip(*(np.array_split(x, 2, axis) for x in (self.settings, self.real)), strict=True)
         seeds = np.array_split(self.seeds, 2) if axis == 0 else [self.seeds, self.seeds]
-        made = [Block(settings, own, real) for (settings, real), own in zip(each, seeds, strict=True)]
+        made = [Block(settings, own, real, first) for (settings, real), own in zip(each, seeds, strict=True)]
         return [block for block in made if block.real.any()]
 
     def by_lane(self, x: Any) -> np.ndarray:
@@ -97,3 +103,15 @@ def to_device(leaves: Sequence[Any], like: Sequence[Any], device: Any) -> list[A
         return jax.random.wrap_key_data(x, impl=jax.random.key_impl(kind)) if is_key else x
 
     return [wrapped(x, kind) for x, kind in zip(jax.device_put(list(leaves), device), like, strict=True)]
+
+
+def key_kinds(tree: Any) -> tuple[Any, ...]:
+    """For each leaf of a tree of arrays, or of their shapes, of which kind of random keys it is; None for others."""
+
+    def of(x: Any) -> Any:
+        kinds: list[Any] = [None]
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            jax.eval_shape(lambda key: kinds.append(jax.random.key_impl(key)), x)  # it looks at arrays and tracers only
+        return kinds[-1]
+
+    return tuple(map(of, jax.tree.leaves(tree)))

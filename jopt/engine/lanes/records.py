@@ -49,20 +49,28 @@ class Records:
 
     def __init__(self, job: Job) -> None:
         self.lanes = (job.space.size, len(job.seeds))
-        self.steps = job.steps
+        self.first, self.steps = job.first, job.steps
         self.record_every = job.record_every
-        self.record_steps = np.arange(job.record_every, job.steps + job.record_every, job.record_every)
-        self.record_steps[-1] = job.steps
+        # Windows end at multiples of record_every, also where a sweep goes on from another.
+        self._first_window = job.first // job.record_every
+        ends = np.arange((self._first_window + 1) * job.record_every, job.steps, job.record_every)
+        self.record_steps = np.append(ends, job.steps)
         self.eval_steps = np.asarray(job.eval_steps, np.int64)
         self.metrics: dict[str, np.ndarray] = {}
         self.diverged_at = np.full(self.lanes, np.nan)
         self.pruned_at = np.full(self.lanes, np.nan)
-        self.steps_done = np.zeros(self.lanes, np.int64)
+        self.steps_done = np.full(self.lanes, job.first, np.int64)
         self.kept: list[np.ndarray] = []
         self.kept_structure: Any = None
+        self.key_kinds: tuple[Any, ...] = ()  # for each leaf of a carry, of which kind of random keys it is, or None
         self.best_loss = np.inf
         self._losses: dict[str, np.ndarray] = {}
         self._types: dict[str, Any] = {}  # in which these are handed out
+
+    @property
+    def lane_steps(self) -> int:
+        """The steps that were done here, of all lanes together."""
+        return int((self.steps_done - self.first).sum())
 
     @property
     def losses(self) -> dict[str, np.ndarray]:
@@ -92,16 +100,22 @@ class Records:
 
     def _add_to_windows(self, kept: np.ndarray, lanes: Any, found: np.ndarray, first: int) -> None:
         if self.record_every == 1:
-            kept[(slice(first, first + len(found)), *lanes)] = found
+            begin = first - self.first
+            kept[(slice(begin, begin + len(found)), *lanes)] = found
             return
         windows = np.arange(first, first + len(found)) // self.record_every
         starts = np.flatnonzero(np.r_[True, np.diff(windows) > 0])
-        lengths = np.minimum(self.record_every, self.steps - windows[starts] * self.record_every)
+        lengths = self._length(windows[starts])
         with np.errstate(invalid="ignore", over="ignore"):  # of a lane that diverged
             sums = np.add.reduceat(found, starts, axis=0, dtype=np.float64)
             parts = sums / lengths.reshape(-1, *[1] * (sums.ndim - 1))
             for window, part in zip(windows[starts], parts, strict=True):
-                kept[(window, *lanes)] += part
+                kept[(window - self._first_window, *lanes)] += part
+
+    def _length(self, window: Any) -> Any:
+        """How many steps a window has; those at the two ends may have fewer than the others."""
+        begin = window * self.record_every
+        return np.minimum(begin + self.record_every, self.steps) - np.maximum(begin, self.first)
 
     def _watch(self, lanes: Any, found: np.ndarray, first: int) -> None:
         with np.errstate(invalid="ignore", over="ignore"):
@@ -130,18 +144,19 @@ class Records:
         for kept in self._losses.values():
             kept[:, seeds, settings] = 0.0
         self.diverged_at[settings, seeds] = np.nan
-        self.steps_done[settings, seeds] = 0
+        self.steps_done[settings, seeds] = self.first
 
     def close(self, dead: np.ndarray) -> None:
         """Puts NaN where nothing ran; ``dead`` lanes, ``[settings, seeds]``, ended where they diverged, whoever ran them."""
         self.steps_done[dead] = np.fmin(self.diverged_at[dead], self.steps_done[dead])
         for setting, seed in np.argwhere(self.steps_done < self.steps):
             done = self.steps_done[setting, seed]
-            whole, rest = divmod(int(done), self.record_every)
+            window = int(done) // self.record_every
+            place, rest = window - self._first_window, int(done) - max(window * self.record_every, self.first)
             for kept in self._losses.values():
-                if rest and whole < len(kept):  # the mean over the steps that ran
-                    kept[whole, seed, setting] *= min(self.record_every, self.steps - whole * self.record_every) / rest
-                kept[whole + bool(rest) :, seed, setting] = np.nan
+                if rest:  # the mean over the steps that ran
+                    kept[place, seed, setting] *= self._length(window) / rest
+                kept[place + bool(rest) :, seed, setting] = np.nan
             for metric in self.metrics.values():
                 metric[setting, seed, self.eval_steps > done] = np.nan
 

@@ -1,14 +1,17 @@
-"""First carries: what the lanes of a block are before their first step."""
+"""First carries: what lanes are before their first step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from jopt.engine.compiled.steps import Shape
+from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block, to_device, to_numpy
+from jopt.engine.lanes.table import Paused
 
 
 def carry_of(block: Block, shape: Shape, start: Callable[[int, int], list[Any]], depends: bool, device: Any) -> list[Any]:
@@ -31,3 +34,17 @@ def carry_of(block: Block, shape: Shape, start: Callable[[int, int], list[Any]],
 
     leaves = [to_numpy(lanes[0][0][i]) if common else over_lanes(i) for i, common in enumerate(shape.common)]
     return to_device(leaves, lanes[0][0], device)
+
+
+def begun(job: Job, evaluated: Mapping[str, Any]) -> list[Paused]:
+    """For each seed, where its lanes go on, as if they had been paused there; empty where they begin before the first step.
+
+    ``evaluated`` are the shapes of an evaluation, by name, where steps are told of it.
+    """
+    begun = job.begun
+    if begun is None:
+        return []
+    seeds = range(len(job.seeds))
+    told = [begun.told(seed, evaluated) if job.program.feedback else None for seed in seeds]
+    feedback = [None if each is None else list(each.values()) for each in told]
+    return [Paused(jax.tree.leaves(begun.of(seed)), feedback[seed], begun.fresh) for seed in seeds]

@@ -34,23 +34,32 @@ class State(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Paused:
-    """A lane on the host: the leaves of its carry, and of its latest evaluation."""
+    """A lane on the host: the leaves of its carry, of its latest evaluation, and of its best one."""
 
     carry: list[np.ndarray]
     feedback: list[np.ndarray] | None
     fresh: bool
+    best: list[np.ndarray] | None = None
 
 
 class Lanes:
-    """State and step of every lane, ``[settings, seeds]``, and the carries of those that are paused."""
+    """State and step of every lane, ``[settings, seeds]``, and the carries of those that are paused.
 
-    def __init__(self, job: Job, common: Sequence[bool]) -> None:
+    Args:
+      job: what is run.
+      common: for each leaf of the carry, whether all lanes have the same.
+      begun: for each seed, where its lanes go on; empty where they begin before the first step.
+    """
+
+    def __init__(self, job: Job, common: Sequence[bool], begun: Sequence[Paused] = ()) -> None:
         self.job = job
         self.common = common
+        self.begun = begun
         shape = job.space.size, len(job.seeds)
         self.states = np.full(shape, State.WAITING, np.int8)
         self.steps = np.zeros(shape, np.int64)
         self._paused: dict[tuple[int, int], Paused] = {}
+        self.restart(np.ndindex(shape))
 
     def in_state(self, *states: State) -> np.ndarray:
         """Which lanes are in one of some states."""
@@ -60,21 +69,22 @@ class Lanes:
         """Takes the real lanes of a block home; the block is nothing any more."""
         assert block.carry is not None
         rows = [[to_numpy(x)] if common else list(block.by_lane(x)) for x, common in zip(block.carry, self.common, strict=True)]
-        told = None if block.feedback is None else [block.by_lane(x) for x in block.feedback]
+        told, best = (None if x is None else list(map(block.by_lane, x)) for x in (block.feedback, block.best))
         fresh = None if block.fresh is None else block.by_lane(np.asarray(block.fresh))
         for i, lane in zip(np.flatnonzero(block.real).tolist(), block.lanes, strict=True):
             carry = [np.array(row[i % len(row)]) for row in rows]
-            self._paused[lane] = Paused(
-                carry, None if told is None else [np.array(x[i]) for x in told], bool(fresh is not None and fresh[i])
-            )
+            latest, best_yet = (None if x is None else [np.array(leaf[i]) for leaf in x] for x in (told, best))
+            self._paused[lane] = Paused(carry, latest, bool(fresh is not None and fresh[i]), best_yet)
             self._set(lane, State.PAUSED, block.step)
-        block.carry = None
+        block.carry = block.best = None
 
     def restart(self, lanes: Iterable[tuple[int, int]]) -> None:
         """Sends lanes back to their beginning: their carries are lost."""
         for lane in lanes:
             self._paused.pop(lane, None)
-            self._set(lane, State.WAITING, 0)
+            if self.begun:
+                self._paused[lane] = self.begun[lane[1]]
+            self._set(lane, State.PAUSED if self.begun else State.WAITING, self.job.first)
 
     def end(self, block: Block, state: State) -> None:
         """Hears that the real lanes of a block have come to an end."""
@@ -119,6 +129,8 @@ class Lanes:
         if paused[0].feedback is not None:
             block.feedback = [stacked(rows) for rows in zip(*(lane.feedback or [] for lane in lanes), strict=True)]
             block.fresh = stacked([np.asarray(lane.fresh) for lane in lanes])
+        if paused[0].best is not None:
+            block.best = [stacked(rows) for rows in zip(*(lane.best or [] for lane in lanes), strict=True)]
 
 
 def _cut(by_seed: dict[int, np.ndarray], width: int, workers: int, step: int) -> list[Block]:

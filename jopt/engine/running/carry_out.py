@@ -102,7 +102,7 @@ def _stops(together: list[Run]) -> list[int]:
     """Where blocks wait for each other, the last step included: for a decision, or because batches come once."""
     job = together[0].job
     length = min(run.runtime.length for run in together)
-    waits = range(length, job.steps, length) if job.feed.lockstep else ()
+    waits = range(job.first + length, job.steps, length) if job.feed.lockstep else ()
     return sorted({*waits, *(stop for run in together for stop in run.job.stops), job.steps})
 
 

@@ -14,14 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt.engine.evaluation import Mode
 from jopt.engine.job import Job
-from jopt.engine.lanes.blocks import Block
+from jopt.engine.lanes.best import better, mode_of
+from jopt.engine.lanes.blocks import Block, key_kinds, to_device
 from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
+from jopt.engine.program import keys_of
 from jopt.engine.running.carry_out import Decide
-from jopt.engine.running.runtime import keys_of
 from jopt.engine.running.underway import Outcome
-from jopt.values.trees import flatten
+from jopt.values.trees import flatten, structure
 
 PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
 
@@ -44,7 +46,7 @@ def carry_out(
     seconds, decide = dict.fromkeys(jobs, 0.0), None
     # The batches of an iterable come once, so all lanes take each before the next one; so do lanes that are compared.
     for group in [lanes] if first.feed.lockstep or decider else [[lane] for lane in lanes]:
-        for step in range(1, first.steps + 1):
+        for step in range(first.first + 1, first.steps + 1):
             for name, lane in group:
                 begin = time.perf_counter()
                 lane.advance()
@@ -107,24 +109,25 @@ class _Lane:
         leaves, treedef = flatten(job.space.at(setting))
         # Of the types that they have in compiled code:
         self.setting = treedef.unflatten([jnp.asarray(x) if isinstance(x, (int, float, complex)) else x for x in leaves])
-        self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool))
+        self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool), job.first)
         self.first: list[Any] = []  # the leaves of the first carry
         self.told: dict[str, Any] | None = None
         self.dead = self.over = False
         self.place = setting, seed
+        self.mode: Mode | None = None  # where the best is kept
 
     def advance(self) -> None:
         """One step, unless the lane is over; before the first one the start, after the last one the end."""
         job, block = self.job, self.block
         if self.over:
             return
-        if block.step == 0:
+        if block.carry is None:
             self._start()
         row = jax.tree.map(lambda x: jnp.asarray(x[0]), job.feed.rows(self.seed, block.step, 1))
         loss_key, data_key = (jax.random.fold_in(key, block.step) for key in self.keys)
         batch = job.program.batch(self.setting, job.feed.data, row, data_key, jnp.int32(block.step))
         carry, metrics = job.program.step(self.setting, block.carry, batch, loss_key, self.told)
-        if block.step == 0:
+        if block.step == job.first:
             self.check_names(job, metrics)
         block.carry, block.step = _arrays(carry), block.step + 1
         found = {name: np.asarray(x).reshape(1) for name, x in metrics.items()}
@@ -148,10 +151,9 @@ class _Lane:
                 self.records.pruned_at[self.place] = block.step
             leaves = jax.tree.leaves(block.carry)
             self.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first)
-            kept = job.program.kept(block.carry)
-            self.records.finished(block, kept)
-            self.dead = job.program.dies and self._died(kept)
-            block.carry = None
+            self.records.finished(block, self._kept())
+            self.dead = job.program.dies and self._died(job.program.kept(block.carry))
+            block.carry = block.best = None
 
     def _died(self, kept: Any) -> bool:
         """Whether a compiled sweep would have stopped this lane where its loss was not finite."""
@@ -159,19 +161,42 @@ class _Lane:
         return not np.isnan(self.records.diverged_at[self.place]) and not all(bool(jnp.isfinite(x).all()) for x in floats)
 
     def _start(self) -> None:
-        job, block = self.job, self.block
+        job, block, begun = self.job, self.block, self.job.begun
         block.carry = _arrays(job.program.start(self.setting, self.start_key, job.given))
         self.first = jax.tree.leaves(block.carry)
-        if 0 in self.records.eval_steps:
+        self.records.key_kinds = key_kinds(block.carry)
+        if begun is not None:
+            begun.check(block.carry)
+            leaves, treedef = flatten(begun.of(self.place[1]))
+            block.carry = treedef.unflatten(to_device(leaves, self.first, None))
+        if job.program.feedback or job.keep == "best":
+            metrics = job.program.evaluate(self.setting, block.carry)
+            self.mode = mode_of(job, list(metrics))
+        if block.step in self.records.eval_steps:
             self._evaluate({})
+        if job.program.feedback:
+            told = None if begun is None else begun.told(self.place[1], metrics)
+            fresh = begun is not None and told is not None and begun.fresh
+            self.told = {"metrics": _arrays(told) if told else metrics, "evaluated": jnp.asarray(fresh)}
 
     def _evaluate(self, recorded: Iterable[str]) -> None:
         job, block = self.job, self.block
         metrics = job.program.evaluate(self.setting, block.carry)
         self.check_names(job, [*recorded, *metrics])
         self.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})
+        if self.mode is not None and block.step > 0:
+            leaves = jax.tree.leaves(job.program.kept(block.carry))
+            block.best = better((), (False,) * len(leaves), self.mode, block.best, next(iter(metrics.values())), leaves)
         if job.program.feedback:  # a plateau is not told of what was before the first step
             self.told = {"metrics": metrics, "evaluated": jnp.asarray(block.step > 0)}
+
+    def _kept(self) -> Any:
+        """What the result keeps of the lane."""
+        job, block = self.job, self.block
+        if job.keep in ("none", "carry"):
+            return block.carry if job.keep == "carry" else None
+        kept = job.program.kept(block.carry)
+        return kept if block.best is None else structure(kept).unflatten(block.best[1:])
 
 
 def _arrays(tree: Any) -> Any:

@@ -22,9 +22,10 @@ from jopt.engine.compiled.executables import Executable, Executables, Wanted, we
 from jopt.engine.compiled.steps import Shape
 from jopt.engine.compiled.tracing import Traced, context
 from jopt.engine.job import Job
+from jopt.engine.lanes.best import mode_of
 from jopt.engine.lanes.blocks import Block, to_device, to_numpy
 from jopt.engine.lanes.starts import carry_of
-from jopt.engine.program import KEYS
+from jopt.engine.program import keys_of
 from jopt.engine.running.threads import Caller
 from jopt.values.trees import structure
 
@@ -54,19 +55,26 @@ class Runtime:
         self._begun: dict[tuple[float, int], None] = {}  # what is being compiled: since when, by which thread
         self._prepared: dict[Any, threading.Event] = {}  # evaluations that a thread has been sent for, and whether it is back
         self._context = context()
-        row = job.feed.rows(job.seeds[0], 0, 1)
+        row = job.feed.rows(job.seeds[0], job.first, 1)
         self.row_bytes = sum(x.nbytes for x in jax.tree.leaves(row))  # of one step and one seed
         one = structure(job.space.value).unflatten(weakly_typed(self.optimizer(np.zeros((1, 1), int)), self.weak))
         axes = tuple(0 if i in self.varying else None for i in range(len(leaves)))
         on_cpu = machine.devices_for(None)[0].platform == "cpu"
-        self.analysis = analyse(job.program, one, axes, job.given, job.feed.data, row, on_cpu)
+        self.analysis = analyse(job.program, one, axes, job.given, job.feed.data, row, on_cpu, job.begun)
+        self.mode = mode_of(job, self.analysis.evaluated_names)
         self.length = self._longest()
 
     def _longest(self) -> int:
         """The most steps of a chunk, for which its executable is made: to the next evaluation, within some memory."""
-        gaps = np.diff(np.asarray(self.job.eval_steps, np.int64), prepend=0)
-        fitting = min(RECORD_BYTES // (4 * self.job.lanes), ROW_BYTES // max(1, self.row_bytes))
-        return int(min(self.job.steps, max(FIRST_CHUNK, fitting), np.max(gaps) if len(gaps) else self.job.steps))
+        job, first = self.job, self.job.first
+        gaps = np.diff(np.asarray(job.eval_steps, np.int64), prepend=first)
+        fitting = min(RECORD_BYTES // (4 * job.lanes), ROW_BYTES // max(1, self.row_bytes))
+        return int(min(job.steps - first, max(FIRST_CHUNK, fitting), np.max(gaps) if len(gaps) else job.steps))
+
+    @functools.cached_property
+    def places(self) -> Any:
+        """Where in a carry lies what the result keeps of it and evaluate sees: a tree of positions among the leaves."""
+        return self.job.program.kept(self.analysis.treedef.unflatten(range(len(self.analysis.common))))
 
     def close(self) -> None:
         """Lets go of what lies on devices."""
@@ -93,6 +101,10 @@ class Runtime:
             block.carry = carry_of(block, self.shape(block), start, self.analysis.start_depends, device)
         elif any(isinstance(x, np.ndarray) for x in block.carry):
             block.carry = to_device(block.carry, self._kinds(device), device)
+        if block.best is not None and any(isinstance(x, np.ndarray) for x in block.best):
+            kinds = self._kinds(device)
+            like = [np.zeros(0), *(kinds[i] for i in jax.tree.leaves(self.places))]  # the metric is no key
+            block.best = to_device(block.best, like, device)
         if self.job.program.feedback and block.feedback is None:
             made = jax.tree.leaves(self.analysis.evaluate.result)  # type: ignore[union-attr]
             none_yet = [np.zeros(block.lead, x.dtype) for x in made]  # not NaN, for which debug_nans looks
@@ -100,12 +112,17 @@ class Runtime:
         return block
 
     def kept(self, block: Block) -> Any:
-        """What the result keeps of a block's carry, with a leading axis of lanes everywhere."""
+        """What the result keeps of a block's lanes, with a leading axis of lanes everywhere."""
+        if self.job.keep == "none":
+            return None
+        if block.best is not None:
+            return structure(self.places).unflatten(block.best[1:])
         whole = [
             np.broadcast_to(to_numpy(x), (*block.lead, *to_numpy(x).shape)) if common else x
             for x, common in zip(block.carry or [], self.analysis.common, strict=True)
         ]
-        return self.job.program.kept(self.analysis.treedef.unflatten(whole))
+        carry = self.analysis.treedef.unflatten(whole)
+        return carry if self.job.keep == "carry" else self.job.program.kept(carry)
 
     def start_of(self, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of one lane's first carry."""
@@ -264,17 +281,6 @@ class Runtime:
                     self._rows.pop(name, None)  # narrower blocks may ask again
                 made.set_exception(error)
         return made.result()
-
-
-@jax.jit
-def keys_of(root: Any, seeds: Any) -> tuple[Any, Any, Any]:
-    """The keys of some seeds: for the start, the loss and the batches."""
-
-    def of(seed: Any) -> Any:
-        purposes = [jax.random.fold_in(jax.random.key(root, impl=KEYS), purpose) for purpose in (0, 2, 3)]
-        return tuple(jax.random.fold_in(key, seed) for key in purposes)
-
-    return (jax.vmap(of) if seeds.ndim else of)(seeds)  # type: ignore[no-any-return]
 
 
 def _same(x: Any) -> Any:

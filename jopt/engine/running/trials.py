@@ -64,7 +64,8 @@ class Trials:
         ids = np.arange(width)[None] % runtime.job.space.size
         block = runtime.placed(Block(ids, np.zeros(1, np.int64), np.ones_like(ids, bool)), device)
         compiled = runtime.executable(block, loop, device).compiled
-        return fitting.bytes_of(compiled, 4.0 * width * runtime.analysis.carry_bytes)
+        beside = width * runtime.analysis.carry_bytes if runtime.mode is not None else 0  # the best ones yet, at most
+        return fitting.bytes_of(compiled, 4.0 * width * runtime.analysis.carry_bytes) + beside
 
     def __call__(self, plan: Plan) -> float:
         """The lane-steps per second of a whole run by a plan, judged by the pace of the lanes that have done least."""
@@ -101,10 +102,8 @@ class Trials:
         for pace in paces:
             self.lanes.pause(pace.block)
         rounds = -(-len(blocks) // len(self.slots))
-        whole_s = job.steps * float(np.mean([pace.seconds for pace in paces])) * rounds + block_s(self.runtime.analysis) * len(
-            blocks
-        )
-        return job.lanes * job.steps / whole_s
+        steps_s = (job.steps - job.first) * float(np.mean([pace.seconds for pace in paces]))
+        return job.lane_steps / (steps_s * rounds + block_s(self.runtime.analysis) * len(blocks))
 
 
 class _Pace:
@@ -113,7 +112,7 @@ class _Pace:
     def __init__(self, block: Block, job: Job, plan: Plan, longest: int) -> None:
         self.block, self.job, self.plan = block, job, plan
         self.longest = min(plan.chunk or longest, longest)
-        self.end = job.next_stop(0)  # nobody passes a decision
+        self.end = job.next_stop(job.first)  # nobody passes a decision
         self.seconds, self.length = 1.0, 2
         self.failed = False
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jopt.engine import machine
-from jopt.engine.lanes.blocks import Block
+from jopt.engine.lanes.blocks import Block, key_kinds
 from jopt.engine.lanes.records import BlockOutcome, Records
+from jopt.engine.lanes.starts import begun
 from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.planning.planner import Problem, explore
@@ -47,7 +48,9 @@ class Run:
         self.runtime, self.job, self.slots, self.worker, self.bar = runtime, runtime.job, slots, worker, bar
         self.plan = asked
         self.records = Records(self.job)
-        self.lanes = Lanes(self.job, runtime.analysis.common)
+        self.records.key_kinds = key_kinds(runtime.analysis.carry)
+        evaluate = runtime.analysis.evaluate
+        self.lanes = Lanes(self.job, runtime.analysis.common, begun(self.job, evaluate.result if evaluate else {}))
         self.seconds = 0.0
         self.began = time.perf_counter()
         self.blocks: list[Block] = []  # that are between two stops
@@ -57,7 +60,8 @@ class Run:
         """Chooses the plan."""
         begin = time.perf_counter()
         job, analysis = self.job, self.runtime.analysis
-        problem = Problem(analysis, job.space.size, len(job.seeds), job.steps, [slot.device for slot in self.slots])
+        devices = [slot.device for slot in self.slots]
+        problem = Problem(analysis, job.space.size, len(job.seeds), job.steps - job.first, devices)
         trials = Trials(self.runtime, self.lanes, self.slots, self.worker, self._write_down, self.records.forget)
         self.plan = explore(problem, self.plan, trials)
         self.seconds += time.perf_counter() - begin
@@ -118,7 +122,7 @@ class Run:
     def _pays(self, saved: float) -> bool:
         """Whether to save a share of what is to be done is worth a program, which takes as long to compile as the others."""
         to_do = int((self.job.steps - self.records.steps_done[self.running()]).sum())
-        pace = (time.perf_counter() - self.began) / max(1, int(self.records.steps_done.sum()))
+        pace = (time.perf_counter() - self.began) / max(1, self.records.lane_steps)
         return bool(saved * to_do * pace > self.runtime.compile_s)
 
     def _turns(self, block: Block, until: int, slot: Slot) -> Iterator[BlockOutcome]:
@@ -179,7 +183,7 @@ class Run:
         lanes = block.lanes
         self.records.forget(lanes)
         self.lanes.restart(lanes)
-        running.extend(functools.partial(self._turns, half, until) for half in block.halves())
+        running.extend(functools.partial(self._turns, half, until) for half in block.halves(self.job.first))
 
     def _bury(self, block: Block, dead: np.ndarray) -> None:
         """Dead lanes are kept as they are, and count no more; where that pays, blocks are formed anew of the others."""
@@ -200,7 +204,7 @@ class Run:
         if block.real.any():
             self._keep(block, State.DONE)
         large = block.settings.size * self.runtime.analysis.carry_bytes > machine.LARGE_BYTES
-        block.carry = block.feedback = None
+        block.carry = block.feedback = block.best = None
         if large and self.slots[0].device.platform == "cpu":
             machine.give_back()
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jopt.engine.compiled.executables import Executable
+from jopt.engine.lanes.best import chosen
 from jopt.engine.lanes.blocks import Block, to_numpy
 from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.planning.plan import Plan
@@ -90,7 +91,7 @@ class LocalWorker:
         due = job.next_evaluation(block.step)
         # A dead lane is seen behind a chunk, when the next one is under way. Most lanes that die do so early, so chunks do no
         # more than double what is done.
-        longest = min(self.chunk or executable.quick, self.runtime.length, max(FIRST_CHUNK, block.step))
+        longest = min(self.chunk or executable.quick, self.runtime.length, max(FIRST_CHUNK, block.step - job.first))
         count = min(longest, until - block.step, due - block.step)
         bring = [self.advance(block, count, executable, out)]
         if job.program.evaluation is not None and block.step == due:
@@ -130,6 +131,8 @@ class LocalWorker:
         executable, args = runtime.evaluation(block, self.device)
         metrics = executable(*args)
         step, names = block.step, runtime.analysis.evaluated_names
+        if runtime.mode is not None and step > 0:  # what nobody has trained is not the best
+            block.best = chosen(block, metrics[0], runtime.places, runtime.analysis.common, runtime.mode)
         if runtime.job.program.feedback:
             # A plateau is not told of what was before the first step.
             block.feedback, block.fresh = metrics, np.full(block.lead, step > 0)
@@ -150,8 +153,7 @@ class LocalWorker:
         dead = np.zeros(block.shape, bool)
         if block.carry is None:
             return dead
-        kept = self.runtime.job.program.kept(self.runtime.analysis.treedef.unflatten(range(len(block.carry))))
-        for i in jax.tree.leaves(kept):
+        for i in jax.tree.leaves(self.runtime.places):
             x = to_numpy(block.carry[i])
             if np.issubdtype(x.dtype, np.inexact) or x.dtype.kind == "V":
                 same = self.runtime.analysis.common[i]

@@ -33,7 +33,7 @@ class Plots:
     def __init__(self, record: SweepRecord) -> None:
         self._record = record
 
-    def _ranking(self, metric: str | None, mode: Mode | None, at: At) -> scores.Ranking:
+    def _ranking(self, metric: str | None, mode: Mode | None, at: At | None) -> scores.Ranking:
         return scores.ranking([self._record], metric, mode, at)
 
     def curves(
@@ -120,7 +120,7 @@ class Plots:
         self,
         metric: str | None = None,
         mode: Mode | None = None,
-        at: At = "last",
+        at: At | None = None,
         *,
         x: str | None = None,
         color: str | None = None,
@@ -135,7 +135,7 @@ class Plots:
         Args:
           metric: What to score; None: as in ``best``.
           mode: "min" or "max"; None: as in ``best``.
-          at: "last" or "best".
+          at: "last" or "best", as in ``best``.
           x: The hyperparameter; None: the first with several values.
           color: Of drawn settings the number that colours stand for; None: the first that is not ``x``.
           ax: The axes to draw into; None: a new figure.
@@ -154,7 +154,7 @@ class Plots:
         y: str | None = None,
         metric: str | None = None,
         mode: Mode | None = None,
-        at: At = "last",
+        at: At | None = None,
         *,
         ax: Axes | None = None,
     ) -> Axes:
@@ -167,7 +167,7 @@ class Plots:
           y: The hyperparameter upwards; None: the next.
           metric: What to score; None: as in ``best``.
           mode: "min" or "max"; None: as in ``best``.
-          at: "last" or "best".
+          at: "last" or "best", as in ``best``.
           ax: The axes to draw into; None: a new figure.
 
         Returns:
@@ -175,7 +175,9 @@ class Plots:
         """
         return draw_heatmap(self._record, x, y, self._ranking(metric, mode, at), ax)
 
-    def compare(self, metric: str | None = None, mode: Mode | None = None, at: At = "last", *, ax: Axes | None = None) -> Axes:
+    def compare(
+        self, metric: str | None = None, mode: Mode | None = None, at: At | None = None, *, ax: Axes | None = None
+    ) -> Axes:
         """The response, under the name that it has for several optimizers."""
         return self.response(metric, mode, at, ax=ax)
 
@@ -186,7 +188,7 @@ class GroupPlots:
     def __init__(self, records: dict[str, SweepRecord]) -> None:
         self._records = records
 
-    def _ranking(self, metric: str | None, mode: Mode | None, at: At) -> scores.Ranking:
+    def _ranking(self, metric: str | None, mode: Mode | None, at: At | None) -> scores.Ranking:
         return scores.ranking(self._records.values(), metric, mode, at)
 
     def curves(
@@ -251,7 +253,7 @@ class GroupPlots:
         self,
         metric: str | None = None,
         mode: Mode | None = None,
-        at: At = "last",
+        at: At | None = None,
         *,
         x: str | None = None,
         ax: Axes | None = None,
@@ -259,6 +261,8 @@ class GroupPlots:
         """The score against the swept number, a line per group; ``x`` is None or swept by all."""
         return draw_compare(self._records, self._ranking(metric, mode, at), x, ax)
 
-    def compare(self, metric: str | None = None, mode: Mode | None = None, at: At = "last", *, ax: Axes | None = None) -> Axes:
+    def compare(
+        self, metric: str | None = None, mode: Mode | None = None, at: At | None = None, *, ax: Axes | None = None
+    ) -> Axes:
         """The response of all of them in one axes."""
         return self.response(metric, mode, at, ax=ax)

@@ -1,0 +1,145 @@
+"""What a result keeps of its lanes beside what was recorded: parameters, and optimizers' states where these were asked for."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import jax
+
+from jopt.results.pickles import PickledTree
+from jopt.results.ragged import Ragged
+from jopt.results.record import SweepRecord
+
+
+class Kept(abc.ABC):
+    """The part of a ``SweepResult`` that is about the lanes' carries."""
+
+    _params: Any  # a tree, a ``Ragged`` of several, or a ``PickledTree`` of either
+    _state: Any
+    _by_step: bool
+    _key_kinds: tuple[Any, ...]
+
+    @property
+    @abc.abstractmethod
+    def record(self) -> SweepRecord:
+        """The arrays and their names."""
+
+    @property
+    def params(self) -> Any:
+        """Trained parameters of all lanes: leaves [*dims, seed, ...]; with ``keep="best"`` of each lane's best evaluation.
+
+        Raises:
+          ValueError: Where the sweep kept none, with ``keep="none"``; and where an axis of structure changes their shapes:
+            ``params_at`` has those of one setting.
+        """
+        params = self._kept_params
+        if isinstance(params, Ragged):
+            raise ValueError(
+                "The parameters differ in shape from setting to setting, so they are no arrays over all lanes; those of one "
+                "setting are in a trial, result.best().params, or result.params_at(index)."
+            )
+        return params
+
+    def params_at(self, index: tuple[int, ...]) -> Any:
+        """The trained parameters of one setting.
+
+        Args:
+          index: One integer per dimension of the grid.
+
+        Returns:
+          The tree, leaves [seed, ...].
+
+        Raises:
+          ValueError: Where the sweep kept none, with ``keep="none"``.
+        """
+        return _at(self._kept_params, index)
+
+    @property
+    def state(self) -> Any:
+        """The optimizers' states of all lanes after the last step: leaves [*dims, seed, ...].
+
+        Raises:
+          ValueError: Where the sweep did not keep them, with ``keep="carry"``; and where an axis of structure changes their
+            shapes: ``state_at`` has those of one setting.
+        """
+        state = self._kept_state
+        if isinstance(state, Ragged):
+            raise ValueError(
+                "The states differ in shape from setting to setting, so they are no arrays over all lanes; that of one setting "
+                "is in a trial, result.best().state, or result.state_at(index)."
+            )
+        return state
+
+    def state_at(self, index: tuple[int, ...]) -> Any:
+        """The optimizer's state of one setting after the last step.
+
+        Args:
+          index: One integer per dimension of the grid.
+
+        Returns:
+          The tree, leaves [seed, ...].
+
+        Raises:
+          ValueError: Where the sweep did not keep it, with ``keep="carry"``.
+        """
+        return _at(self._kept_state, index)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether what is kept differs in shape from setting to setting."""
+        return any(isinstance(_tree(kept), Ragged) for kept in (self._params, self._state))
+
+    @property
+    def by_step(self) -> bool:
+        """Whether the result is of ``jopt.sweep_steps``, whose carries are the parameters here."""
+        return self._by_step
+
+    @property
+    def key_kinds(self) -> tuple[Any, ...]:
+        """For each leaf of a carry of ``jopt.sweep_steps``, of which kind of random keys it is the data, or None.
+
+        Where carries differ in shape, for those of one program after the other.
+        """
+        return self._key_kinds
+
+    def key_kinds_at(self, index: tuple[int, ...]) -> tuple[Any, ...]:
+        """The ``key_kinds`` of one setting.
+
+        Args:
+          index: One integer per dimension of the grid.
+
+        Returns:
+          One for each leaf of a carry; empty where nobody knows.
+        """
+        params = self._kept_params
+        if not isinstance(params, Ragged) or not self._key_kinds:
+            return self._key_kinds
+        counts = [len(jax.tree.leaves(stack)) for stack in params.stacks]
+        stack = int(params.where[index][0])
+        return self._key_kinds[sum(counts[:stack]) :][: counts[stack]]
+
+    @property
+    def _kept_params(self) -> Any:
+        if self.record.keep == "none":
+            raise ValueError('This result has no parameters: the sweep was asked to keep none, with keep="none".')
+        return _tree(self._params)
+
+    @property
+    def _kept_state(self) -> Any:
+        if self.by_step:
+            raise ValueError("The carry of jopt.sweep_steps is the parameters and all states in one; look at params.")
+        if self.record.keep != "carry":
+            raise ValueError(
+                f'This result has no states of the optimizer: the sweep had keep="{self.record.keep}", but keep="carry" keeps '
+                f"them."
+            )
+        return _tree(self._state)
+
+
+def _tree(kept: Any) -> Any:
+    return kept.value if isinstance(kept, PickledTree) else kept
+
+
+def _at(tree: Any, index: tuple[int, ...]) -> Any:
+    return tree.at(index) if isinstance(tree, Ragged) else jax.tree.map(lambda leaf: leaf[index], tree)
