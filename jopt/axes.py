@@ -91,7 +91,7 @@ def decades(start: float, stop: float, *, name: str | None = None) -> Grid:
     return Grid([start, *inner, stop] if round(powers) else [start], name)
 
 
-def choice(*values: Any, name: str | None = None) -> Grid | Choice:
+def choice(*values: Any, name: str | None = None) -> Any:  # it stands for whatever its values are: a bool, say
     """An axis of given values: numbers, or what an argument holds as structure.
 
     Numbers are swept in one compiled program. Structure is what a program is made of: bools, ``None``, strings, functions,

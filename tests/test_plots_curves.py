@@ -19,6 +19,7 @@ def repeated(rec, times):
         metrics={"accuracy": np.repeat(rec.metrics["accuracy"], times, 0)},
         diverged_at=np.repeat(rec.diverged_at, times, 0),
         steps_done=np.repeat(rec.steps_done, times, 0),
+        pruned_at=np.repeat(rec.pruned_at, times, 0),
     )
 
 

@@ -1,4 +1,4 @@
-"""Rules that stop settings early."""
+"""Rules that keep a share of the settings at a few steps."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.deciding.protocol import Rung
-from jopt.values.numbers import whole
 
 Mode = Literal["min", "max"]
 
 
-class _Rule:
+class Rule:
     """What all rules have: what is scored, and a repr of the arguments."""
 
     def __init__(self, metric: str | None, mode: Mode | None, **arguments: Any) -> None:
@@ -30,7 +29,7 @@ class _Rule:
         return f"{type(self).__name__}({given})"
 
 
-class TopFraction(_Rule):
+class TopFraction(Rule):
     """One look: after a share ``at`` of the steps the best share ``keep`` of the settings goes on.
 
     What ``prune="auto"`` is. Of n settings ⌈n · keep⌉ go on; n counts those that have died by then, too. Replayed on real
@@ -57,7 +56,7 @@ class TopFraction(_Rule):
 
     def __init__(self, at: float = 1 / 9, keep: float = 1 / 4, metric: str | None = None, mode: Mode | None = None) -> None:
         super().__init__(metric, mode, at=at, keep=keep)
-        self.at, self.share = _share("at", at), _share("keep", keep)
+        self.at, self.share = share("at", at), share("keep", keep)
 
     def rungs(self, steps: int) -> list[int]:
         """One step.
@@ -68,7 +67,7 @@ class TopFraction(_Rule):
         Returns:
           The step, or nothing where it is not before the end.
         """
-        return _inside([self.at * steps], steps)
+        return inside([self.at * steps], steps)
 
     def keep(self, rung: Rung) -> NDArray[np.bool_]:
         """The best settings, [settings].
@@ -82,7 +81,7 @@ class TopFraction(_Rule):
         return _best(rung.mean_scores, rung.running, math.ceil(self.share * len(rung.running)))
 
 
-class SuccessiveHalving(_Rule):
+class SuccessiveHalving(Rule):
     """At steps ``first``, ``first`` · factor, ``first`` · factor², … the best ``1 / factor`` goes on.
 
     At the k-th rung, from 1, ⌈n / factorᵏ⌉ of n settings are left. With a rate that decays late, an early look says less than
@@ -107,7 +106,7 @@ class SuccessiveHalving(_Rule):
 
     def __init__(self, factor: float = 3, first: float = 1 / 9, metric: str | None = None, mode: Mode | None = None) -> None:
         super().__init__(metric, mode, factor=factor, first=first)
-        self.factor, self.first = _factor(factor), _share("first", first)
+        self.factor, self.first = _factor(factor), share("first", first)
 
     def rungs(self, steps: int) -> list[int]:
         """Steps that grow by ``factor``.
@@ -118,7 +117,7 @@ class SuccessiveHalving(_Rule):
         Returns:
           The steps, ascending.
         """
-        return _inside([steps * share for share in _powers(self.first, self.factor)], steps)
+        return inside([steps * share for share in _powers(self.first, self.factor)], steps)
 
     def keep(self, rung: Rung) -> NDArray[np.bool_]:
         """The best settings, [settings].
@@ -133,7 +132,7 @@ class SuccessiveHalving(_Rule):
         return _best(rung.mean_scores, rung.running, left)
 
 
-class Hyperband(_Rule):
+class Hyperband(Rule):
     """Several brackets of successive halving side by side, from one that looks early to one that never looks.
 
     The settings are dealt out to brackets that look first after ``factor``⁻ˢ, …, ``factor``⁻¹ of the steps and never, where s
@@ -160,7 +159,7 @@ class Hyperband(_Rule):
 
     def __init__(self, factor: float = 3, first: float = 1 / 9, metric: str | None = None, mode: Mode | None = None) -> None:
         super().__init__(metric, mode, factor=factor, first=first)
-        self.factor, self.first = _factor(factor), _share("first", first)
+        self.factor, self.first = _factor(factor), share("first", first)
         self.most = int(math.log(1 / self.first) / math.log(self.factor) + 1e-9)  # looks of the bracket that begins first
 
     def rungs(self, steps: int) -> list[int]:
@@ -172,7 +171,7 @@ class Hyperband(_Rule):
         Returns:
           The steps, ascending.
         """
-        return _inside([steps * self.factor**-k for k in range(self.most, 0, -1)], steps)
+        return inside([steps * self.factor**-k for k in range(self.most, 0, -1)], steps)
 
     def brackets(self, settings: int) -> NDArray[np.int64]:
         """How often the bracket of each setting looks; neighbours are in different ones.
@@ -214,116 +213,6 @@ class Hyperband(_Rule):
         return kept
 
 
-class MedianStop(_Rule):
-    """At every ``after``-th part of the steps a setting stops whose score is worse than the median of all.
-
-    The median is over the scores of all settings so far, those that have stopped with their last one. So fewer stop the longer
-    a run is.
-
-    Args:
-      after: When it looks first, and how often then: a share of the steps, in (0, 1).
-      metric: What is scored; None: what ranks in ``best()``.
-      mode: "min" or "max"; None: the metric's own direction.
-
-    Raises:
-      ValueError: For a share outside (0, 1).
-
-    Reference:
-      Golovin, Solnik, Moitra, Kochanski, Karro, Sculley (2017), "Google Vizier: a service for black-box optimization".
-
-    Example:
-      >>> jopt.MedianStop(after=1 / 4).rungs(900)
-      [225, 450, 675]
-    """
-
-    def __init__(self, after: float = 1 / 9, metric: str | None = None, mode: Mode | None = None) -> None:
-        super().__init__(metric, mode, after=after)
-        self.after = _share("after", after)
-
-    def rungs(self, steps: int) -> list[int]:
-        """Equal parts of the run.
-
-        Args:
-          steps: Of the whole run.
-
-        Returns:
-          The steps, ascending.
-        """
-        return _inside([steps * self.after * k for k in range(1, math.ceil(1 / self.after))], steps)
-
-    def keep(self, rung: Rung) -> NDArray[np.bool_]:
-        """What is no worse than the median, [settings].
-
-        Args:
-          rung: What there is to see.
-
-        Returns:
-          A bool for each setting.
-        """
-        scores = rung.mean_scores
-        return rung.running & (scores <= np.median(scores))
-
-
-class EarlyStop(_Rule):
-    """A lane stops when its own score has not got better for ``patience`` evaluations.
-
-    Of a sweep without ``evaluate`` there are twenty looks at the training loss. A lane that stops so has ended: it keeps its
-    parameters and its score, and may be the best.
-
-    Args:
-      patience: Evaluations in a row without a better one that a lane may have; it stops at the next, at least 0.
-      min_delta: By how much a score must be better than the best so far to count, at least 0, in units of the metric.
-      metric: What is scored; None: what ranks in ``best()``.
-      mode: "min" or "max"; None: the metric's own direction.
-
-    Raises:
-      ValueError: For a number out of its range.
-
-    Differs from:
-      Keras ``EarlyStopping`` stops when as many evaluations as ``patience`` brought nothing, this one after one more, as
-      PyTorch's ``ReduceLROnPlateau`` counts, and as jopt's ``reduce_on_plateau`` does.
-
-    Example:
-      >>> jopt.EarlyStop(patience=3, min_delta=0.01)
-      EarlyStop(patience=3, min_delta=0.01)
-    """
-
-    ends = True  # what it stops has come to its end, and is not out
-
-    def __init__(self, patience: int, min_delta: float = 0.0, metric: str | None = None, mode: Mode | None = None) -> None:
-        super().__init__(metric, mode, patience=patience, min_delta=min_delta)
-        self.patience = whole("patience", patience, at_least=0)
-        if not (isinstance(min_delta, (int, float)) and 0 <= min_delta < math.inf):
-            raise ValueError(f"min_delta must be a finite number of at least 0, but is {min_delta!r}.")
-        self.min_delta = min_delta
-
-    def rungs(self, steps: int) -> Sequence[int] | None:
-        """Every evaluation.
-
-        Args:
-          steps: Of the whole run.
-
-        Returns:
-          None, which stands for that.
-        """
-        return None
-
-    def keep(self, rung: Rung) -> NDArray[np.bool_]:
-        """The lanes that have got better lately, [settings, seeds].
-
-        Args:
-          rung: What there is to see.
-
-        Returns:
-          A bool for each lane.
-        """
-        best, since = np.full(rung.scores.shape, np.inf), np.zeros(rung.scores.shape, int)
-        for scores in rung.history:
-            better = scores < best - self.min_delta
-            best, since = np.where(better, scores, best), np.where(better, 0, since + 1)
-        return since <= self.patience
-
-
 def _best(scores: NDArray[np.float64], running: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
     """The ``count`` best of what still runs, one at least; of equal ones the first."""
     order = np.argsort(np.where(running, scores, np.inf), kind="stable")
@@ -332,7 +221,7 @@ def _best(scores: NDArray[np.float64], running: NDArray[np.bool_], count: int) -
     return kept & running
 
 
-def _inside(steps: Sequence[float], end: int) -> list[int]:
+def inside(steps: Sequence[float], end: int) -> list[int]:
     """Whole steps before the end, each once."""
     return sorted({step for x in steps if 1 <= (step := round(x)) < end})
 
@@ -341,7 +230,8 @@ def _powers(first: float, factor: float) -> list[float]:
     return [first * factor**k for k in range(math.ceil(math.log(1 / first) / math.log(factor) - 1e-9))]
 
 
-def _share(name: str, value: Any) -> float:
+def share(name: str, value: Any) -> float:
+    """``value`` as a number between 0 and 1; ``ValueError`` where it is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
         raise ValueError(f"{name} must be a share between 0 and 1, but is {value!r}.")
     return float(value)
