@@ -282,3 +282,11 @@ def test_a_saved_result_knows_what_was_pruned(tmp_path):
     np.testing.assert_array_equal(again.record.pruned_at, found.record.pruned_at)
     assert again.best().setting == found.best().setting
     assert "pruned" in repr(again)
+
+
+def test_pictures_call_what_was_pruned_so():
+    found = run("auto")
+    response = found.plot.response().get_legend().get_texts()
+    assert "pruned" in {each.get_text() for each in response}
+    lines = found.plot.curves(select={"init_value": float(RATES[0])}, top="all").get_legend_handles_labels()[1]
+    assert all("not finite" not in each for each in lines)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.results import suggesting
+from jopt.results import scores, suggesting, suggestion
 
 FACTORS = (2.15, 3.16, 4.64)
 OFFSETS = np.arange(6) / 6
@@ -201,3 +201,22 @@ def test_an_accuracy_is_suggested_by_its_errors():
     found, by_loss = result.suggest(), result.suggest(metric="loss")
     assert found.low <= by_loss.high
     assert by_loss.low <= found.high
+
+
+def test_a_number_beside_structure_is_suggested_and_structure_is_not():
+    optimizer = jopt.sgd(jopt.choice(*RATES), momentum=jopt.choice(None, 0.5), nesterov=jopt.choice(False, True))
+    result = jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(3), optimizer, steps=20, progress=False)
+    assert result.suggest().name == "learning_rate"
+    with pytest.raises(ValueError, match="'momentum' has no order"):
+        result.suggest("momentum")
+
+
+def test_what_was_pruned_is_no_point_of_the_curve():
+    def schedule(rate):
+        return jopt.sgd(jopt.cosine_decay_schedule(rate, 40))
+
+    result = run(np.geomspace(1e-3, 1.0, 16), schedule, steps=40, prune=jopt.TopFraction(keep=0.5))
+    trial, ranked = result.best(), scores.ranking([result.record], None, None, "last")
+    values, curve = suggestion.curve_of(result.record, ranked, trial, "init_value")
+    assert len(values) == len(curve.x) == 8
+    assert not any("diverges" in each for each in result.suggest().warnings)

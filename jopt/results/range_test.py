@@ -25,11 +25,13 @@ FLAT = 0.005  # difference of slopes, per point, at which a slide ends
 class RangeTest:
     """Losses of one run whose learning rate grows at each step, and what four rules read off it.
 
-    All rules work on smoothed losses without the first tenth of the steps and the last five, as fastai's. They answer what rate
-    a run bears at its beginning, which is not the best for a whole run: ``jopt.sweep(...).suggest()`` measures that.
+    Take ``valley`` first, and distrust a test whose rules are far apart: ``slide`` looks at the slope alone, ``steepest`` is
+    the noisiest. All rules work on smoothed losses without the first tenth of the steps and the last five, as fastai's. They
+    answer what rate a run bears at its beginning, which is not the best for a whole run: ``jopt.sweep(...).suggest()``
+    measures that.
 
     Attributes:
-      rates: [steps], those of the steps before the loss was four times its lowest, or not finite.
+      rates: [steps], those of the steps before the smoothed loss was four times its lowest, or not finite.
       losses: [steps], of the batch of each step.
       smoothed: [steps], their running mean, ``sₜ = 0.98 sₜ₋₁ + 0.02 lossₜ``, over ``1 − 0.98ᵗ``.
       first: The steps at the beginning that rules leave out.

@@ -136,7 +136,11 @@ class SweepResult(Kept, Result):
 
     @property
     def saved(self) -> Saved:
-        """What pruning saved: ``.lane_steps``, and ``.seconds`` at the pace of what ran."""
+        """What pruning saved: ``.lane_steps``, and ``.seconds`` at the pace of what ran.
+
+        Wide blocks are quicker for each lane than the few lanes that were left, so a full sweep of small models would have
+        taken fewer seconds than that.
+        """
         record = self.record
         steps = int(record.steps_done.max(initial=0)) - record.steps_done[record.pruned]
         pace = self.timings.lane_steps_per_second
@@ -222,7 +226,7 @@ class SweepResult(Kept, Result):
 
         What differs decides. Two of the same steps are joined along the one axis in which their values differ (ascending,
         where both are), or along their seeds. One that goes on from the other is joined along the steps; where it goes on
-        from one setting of several, that one has the further steps, and the others end with NaN where they ended.
+        from one setting of several, that one has the further steps; the others count as pruned where they ended.
 
         Args:
           other: A result with the same metrics, axes, ``seed=`` and steps, or one that goes on from this one or the reverse.

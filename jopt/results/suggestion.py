@@ -108,9 +108,9 @@ def which(result: Swept, name: str | None) -> str:
 
 
 def _is_ordered(record: SweepRecord, dim: str, values: NDArray[Any]) -> bool:
-    numeric = np.issubdtype(np.asarray(values).dtype, np.number)
-    alone = len(record.names_along(dim)) == 1 and len(np.unique(values)) == len(values)
-    return bool(numeric and alone and len(values) > 1)
+    if not np.issubdtype(np.asarray(values).dtype, np.number):  # structure, ``None`` beside numbers
+        return False
+    return len(record.names_along(dim)) == 1 and len(np.unique(values)) == len(values) > 1
 
 
 def curve_of(record: SweepRecord, ranked: scores.Ranking, trial: Trial, name: str) -> tuple[NDArray[Any], Curve]:
@@ -119,6 +119,7 @@ def curve_of(record: SweepRecord, ranked: scores.Ranking, trial: Trial, name: st
     at = tuple(slice(None) if axis == along else i for axis, i in enumerate(trial.index))
     per_seed = np.where(record.diverged[at], np.inf, scores.score(record, ranked).per_seed[at])
     order = np.argsort(values)
+    order = order[~record.pruned[at].any(axis=-1)[order]]  # what was pruned has no score of a whole run
     values, per_seed = np.asarray(values, np.float64)[order], _lower_is_better(per_seed[order], ranked.mode)
     before = _lower_is_better(np.asarray(_before(record, ranked.metric)), ranked.mode)
     log_x = bool(values[0] > 0)

@@ -114,7 +114,7 @@ def sweep(
         parameters and state. It brings its seeds, and the sweep's ``seed``. Steps go on counting, and so do schedules, keys,
         epochs and the steps between evaluations and records, so that 200 steps and 300 more are 500, bit for bit at the same
         width. The optimizer has the trial's structure, with other numbers or axes where you like; then each setting starts
-        from that state.
+        from that state. All else is given again: ``batch_size``, ``hyper``, ``evaluate``, ``eval_every``, ``record``, ``keep``.
       optimizer: A jopt value, with axes where numbers or structure stand (``jopt.choice``; none: a sweep of one setting); or a
         dict of them by name, or ``jopt.groups`` of it, which are swept one after the other in the same call.
       data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
@@ -133,7 +133,8 @@ def sweep(
         structure stand. Every function that has an argument named ``hyper`` (loss, init, evaluate, batch) is given the
         setting's, by keyword. Floats and arrays are numbers of the compiled program, and an axis of whole numbers arrives as
         int32; a whole number without an axis is Python's, and so is each of an axis that the program needs in Python (as a
-        shape, say), with a program of its own. ``Trial.hyper`` is a setting's.
+        shape, say), with a program of its own. ``Trial.hyper`` is a setting's. Of folds take the mean over their dimension:
+        ``best``, ``suggest`` and ``prune`` take each fold for a setting of its own.
       seeds: How many seeds, or the seeds themselves, different ints in [0, 2³²).
       samples: How many settings to draw, where an axis is drawn.
       has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.

@@ -35,7 +35,7 @@ def accumulate(
     """Gathers gradients and hands the optimizer their mean, or sum, at each k-th step: a larger batch in the same memory.
 
     ``u = f((g₁ + … + gₖ) / k)`` at each k-th step (without ``/ k`` for a sum), ``u = 0`` at the others, where the state of f
-    stays as it was and, outside ``vmap``, f is not computed.
+    stays as it was and, outside ``vmap``, f is not computed. So a schedule in f counts updates: give it steps / k.
 
     Args:
       optimizer: The transformation that gets the gathered gradients, jopt's or Optax's.

@@ -126,8 +126,14 @@ class Curves:
     def _label(self, flat: int, role: str) -> str:
         if self.chosen.total == 1:
             return ""
-        name = style.setting(self.record, flat) + (", not finite at the end" if flat in self.chosen.lost else "")
+        name = style.setting(self.record, flat) + self._end_of(flat)
         return f"{role}: {name}" if role else name
+
+    def _end_of(self, flat: int) -> str:
+        """How a setting ended, where that is not the end of the run."""
+        if self.record.pruned.any(-1).ravel()[flat]:
+            return ", pruned"
+        return ", not finite at the end" if flat in self.chosen.lost else ""
 
     def _draw_diverged(self, ax: Axes, row: int, seen: View) -> None:
         # The line ends where it leaves the picture, at the latest where a seed diverged: what is
@@ -192,6 +198,9 @@ def draw_rate(record: SweepRecord, ranked: scores.Ranking, asked: Asked, ax: Axe
 
 def _rate_of(record: SweepRecord) -> str:
     if "rate" not in record.metric_names:
+        several = [name for name in record.losses if name.startswith("rate.")]
+        if several:
+            raise ValueError(f"There are several rates; draw one of them by its name: plot.curves({several[0]!r}).")
         raise ValueError('The rate was not recorded; ask the sweep for it: jopt.sweep(..., record=("rate",)).')
     return "rate"
 

@@ -176,6 +176,7 @@ def range_entry(seeds: int, bars: bool = False) -> Entry:
 
 
 def why_out(record: SweepRecord, out: NDArray[np.bool_]) -> str:
-    """What to call settings without a score: some have not diverged, but end with a metric that is not finite."""
-    alone = out & ~record.diverged.any(-1)
-    return "diverged, or not finite" if alone.any() else "diverged"
+    """What to call settings without a score: they diverged, were pruned, or end with a metric that is not finite."""
+    diverged, pruned = out & record.diverged.any(-1), out & record.pruned.any(-1)
+    why = {"diverged": diverged, "pruned": pruned & ~diverged, "not finite": out & ~diverged & ~pruned}
+    return ", or ".join(name for name, settings in why.items() if settings.any()) or "diverged"
