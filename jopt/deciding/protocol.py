@@ -35,7 +35,7 @@ class Rung:
     @property
     def mean_scores(self) -> NDArray[np.float64]:
         """[settings], the means of ``scores`` over seeds; infinite where a seed's is."""
-        return self.scores.mean(axis=1)
+        return np.asarray(self.scores.mean(axis=1))
 
 
 @runtime_checkable

@@ -210,4 +210,6 @@ def _accumulators(p: Any, axes: tuple[int, int] | None) -> tuple[Any, Any, Any]:
 
 def _means(p: Any, axis: int) -> Any:
     # Of the shape of a sum's result, since that lies where the parameter lies.
-    return zeros_like(jax.eval_shape(lambda x: jnp.sum(x, axis=axis), p), real=True)
+    reduced = jax.eval_shape(lambda x: jnp.sum(x, axis=axis), p)
+    # Without its sharding, from which JAX 0.10 makes no zeros on an explicit mesh outside of it.
+    return zeros_like(jax.ShapeDtypeStruct(reduced.shape, reduced.dtype), real=True)

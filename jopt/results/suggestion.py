@@ -119,7 +119,7 @@ def curve_of(record: SweepRecord, ranked: scores.Ranking, trial: Trial, name: st
     at = tuple(slice(None) if axis == along else i for axis, i in enumerate(trial.index))
     per_seed = np.where(record.diverged[at], np.inf, scores.score(record, ranked).per_seed[at])
     order = np.argsort(values)
-    order = order[~record.pruned[at].any(axis=-1)[order]]  # what was pruned has no score of a whole run
+    order = order[~np.asarray(record.pruned[at].any(axis=-1))[order]]  # what was pruned has no score of a whole run
     values, per_seed = np.asarray(values, np.float64)[order], _lower_is_better(per_seed[order], ranked.mode)
     before = _lower_is_better(np.asarray(_before(record, ranked.metric)), ranked.mode)
     log_x = bool(values[0] > 0)
@@ -165,7 +165,7 @@ def _reasons(curve: Curve, found: Minimum, about: Shape, trial: Trial) -> list[s
 
 
 def _warnings(curve: Curve, found: Minimum, trial: Trial, name: str) -> list[str]:
-    finite = np.isfinite(curve.scores).all(axis=1)
+    finite = np.asarray(np.isfinite(curve.scores).all(axis=1))
     told = []
     if found.edge:
         which = "first" if found.edge < 0 else "last"

@@ -113,7 +113,9 @@ class Decider:
         past.append(np.where(running, now, np.where(diverged, np.inf, past[-1] if past else np.inf)))
         settings = _settings(spaces[0].dimensions, len(order))
         job = self.jobs[next(iter(found))]
-        rung = Rung(step - job.first, job.steps - job.first, past[-1], running.any(axis=1), settings, np.stack(past))
+        rung = Rung(
+            step - job.first, job.steps - job.first, past[-1], np.asarray(running.any(axis=1)), settings, np.stack(past)
+        )
         stops = np.empty_like(running)
         stops[order] = running & ~self._kept(rung, running.shape)
         ends = np.cumsum([space.size for space in spaces])[:-1]

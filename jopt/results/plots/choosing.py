@@ -103,7 +103,7 @@ def _matching(name: str, values: NDArray[Any], wanted: Any) -> NDArray[np.bool_]
     several = wanted.values if isinstance(wanted, Axis) else wanted
     several = np.ravel(np.asarray(several)) if hasattr(several, "dtype") else several
     listed = list(several) if isinstance(several, (list, tuple, set, range, np.ndarray)) else [several]
-    return np.any([_equal(name, values, found) for found in listed], axis=0)
+    return np.asarray(np.any([_equal(name, values, found) for found in listed], axis=0))
 
 
 def _equal(name: str, values: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
