@@ -230,6 +230,8 @@ def _draw_line(ax: Axes, line: Profile, color: str, label: str) -> list[style.En
 def _draw_points(ax: Axes, line: Profile, other: str) -> list[style.Entry]:
     shades = line.others[other]
     scale = scale_of(shades)
+    places = np.column_stack([line.x, line.mean])
+    ax.update_datalim(places[np.isfinite(places).all(axis=1)])  # Matplotlib 3.9 scales a scatter before it knows where it lies
     _draw_bars(ax, line, "0.7")
     norm = scale.norm(float(shades.min()), float(shades.max()))
     points = ax.scatter(line.x, line.mean, c=shades, cmap=style.colormap(), norm=norm, s=26, zorder=3)
