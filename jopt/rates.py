@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jopt.transforms.combining import constant_rate, rate_of_the_others
@@ -80,6 +81,31 @@ def rates_of(optimizer: Any, before: Any, after: Any) -> dict[str, jax.Array]:
             f"pairs hide their numbers; lift the factory, jopt.lift(optax.lion)(1e-4), or use jopt's own."
         )
     return found.scaled()
+
+
+def decays(optimizer: Any, steps: int) -> bool:
+    """Whether every learning rate ends a run of so many steps at half of its highest or less, or a plateau may lower it.
+
+    Where no rate can be seen, nothing speaks against it.
+    """
+    values = [part for part in jax.tree.leaves(optimizer, is_leaf=is_value) if is_value(part)]
+    found = [rate for value in values for rate in _courses(value.bound, steps)]
+    return all(rate[-1] <= 0.5 * rate.max() for rate in found) or any(_has_plateau(value.bound) for value in values)
+
+
+def _courses(bound: Bound, steps: int) -> list[np.ndarray]:
+    """How the learning rates in a value go over a run."""
+    arguments = bound.arguments()
+    when = np.unique(np.linspace(0, steps - 1, 65).round().astype(np.int32))
+    own = [value for name, value in arguments.items() if _names_a_rate(name) and not is_transformation(value)]
+    courses = [np.array([[float(x) for x in jax.tree.leaves(evaluate(value, t))] for t in when]) for value in own]
+    inner = [part.value.bound for part in _parts(arguments).values() if is_value(part.value)]
+    return [course.max(axis=1) for course in courses if course.size] + [x for each in inner for x in _courses(each, steps)]
+
+
+def _has_plateau(bound: Bound) -> bool:
+    parts = [part.value.bound for part in _parts(bound.arguments()).values() if is_value(part.value)]
+    return bound.spec.factory.name == "reduce_on_plateau" or any(map(_has_plateau, parts))
 
 
 class States(NamedTuple):

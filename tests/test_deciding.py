@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jopt
+from jopt.engine.running import underway
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(64, 5)).astype(np.float32)
@@ -21,8 +22,8 @@ def loss(w, batch):
     return jnp.mean((x @ w - y) ** 2)
 
 
-def cosine(rates=RATES):
-    return jopt.sgd(jopt.cosine_decay_schedule(jopt.choice(*rates), STEPS))
+def cosine(rates=RATES, steps=STEPS):
+    return jopt.sgd(jopt.cosine_decay_schedule(jopt.choice(*rates), steps))
 
 
 def run(prune=None, optimizer=None, **options):
@@ -172,9 +173,9 @@ def test_one_look_of_28_settings_does_a_third_of_the_steps():
 
 def test_a_sweep_that_is_not_compiled_prunes_the_same():
     rates = RATES[::3]
-    compiled = run(jopt.SuccessiveHalving(factor=2), cosine(rates), seeds=1, steps=18)
+    compiled = run(jopt.SuccessiveHalving(factor=2), cosine(rates, 18), seeds=1, steps=18)
     with jax.disable_jit():
-        found = run(jopt.SuccessiveHalving(factor=2), cosine(rates), seeds=1, steps=18)
+        found = run(jopt.SuccessiveHalving(factor=2), cosine(rates, 18), seeds=1, steps=18)
     for name in compiled.dataset.data_vars:
         np.testing.assert_allclose(found.dataset[name], compiled.dataset[name], rtol=1e-4, err_msg=name)
 
@@ -268,7 +269,7 @@ def test_an_answer_of_the_wrong_shape_is_refused(kept):
 
 
 def test_a_constant_rate_warns_once_and_a_decaying_one_does_not(recwarn):
-    with pytest.warns(UserWarning, match="the learning rate is constant") as heard:
+    with pytest.warns(UserWarning, match="the learning rate does not decay") as heard:
         run("auto", {"a": jopt.sgd(jopt.choice(*RATES)), "b": jopt.adam(jopt.choice(*RATES))})
     assert len(heard) == 1
     run("auto")
@@ -290,3 +291,52 @@ def test_pictures_call_what_was_pruned_so():
     assert "pruned" in {each.get_text() for each in response}
     lines = found.plot.curves(select={"init_value": float(RATES[0])}, top="all").get_legend_handles_labels()[1]
     assert all("not finite" not in each for each in lines)
+
+
+@pytest.mark.parametrize("pruner", [jopt.TopFraction(at=0.1, metric="loss"), jopt.EarlyStop(1, metric="loss")], ids=repr)
+def test_training_losses_over_windows_decide_beside_evaluations(pruner):
+    found = run(pruner, record_every=30, evaluate=lambda w: {"error": loss(w, (X, Y))}, eval_every=7)
+    assert found.record.steps_done.min() >= 30
+    assert found.record.steps_done.max() == STEPS
+
+
+def test_what_is_left_after_lanes_have_ended_early_runs_in_narrower_blocks(monkeypatch):
+    widths, real = [], underway.Run._width
+    monkeypatch.setattr(underway.Run, "_width", lambda self: widths.append(real(self)) or widths[-1])
+    monkeypatch.setattr(underway.Run, "_pays", lambda self, saved: True)
+
+    class Half(WorstOut):
+        ends = True
+
+    run(Half(), plan=jopt.Plan(width=12, loop="scan", workers=2))
+    assert min(widths) < 12
+
+
+class WorstOut:
+    metric = mode = None
+
+    def rungs(self, steps):
+        return [10]
+
+    def keep(self, rung):
+        return rung.mean_scores <= np.median(rung.mean_scores)
+
+
+@pytest.mark.parametrize(
+    ("rate", "warns"),
+    [
+        (lambda x: jopt.constant_schedule(x), True),
+        (lambda x: jopt.linear_schedule(0.0, x, STEPS // 2), True),
+        (lambda x: jopt.warmup_cosine_decay_schedule(0.0, x, 10, STEPS), False),
+    ],
+    ids=["constant", "warm-up only", "cosine"],
+)
+def test_a_schedule_that_does_not_fall_counts_as_constant(rate, warns, recwarn):
+    run("auto", jopt.sgd(rate(jopt.choice(*RATES))))
+    assert any("does not decay" in str(each.message) for each in recwarn.list) is warns
+
+
+def test_a_plateau_may_lower_the_rate(recwarn):
+    optimizer = jopt.chain(jopt.sgd(jopt.choice(*RATES)), jopt.reduce_on_plateau())
+    run("auto", optimizer)
+    assert not recwarn.list

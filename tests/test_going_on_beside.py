@@ -18,7 +18,7 @@ START = jnp.zeros(3)
 RATES = jopt.geomspace(0.01, 1.0, 8)
 BATCHES = {"batch_size": 8, "progress": False}
 OPTIONS = {**BATCHES, "seeds": 2, "keep": "carry"}
-CONSTANT = "ignore:prune. the learning rate is constant:UserWarning"
+CONSTANT = "ignore:prune. the learning rate does not decay:UserWarning"
 
 
 def loss(w, batch):

@@ -6,14 +6,17 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from jopt import axes
+from jopt.rates import decays
 from jopt.results import report, scores, text
 from jopt.results.record import SweepRecord
 from jopt.results.suggesting import Curve, Minimum, Shape, minimum, shape
 from jopt.results.trial import Swept, Trial, best_trial
+from jopt.values.binding import key_name
 
 BEYOND = 4  # points of the axis to run next
 RATE = "learning_rate"
@@ -32,7 +35,7 @@ class Suggestion:
       reasons: What the curve is like, sentences: the values within 5 % of the best, how much the number matters, how far
         it is to divergence.
       warnings: What speaks against trusting it, sentences; empty: nothing.
-      optimizer: The best setting's optimizer with this value in it.
+      optimizer: The best setting's optimizer with this value in it, where the number is the optimizer's.
       extend: The axis to run next, where the best value is the first or the last of its axis; else None.
       trial: The best setting, from whose numbers the others are.
 
@@ -82,7 +85,7 @@ def suggest(result: Swept, name: str | None, metric: str | None, group: str | No
         high,
         found.rule,
         tuple(_reasons(curve, found, about, trial)),
-        tuple(_warnings(curve, found, trial, name)),
+        tuple(_warnings(curve, found, trial, name in _rates(result, trial.index))),
         _with(trial.optimizer, name, value),
         _extended(values, found.edge, curve.log_x),
         trial,
@@ -98,13 +101,21 @@ def which(result: Swept, name: str | None) -> str:
         if name not in ordered:
             raise ValueError(f"suggest: {name!r} has no order, or was drawn together with others; it is one of {ordered}.")
         return name
-    inside = [each for each in ordered if each.startswith(f"{RATE}.")]
+    inside = [each for each in ordered if each in _rates(result, (0,) * len(record.dims))]
     for candidates in ([each for each in ordered if each == RATE], inside, ordered):
         if len(candidates) == 1:
             return candidates[0]
     raise ValueError(
         f"suggest: name= is needed, one of {ordered}." if ordered else "suggest: no number with an order was swept."
     )
+
+
+def _rates(result: Swept, index: tuple[int, ...]) -> set[str]:
+    """The swept names that are a learning rate, or a number of its schedule: ends of paths with a rate in them."""
+    paths = jax.tree_util.tree_flatten_with_path(result.optimizer_at(index))[0]
+    parts = [".".join(map(key_name, path)).split(".") for path, _ in paths]
+    ends = {".".join(each[i:]) for each in parts if RATE in each for i in range(len(each))}
+    return ends & set(result.record.coords)
 
 
 def _is_ordered(record: SweepRecord, dim: str, values: NDArray[Any]) -> bool:
@@ -147,7 +158,7 @@ def _before(record: SweepRecord, metric: str) -> float:
 
 def _of_few(curve: Curve) -> Minimum:
     place = int(np.argmin(curve.heights()))
-    return Minimum(float(curve.x[place]), float(curve.x[0]), float(curve.x[-1]), place, 0, "the lower of two points")
+    return Minimum(float(curve.x[place]), float(curve.x[0]), float(curve.x[-1]), place, 0, "the lowest of too few points")
 
 
 def _reasons(curve: Curve, found: Minimum, about: Shape, trial: Trial) -> list[str]:
@@ -164,7 +175,7 @@ def _reasons(curve: Curve, found: Minimum, about: Shape, trial: Trial) -> list[s
     return told
 
 
-def _warnings(curve: Curve, found: Minimum, trial: Trial, name: str) -> list[str]:
+def _warnings(curve: Curve, found: Minimum, trial: Trial, of_rate: bool) -> list[str]:
     finite = np.asarray(np.isfinite(curve.scores).all(axis=1))
     told = []
     if found.edge:
@@ -177,22 +188,9 @@ def _warnings(curve: Curve, found: Minimum, trial: Trial, name: str) -> list[str
     lowest = np.argmin(np.where(np.isfinite(curve.scores), curve.scores, np.inf), axis=0)
     if np.ptp(lowest) > 1:
         told.append("seeds disagree by more than a step of the grid")
-    if name == RATE and not decays(trial.optimizer):
-        told.append("the rate is constant, and the best constant rate gets smaller the longer a run is")
+    if of_rate and not decays(trial.optimizer, int(trial.result.record.step[-1])):
+        told.append("the rate does not decay, and the best such rate gets smaller the longer a run is")
     return told
-
-
-def decays(optimizer: Any) -> bool:
-    """Whether the rate is no plain number, or a plateau lowers it."""
-    hyperparams = getattr(optimizer, "hyperparams", {})
-    return "reduce_on_plateau" in repr(optimizer) or not _plain_rate(hyperparams)
-
-
-def _plain_rate(hyperparams: Any) -> bool:
-    if not isinstance(hyperparams, dict):
-        return False
-    rate = hyperparams.get(RATE)
-    return isinstance(rate, (int, float, np.number)) or any(_plain_rate(each) for each in hyperparams.values())
 
 
 def _with(optimizer: Any, name: str, value: float) -> Any:

@@ -12,8 +12,8 @@ from jopt.deciding import Pruner, Rung, TopFraction
 from jopt.engine.job import Job
 from jopt.engine.lanes.records import Records
 from jopt.engine.running.underway import Decision
+from jopt.rates import decays
 from jopt.results import scores
-from jopt.results.suggestion import decays
 from jopt.spaces import Dimension
 
 
@@ -32,18 +32,18 @@ def pruner_of(prune: Any) -> Pruner | None:
 
 
 def rungs_of(pruner: Pruner | None, first: int, steps: int, evaluations: np.ndarray, record_every: int) -> tuple[int, ...]:
-    """The steps at which a pruner decides, ascending, before the last; where windows of losses are recorded, ends of windows.
+    """The steps at which a pruner decides, ascending, before the last: evaluations, or ends of the windows that are recorded.
 
     Without evaluations, twenty looks stand for "at every evaluation". A pruner counts from ``first``, where the lanes begin.
     """
     if pruner is None:
         return ()
     asked: Any = pruner.rungs(steps - first)
+    if asked is None and len(evaluations):
+        return tuple(int(step) for step in evaluations if first < step < steps)
     if asked is None:
-        asked = evaluations - first if len(evaluations) else np.linspace(0, steps - first, 21)[1:].round().astype(int)
-    wanted = {first + _rung(pruner, step) for step in asked}
-    if not len(evaluations):
-        wanted = {-(-step // record_every) * record_every for step in wanted}
+        asked = np.linspace(0, steps - first, 21)[1:].round().astype(int)
+    wanted = {-(-(first + _rung(pruner, step)) // record_every) * record_every for step in asked}
     return tuple(sorted(step for step in wanted if first < step < steps))
 
 
@@ -75,6 +75,7 @@ class Decider:
         self.pruner, self.jobs, self.groups = pruner, jobs, groups
         self.ends = bool(getattr(pruner, "ends", False))
         self.history: dict[str, list[np.ndarray]] = {}
+        self.windows: dict[str, int] = {}  # of losses that have been looked at
         self.metric: dict[str, tuple[str, str]] = {}
         for name in jobs:
             losses, evaluated = recorded(name)
@@ -88,9 +89,9 @@ class Decider:
     def _warn(self) -> None:
         """Once: early looks at constant rates mislead."""
         for job in self.jobs.values():
-            if not decays(job.space.at(0).optimizer):
+            if not decays(job.space.at(0).optimizer, job.steps):
                 warnings.warn(
-                    "prune: the learning rate is constant, and early looks at constant rates prefer rates that are too high: "
+                    "prune: the learning rate does not decay, and early looks at such rates prefer those that are too high: "
                     "on noisy quadratics 2.5 to 4.5 times, with final losses of 1.9 to 3.9 times the best. With one that "
                     "decays, such as jopt.cosine_decay_schedule(jopt.geomspace(...), steps), it was 1.0 to 1.1 times.",
                     UserWarning,
@@ -100,6 +101,8 @@ class Decider:
 
     def __call__(self, step: int, found: Mapping[str, tuple[Records, np.ndarray]]) -> dict[str, Decision]:
         """Which lanes of the jobs of a group stop."""
+        if not self._is_new(step, found):
+            return {}
         spaces = [self.jobs[name].space for name in found]
         order = np.argsort(np.concatenate([space.places for space in spaces]))  # programs side by side, as the grid has them
 
@@ -120,6 +123,15 @@ class Decider:
         stops[order] = running & ~self._kept(rung, running.shape)
         ends = np.cumsum([space.size for space in spaces])[:-1]
         return {name: Decision(mine, self.ends) for name, mine in zip(found, np.split(stops, ends), strict=True)}
+
+    def _is_new(self, step: int, found: Mapping[str, tuple[Records, np.ndarray]]) -> bool:
+        """Whether there is something that has not been looked at: an evaluation, or a further window of losses."""
+        name, (records, _) = next(iter(found.items()))
+        if self.metric[name][0] in records.metrics:
+            return True
+        windows = int(np.searchsorted(records.record_steps, step, side="right"))
+        before, self.windows[name] = self.windows.get(name, 0), windows
+        return windows > before
 
     def _kept(self, rung: Rung, lanes: tuple[int, int]) -> np.ndarray:
         kept = np.asarray(self.pruner.keep(rung))

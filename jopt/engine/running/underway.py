@@ -58,7 +58,7 @@ class Run:
 
     def prepare(self) -> None:
         """Chooses the plan."""
-        begin = time.perf_counter()
+        begin = self.began = time.perf_counter()
         job, analysis = self.job, self.runtime.analysis
         devices = [slot.device for slot in self.slots]
         problem = Problem(analysis, job.space.size, len(job.seeds), job.steps - job.first, devices)
@@ -115,15 +115,15 @@ class Run:
         width = self.plan.width or 1
         left = int(self.lanes.in_state(State.WAITING, State.PAUSED).sum())
         narrower = max(1, min(width, -(-left // len(self.slots))))
-        if narrower == width or not self.lanes.in_state(State.DEAD, State.PRUNED).any():
+        if narrower == width or not (~self.running() & (self.lanes.steps < self.job.steps)).any():
             return width
         return narrower if self._pays(1 - narrower / width) else width
 
     def _pays(self, saved: float) -> bool:
         """Whether to save a share of what is to be done is worth a program, which takes as long to compile as the others."""
         to_do = int((self.job.steps - self.records.steps_done[self.running()]).sum())
-        pace = (time.perf_counter() - self.began) / max(1, self.records.lane_steps)
-        return bool(saved * to_do * pace > self.runtime.compile_s)
+        ran_s = max(0.0, time.perf_counter() - self.began - self.runtime.compile_s)
+        return bool(saved * to_do * ran_s / max(1, self.records.lane_steps) > self.runtime.compile_s)
 
     def _turns(self, block: Block, until: int, slot: Slot) -> Iterator[BlockOutcome]:
         """A block's way to a step, in a slot: turn after turn, until it is there or told to stop."""
