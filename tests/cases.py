@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import types
 from typing import Any
 
 import jax
@@ -17,42 +16,8 @@ import numpy as np
 import optax
 
 import jopt
-from tests import modern_reference, reference
 from tests.reference import ravel
-
-
-def _convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
-    """An argument of the table as ``kind`` ("jopt", "optax" or "reference") takes it, its numbers through ``number``."""
-    if isinstance(value, ScheduleCase):
-        # jopt's schedule inside Optax's rule: Optax's own compute in float32 under x64, and are compared on their own.
-        return value.make("reference" if kind == "reference" else "jopt", number)
-    if isinstance(value, dict):
-        return {k: _convert(v, kind, number) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_convert(v, kind, number) for v in value)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number(value) if is_number else value
-
-
-_LOOPS = types.SimpleNamespace(**{**vars(modern_reference), **vars(reference)})
-_ROOMS = {"jopt": jopt, "optax": optax, "reference": _LOOPS}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ScheduleCase:
-    """A schedule: the factory's name, its arguments, and whether Optax has it."""
-
-    name: str
-    factory: str
-    kwargs: dict[str, Any]
-    in_optax: bool = True
-
-    def make(self, kind: str = "jopt", number: Any = lambda x: x) -> Any:
-        """The value, or Optax's schedule, or the NumPy function of the step, its numbers through ``number``."""
-        kwargs = _convert(self.kwargs, kind, number)
-        if kind == "optax" and "schedules" in kwargs:
-            kwargs["schedules"] = [s.make("optax") for s in self.kwargs["schedules"]]
-        return getattr(_ROOMS[kind], self.factory)(**kwargs)
+from tests.schedule_cases import BY_NAME, LOOPS, ROOMS, convert
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +37,7 @@ class Case:
             parts = [(part.name, made) for part, made in zip(self.parts, parts, strict=True)]
         if self.factory == "partition":
             parts = [dict(enumerate(parts))]
-        return getattr(_ROOMS[kind], self.factory)(*parts, **_convert(self.kwargs, kind))
+        return getattr(ROOMS[kind], self.factory)(*parts, **convert(self.kwargs, kind))
 
     def reference(self, number: Any = float, **known: Any) -> Any:
         """The NumPy loop, its numbers rounded by ``number``.
@@ -82,190 +47,7 @@ class Case:
         rates = [r for p in self.parts if isinstance(r := p.kwargs.get("learning_rate"), float)]
         shared = {"learning_rate": number(rates[0])} if rates else {}
         parts = [part.reference(number, **(shared if part.name == "plateau" else {})) for part in self.parts]
-        return getattr(_LOOPS, self.factory)(*parts, **_convert(self.kwargs, "reference", number), **known)
-
-
-def _schedule(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> ScheduleCase:
-    return ScheduleCase(name, factory, kwargs, in_optax)
-
-
-SCHEDULES = [
-    _schedule("constant", "constant_schedule", value=0.3),
-    _schedule("natural_exp", "natural_exp_decay", False, init_value=0.1, decay_rate=3e-3),
-    _schedule("exponential", "exponential_decay", init_value=0.1, transition_steps=70, decay_rate=0.8),
-    _schedule(
-        "exponential_staircase_from_40_to_an_end",
-        "exponential_decay",
-        init_value=0.1,
-        transition_steps=50,
-        decay_rate=0.7,
-        transition_begin=40,
-        staircase=True,
-        end_value=0.01,
-    ),
-    _schedule(
-        "exponential_growth_to_an_end",
-        "exponential_decay",
-        init_value=1e-3,
-        transition_steps=100,
-        decay_rate=1.5,
-        end_value=0.5,
-    ),
-    _schedule("linear", "linear_schedule", init_value=0.0, end_value=0.1, transition_steps=300),
-    _schedule(
-        "linear_from_100",
-        "linear_schedule",
-        init_value=0.2,
-        end_value=0.1,
-        transition_steps=300,
-        transition_begin=100,
-    ),
-    _schedule(
-        "linear_without_steps",
-        "linear_schedule",
-        init_value=0.2,
-        end_value=0.1,
-        transition_steps=0,
-    ),
-    _schedule(
-        "polynomial",
-        "polynomial_schedule",
-        init_value=0.1,
-        end_value=0.01,
-        power=2.0,
-        transition_steps=500,
-        transition_begin=50,
-    ),
-    _schedule(
-        "polynomial_root",
-        "polynomial_schedule",
-        init_value=0.1,
-        end_value=0.0,
-        power=0.5,
-        transition_steps=500,
-    ),
-    _schedule("cosine", "cosine_decay_schedule", init_value=0.1, decay_steps=900),
-    _schedule(
-        "cosine_to_an_end",
-        "cosine_decay_schedule",
-        init_value=0.1,
-        decay_steps=900,
-        alpha=0.1,
-        exponent=2.0,
-    ),
-    _schedule(
-        "warmup_cosine",
-        "warmup_cosine_decay_schedule",
-        init_value=0.0,
-        peak_value=0.1,
-        warmup_steps=100,
-        decay_steps=1500,
-        end_value=1e-3,
-    ),
-    _schedule(
-        "cosine_without_warmup",
-        "warmup_cosine_decay_schedule",
-        init_value=0.0,
-        peak_value=0.1,
-        warmup_steps=0,
-        decay_steps=1500,
-        exponent=1.5,
-    ),
-    _schedule(
-        "piecewise",
-        "piecewise_constant_schedule",
-        init_value=0.1,
-        boundaries_and_scales={3: 0.1, 100: 0.5, 700: 3.0},
-    ),
-    _schedule("piecewise_without_pieces", "piecewise_constant_schedule", init_value=0.1),
-    _schedule(
-        "sgdr",
-        "sgdr_schedule",
-        cosine_kwargs=[
-            {"init_value": 0.1, "peak_value": 0.1, "warmup_steps": 0, "decay_steps": 300},
-            {"init_value": 0.0, "peak_value": 0.08, "warmup_steps": 50, "decay_steps": 600, "end_value": 0.01},
-            {"init_value": 0.01, "peak_value": 0.04, "warmup_steps": 20, "decay_steps": 900, "exponent": 2.0},
-        ],
-    ),
-    # 0.3 and 0.85 of 1111 are no whole numbers, at which a derivative would jump.
-    _schedule("cosine_onecycle", "cosine_onecycle_schedule", transition_steps=1111, peak_value=0.1),
-    _schedule(
-        "cosine_onecycle_other_numbers",
-        "cosine_onecycle_schedule",
-        transition_steps=1801,
-        peak_value=0.1,
-        pct_start=0.45,
-        div_factor=3.0,
-        final_div_factor=20.0,
-    ),
-    _schedule("linear_onecycle", "linear_onecycle_schedule", transition_steps=1111, peak_value=0.1),
-    _schedule(
-        "linear_onecycle_other_numbers",
-        "linear_onecycle_schedule",
-        transition_steps=1801,
-        peak_value=0.1,
-        pct_start=0.015,
-        pct_final=0.65,
-        div_factor=3.0,
-        final_div_factor=0.5,
-    ),
-    _schedule(
-        "wsd", "wsd_schedule", False, init_value=0.0, peak_value=0.1, warmup_steps=50, stable_steps=1000, decay_steps=400
-    ),
-    _schedule(
-        "wsd_cosine",
-        "wsd_schedule",
-        False,
-        init_value=0.01,
-        peak_value=0.1,
-        warmup_steps=100,
-        stable_steps=0,
-        decay_steps=400,
-        end_value=0.02,
-        shape="cosine",
-    ),
-    _schedule(
-        "wsd_root_without_warmup",
-        "wsd_schedule",
-        False,
-        init_value=0.0,
-        peak_value=0.1,
-        warmup_steps=0,
-        stable_steps=60,
-        decay_steps=400,
-        end_value=0.001,
-        shape="1-sqrt",
-    ),
-    _schedule("rex", "rex_schedule", False, init_value=0.1, decay_steps=900),
-    _schedule("rex_to_an_end", "rex_schedule", False, init_value=0.1, decay_steps=1500, alpha=0.2),
-    _schedule("inverse_sqrt", "inverse_sqrt_schedule", False, init_value=0.0, peak_value=0.1, warmup_steps=100),
-    _schedule("inverse_sqrt_from_a_level", "inverse_sqrt_schedule", False, init_value=0.1, peak_value=0.1, warmup_steps=30),
-    _schedule("inverse_sqrt_without_warmup", "inverse_sqrt_schedule", False, init_value=0.0, peak_value=0.1, warmup_steps=0),
-    _schedule("cyclic", "cyclic_schedule", False, init_value=0.01, peak_value=0.1, step_size_up=30, step_size_down=25),
-    _schedule("cyclic_halving", "cyclic_schedule", False, init_value=0.01, peak_value=0.1, step_size_up=26, mode="triangular2"),
-    _schedule(
-        "cyclic_fading",
-        "cyclic_schedule",
-        False,
-        init_value=0.01,
-        peak_value=0.1,
-        step_size_up=5.25,
-        step_size_down=0,
-        mode="exp_range",
-        gamma=0.999,
-    ),
-    _schedule("steps", "step_schedule", False, init_value=0.1, step_size=150, gamma=0.5),
-]
-_BY_NAME = {case.name: case for case in SCHEDULES}
-SCHEDULES.append(
-    _schedule(
-        "join",
-        "join_schedules",
-        schedules=[_BY_NAME["linear"], _BY_NAME["constant"], _BY_NAME["cosine"]],
-        boundaries=[60, 150],
-    )
-)
-_BY_NAME["join"] = SCHEDULES[-1]
+        return getattr(LOOPS, self.factory)(*parts, **convert(self.kwargs, "reference", number), **known)
 
 
 def _case(name: str, factory: str, in_optax: bool = True, **kwargs: Any) -> Case:
@@ -287,21 +69,21 @@ OPTIMIZERS = [
     _case("sgd", "sgd", learning_rate=0.1),
     _case("sgd_momentum", "sgd", learning_rate=0.1, momentum=0.9),
     _case("sgd_nesterov", "sgd", learning_rate=0.1, momentum=0.8, nesterov=True),
-    _case("sgd_schedule", "sgd", learning_rate=_BY_NAME["warmup_cosine"], momentum=0.9),
+    _case("sgd_schedule", "sgd", learning_rate=BY_NAME["warmup_cosine"], momentum=0.9),
     _case("sgd_per_branch", "sgd", False, learning_rate=_PER_BRANCH, momentum=0.9),
     _case(
         "sgd_schedule_per_branch",
         "sgd",
         False,
-        learning_rate={"a": 0.1, "b": _BY_NAME["exponential"], "c": _BY_NAME["cosine"]},
+        learning_rate={"a": 0.1, "b": BY_NAME["exponential"], "c": BY_NAME["cosine"]},
     ),
-    _case("sgd_momentum_schedule", "sgd", False, learning_rate=0.1, momentum=_BY_NAME["polynomial"]),
+    _case("sgd_momentum_schedule", "sgd", False, learning_rate=0.1, momentum=BY_NAME["polynomial"]),
     _case("sgd_accumulator", "sgd", learning_rate=0.1, momentum=0.9, accumulator_dtype=jnp.float32),
     _case("sgd_dampening", "sgd", False, learning_rate=0.1, momentum=0.9, dampening=0.3),
-    _case("sgd_dampening_nesterov", "sgd", False, learning_rate=_BY_NAME["linear"], momentum=0.8, nesterov=True, dampening=0.8),
+    _case("sgd_dampening_nesterov", "sgd", False, learning_rate=BY_NAME["linear"], momentum=0.8, nesterov=True, dampening=0.8),
     _case("momentum", "momentum", False, learning_rate=0.1),
     _case("momentum_nesterov", "momentum", False, learning_rate=0.1, momentum=0.8, nesterov=True),
-    _case("momentum_schedule", "momentum", False, learning_rate=_BY_NAME["piecewise"]),
+    _case("momentum_schedule", "momentum", False, learning_rate=BY_NAME["piecewise"]),
     _case("rmsprop", "rmsprop", learning_rate=0.01),
     _case("rmsprop_eps_outside", "rmsprop", learning_rate=0.01, decay=0.99, eps_in_sqrt=False),
     _case("rmsprop_centered", "rmsprop", learning_rate=0.01, centered=True),
@@ -318,9 +100,9 @@ OPTIMIZERS = [
     _case("rmsprop_initial_scale", "rmsprop", learning_rate=0.01, initial_scale=1.0, eps=1e-3),
     _case("rmsprop_corrected", "rmsprop", learning_rate=0.01, bias_correction=True),
     _case("rmsprop_centered_corrected", "rmsprop", learning_rate=0.01, **_COVERED),
-    _case("rmsprop_schedule", "rmsprop", learning_rate=_BY_NAME["linear"], momentum=0.9),
+    _case("rmsprop_schedule", "rmsprop", learning_rate=BY_NAME["linear"], momentum=0.9),
     _case("rmsprop_per_branch", "rmsprop", False, learning_rate=0.01, decay=_PER_BRANCH),
-    _case("rmsprop_rate_outside", "rmsprop", False, learning_rate=_BY_NAME["piecewise"], momentum=0.9, rate_inside=False),
+    _case("rmsprop_rate_outside", "rmsprop", False, learning_rate=BY_NAME["piecewise"], momentum=0.9, rate_inside=False),
     _case(
         "rmsprop_rate_outside_nesterov",
         "rmsprop",
@@ -339,8 +121,8 @@ OPTIMIZERS = [
     _case("adam_b1_zero", "adam", learning_rate=1e-2, b1=0.0, b2=0.9),
     _case("adam_slow_b2", "adam", learning_rate=1e-2, b2=0.9999, eps=1e-6),
     _case("adam_mu_dtype", "adam", learning_rate=1e-2, mu_dtype=jnp.float32),
-    _case("adam_schedule", "adam", learning_rate=_BY_NAME["join"]),
-    _case("adam_b1_schedule", "adam", False, learning_rate=1e-2, b1=_BY_NAME["linear_from_100"]),
+    _case("adam_schedule", "adam", learning_rate=BY_NAME["join"]),
+    _case("adam_b1_schedule", "adam", False, learning_rate=1e-2, b1=BY_NAME["linear_from_100"]),
     _case("adam_per_branch", "adam", False, learning_rate=_PER_BRANCH, eps=_PER_BRANCH),
     _case("adamw", "adamw", learning_rate=1e-2, weight_decay=0.1),
     _case("adamw_nesterov", "adamw", learning_rate=1e-2, weight_decay=0.1, nesterov=True),
@@ -351,8 +133,8 @@ OPTIMIZERS = [
         "adamw_decoupled_schedule",
         "adamw",
         False,
-        learning_rate=_BY_NAME["cosine"],
-        weight_decay=_BY_NAME["cosine_to_an_end"],
+        learning_rate=BY_NAME["cosine"],
+        weight_decay=BY_NAME["cosine_to_an_end"],
         mask=_MASK,
         decoupled=True,
     ),
@@ -368,7 +150,7 @@ OPTIMIZERS = [
     _case("amsgrad_of_the_paper", "amsgrad", learning_rate=1e-2, bias_correction_mu=False, bias_correction_nu=False),
     _case("amsgrad_max_before", "amsgrad", False, learning_rate=1e-2, b2=0.9, eps_root=1e-4, max_before_correction=True),
     _case("adamax", "adamax", learning_rate=1e-2, b2=0.9),
-    _case("adamax_schedule", "adamax", learning_rate=_BY_NAME["linear"], eps=1e-2),
+    _case("adamax_schedule", "adamax", learning_rate=BY_NAME["linear"], eps=1e-2),
     _case("adamaxw", "adamaxw", learning_rate=1e-2, weight_decay=0.1, mask=matrices_only),
     _case("adamaxw_decoupled", "adamaxw", False, learning_rate=1e-2, weight_decay=1e-3, decoupled=True),
     _case("radam", "radam", learning_rate=1e-2),
@@ -398,7 +180,7 @@ OPTIMIZERS = [
 
 OPTIMIZERS += [
     _case("qhm", "qhm", False, learning_rate=0.1),
-    _case("qhm_decay", "qhm", False, learning_rate=_BY_NAME["linear"], momentum=0.9, nu=0.5, weight_decay=0.1, mask=_MASK),
+    _case("qhm_decay", "qhm", False, learning_rate=BY_NAME["linear"], momentum=0.9, nu=0.5, weight_decay=0.1, mask=_MASK),
     _case("qhm_decoupled", "qhm", False, learning_rate=0.1, momentum=0.9, weight_decay=1e-3, decoupled=True),
     _case("qhadam", "qhadam", False, learning_rate=1e-2),
     _case("qhadam_mixed_squares", "qhadam", False, learning_rate=1e-2, b1=0.9, nu1=0.8, nu2=0.6, eps=1e-6),
@@ -411,18 +193,18 @@ OPTIMIZERS += [
         "adabelief_decoupled",
         "adabelief",
         False,
-        learning_rate=_BY_NAME["cosine"],
-        weight_decay=_BY_NAME["cosine_to_an_end"],
+        learning_rate=BY_NAME["cosine"],
+        weight_decay=BY_NAME["cosine_to_an_end"],
         mask=_MASK,
         decoupled=True,
     ),
     _case("lamb", "lamb", learning_rate=1e-2),
-    _case("lamb_decay", "lamb", learning_rate=_BY_NAME["linear"], eps_root=1e-4, weight_decay=0.1, mask=_MASK),
+    _case("lamb_decay", "lamb", learning_rate=BY_NAME["linear"], eps_root=1e-4, weight_decay=0.1, mask=_MASK),
     _case("lars", "lars", learning_rate=0.1),
     _case(
         "lars_masks",
         "lars",
-        learning_rate=_BY_NAME["linear"],
+        learning_rate=BY_NAME["linear"],
         weight_decay=0.1,
         weight_decay_mask=_MASK,
         trust_coefficient=0.01,
@@ -437,7 +219,7 @@ OPTIMIZERS += [
         "adafactor_factored",
         "adafactor",
         False,
-        learning_rate=_BY_NAME["exponential"],
+        learning_rate=BY_NAME["exponential"],
         min_dim_size_to_factor=2,
         decay_rate=0.6,
         decay_offset=3,
@@ -458,16 +240,16 @@ OPTIMIZERS += [
         factored=False,
     ),
     _case("lion", "lion", learning_rate=1e-2),
-    _case("lion_decay", "lion", learning_rate=_BY_NAME["linear"], b1=0.95, b2=0.98, weight_decay=0.1, mask=matrices_only),
+    _case("lion_decay", "lion", learning_rate=BY_NAME["linear"], b1=0.95, b2=0.98, weight_decay=0.1, mask=matrices_only),
     _case("lion_decoupled", "lion", False, learning_rate=_PER_BRANCH, weight_decay=1e-3, decoupled=True),
     _case("sign_sgd", "sign_sgd", learning_rate=0.01),
-    _case("sign_sgd_decay", "sign_sgd", False, learning_rate=_BY_NAME["linear"], weight_decay=0.1, mask=_MASK),
+    _case("sign_sgd_decay", "sign_sgd", False, learning_rate=BY_NAME["linear"], weight_decay=0.1, mask=_MASK),
     _case("signum", "signum", learning_rate=0.01),
     _case("signum_decoupled", "signum", False, learning_rate=0.01, beta=0.8, weight_decay=1e-3, decoupled=True),
     _case("adan", "adan", False, learning_rate=1e-2),
     _case("adan_decay", "adan", False, learning_rate=1e-2, b1=0.9, b2=0.8, b3=0.95, eps=1e-4, weight_decay=0.1, mask=_MASK),
     _case(
-        "adan_look_ahead", "adan", False, learning_rate=_BY_NAME["linear"], look_ahead=0.08, weight_decay=1e-3, decoupled=True
+        "adan_look_ahead", "adan", False, learning_rate=BY_NAME["linear"], look_ahead=0.08, weight_decay=1e-3, decoupled=True
     ),
 ]
 
@@ -477,8 +259,8 @@ BLOCKS = [
     _case("scale_per_branch", "scale", False, step_size=_PER_BRANCH),
     _case("scale_by_learning_rate", "scale_by_learning_rate", learning_rate=0.1),
     _case("scale_up", "scale_by_learning_rate", learning_rate=0.1, flip_sign=False),
-    _case("scale_by_rate_schedule", "scale_by_learning_rate", learning_rate=_BY_NAME["linear"]),
-    _case("scale_by_schedule", "scale_by_schedule", step_size_fn=_BY_NAME["exponential"]),
+    _case("scale_by_rate_schedule", "scale_by_learning_rate", learning_rate=BY_NAME["linear"]),
+    _case("scale_by_schedule", "scale_by_schedule", step_size_fn=BY_NAME["exponential"]),
     _case("trace", "trace", decay=0.9),
     _case("trace_nesterov", "trace", decay=0.9, nesterov=True),
     _case("clip", "clip", max_delta=0.5),
@@ -550,7 +332,7 @@ BLOCKS = [
                 "chain",
                 parts=(
                     _case("clip", "clip_by_global_norm", max_norm=1.0),
-                    _case("adamw", "adamw", learning_rate=_BY_NAME["linear"], weight_decay=0.1),
+                    _case("adamw", "adamw", learning_rate=BY_NAME["linear"], weight_decay=0.1),
                 ),
             ),
         ),
@@ -594,7 +376,7 @@ WRAPPERS = [
         "partition",
         "partition",
         {"param_labels": {"a": 0, "b": 1, "c": 0}},
-        (_case("adam", "adam", learning_rate=1e-2), _case("sgd", "sgd", learning_rate=_BY_NAME["linear"], momentum=0.9)),
+        (_case("adam", "adam", learning_rate=1e-2), _case("sgd", "sgd", learning_rate=BY_NAME["linear"], momentum=0.9)),
     ),
     Case("apply_if_finite", "apply_if_finite", {"max_consecutive_errors": 3}, (_case("adam", "adam", learning_rate=1e-2),)),
     Case("accumulate", "accumulate", {"every": 3}, (_case("adam", "adam", learning_rate=1e-2),), in_optax=False),

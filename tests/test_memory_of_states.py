@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import jopt
-from tests.cases import CASES, SCHEDULES, name_of
+from tests.cases import CASES, name_of
+from tests.schedule_cases import SCHEDULES
 
 PARAMS = {"a": {"w": jnp.ones((3, 2))}, "b": [jnp.ones(()), jnp.ones((2, 3))], "c": (jnp.ones(5), {})}
 SEEN = {"value": 1.0, "metrics": {"accuracy": 0.5}}

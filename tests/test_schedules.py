@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import jopt
-from tests import reference
-from tests.cases import SCHEDULES, name_of
+from tests import schedule_reference
+from tests.cases import name_of
+from tests.schedule_cases import SCHEDULES
 
 STEPS = np.arange(2001)
 
@@ -52,7 +53,7 @@ stretches = st.integers(0, 60)
 def test_any_warmup_cosine_agrees_with_the_float64_function(start, peak, warmup, more, x64):
     make = {"init_value": start, "peak_value": peak, "warmup_steps": warmup}
     make["decay_steps"] = warmup + more
-    expected = [reference.warmup_cosine_decay_schedule(**make)(t) for t in range(200)]
+    expected = [schedule_reference.warmup_cosine_decay_schedule(**make)(t) for t in range(200)]
     found = values(jopt.warmup_cosine_decay_schedule(**make), STEPS[:200])
     assert error(found, expected) < 1e-12
 

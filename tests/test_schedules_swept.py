@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import jopt
-from tests.cases import SCHEDULES, name_of
+from tests.cases import name_of
+from tests.schedule_cases import SCHEDULES
 
 STEPS = np.arange(0, 2001, 13)
 

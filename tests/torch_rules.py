@@ -20,8 +20,8 @@ import jax
 import numpy as np
 
 import jopt
-from tests.cases import SCHEDULES
 from tests.oracles import Row, epsilon_hat, falling_rate, largest
+from tests.schedule_cases import SCHEDULES
 
 Arguments = Mapping[str, Any]
 

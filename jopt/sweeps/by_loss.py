@@ -151,7 +151,8 @@ def sweep(
         over all leaves together, in float32 or wider. With ``record_every`` they are means, as the loss is.
       prune: Who stops settings early, so that they cost nothing more: "auto", which is ``jopt.TopFraction()``, another rule of
         jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out and never best, but for ``jopt.EarlyStop``. It looks
-        at the training loss, or at the metric that ranks, which is evaluated then, too. With a rate that does not decay it warns.
+        at the training loss, or at the metric that ranks, which is evaluated then, too. With a rate that does not decay it
+        warns.
       keep: What the result keeps of each lane, on the host. "params": the parameters that it ended with. "carry": the
         optimizer's state too, to go on from, for Adam three times as much. "best": the parameters of its best evaluation, by
         the first metric of ``evaluate`` in its direction, and ``best`` scores there; on the device they take the place of
