@@ -133,7 +133,8 @@ class RangeTest:
             rate = getattr(self, name)
             height = np.interp(np.log(rate), np.log(self.rates), self.smoothed)
             ax.plot(rate, height, "o", color=color, label=f"{name}, {text.number(rate)}")
-        low, high = float(np.min(self.smoothed)), float(np.max(self.smoothed))
+        # Single batches may be far above, where the run blows up; below is how far the loss really fell.
+        low, high = float(np.min(self.losses)), float(np.max(self.smoothed))
         margin = 0.1 * (high - low or 1.0)
         ax.set_ylim(low - margin, high + margin)
         ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
