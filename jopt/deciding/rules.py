@@ -32,9 +32,8 @@ class Rule:
 class TopFraction(Rule):
     """One look: after a share ``at`` of the steps the best share ``keep`` of the settings goes on.
 
-    What ``prune="auto"`` is. Of n settings ⌈n · keep⌉ go on; n counts those that have died by then, too. Replayed on real
-    curves (28 rates, three optimizers, constant and cosine rates, 540 steps, 3 seeds) it picked the full sweep's winner in
-    98 % of the draws with 0.34 of the steps, successive halving in 82 to 85 % with 0.29 to 0.31.
+    What ``prune="auto"`` is. Of n settings ⌈n · keep⌉ go on; n counts those that have died by then, too. One look is the baseline
+    that other rules have to beat: with it 28 settings take 0.33 of the steps of the full sweep.
 
     Args:
       at: When: a share of the steps, in (0, 1).

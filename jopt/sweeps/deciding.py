@@ -92,8 +92,8 @@ class Decider:
             if not decays(job.space.at(0).optimizer, job.steps):
                 warnings.warn(
                     "prune: the learning rate does not decay, and early looks at such rates prefer those that are too high: "
-                    "on noisy quadratics 2.5 to 4.5 times, with final losses of 1.9 to 3.9 times the best. With one that "
-                    "decays, such as jopt.cosine_decay_schedule(jopt.geomspace(...), steps), it was 1.0 to 1.1 times.",
+                    "where gradients are noisy, large steps look best until it is time to settle. Give one that decays, such as "
+                    "jopt.cosine_decay_schedule(jopt.geomspace(...), steps), and early looks mislead little.",
                     UserWarning,
                     stacklevel=2,
                 )
