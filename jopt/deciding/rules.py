@@ -32,8 +32,8 @@ class Rule:
 class TopFraction(Rule):
     """One look: after a share ``at`` of the steps the best share ``keep`` of the settings goes on.
 
-    What ``prune="auto"`` is. Of n settings ⌈n · keep⌉ go on; n counts those that have died by then, too. One look is the baseline
-    that other rules have to beat: with it 28 settings take 0.33 of the steps of the full sweep.
+    What ``prune="auto"`` is. Of n settings ⌈n · keep⌉ go on; n counts those that have died by then, too. One look is the
+    baseline that other rules have to beat: with it 28 settings take 0.33 of the steps of the full sweep.
 
     Args:
       at: When: a share of the steps, in (0, 1).

@@ -92,8 +92,8 @@ class Decider:
             if not decays(job.space.at(0).optimizer, job.steps):
                 warnings.warn(
                     "prune: the learning rate does not decay, and early looks at such rates prefer those that are too high: "
-                    "where gradients are noisy, large steps look best until it is time to settle. Give one that decays, such as "
-                    "jopt.cosine_decay_schedule(jopt.geomspace(...), steps), and early looks mislead little.",
+                    "where gradients are noisy, large steps look best until it is time to settle. With one that decays, such "
+                    "as jopt.cosine_decay_schedule(jopt.geomspace(...), steps), early looks mislead little.",
                     UserWarning,
                     stacklevel=2,
                 )
