@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Rule:
     name: str
     jopt: Callable[[], Any]
     optax: Callable[[], Any]
-    torch: Callable[[list[Any]], Any]  # from PyTorch's parameters to an optimizer
+    torch: Callable[[list[Any]], Any] | None = None  # from PyTorch's parameters to an optimizer
     clips: bool = False
     flat: Callable[[], Any] | None = None  # Optax's with its own flatten, where jopt's is with jopt's
 
@@ -48,6 +49,13 @@ class Size:
 
     def tree(self, value: float) -> dict[str, jax.Array]:
         return {f"w{i:04d}": jnp.full(self.elements, value, self.dtype) for i in range(self.leaves)}
+
+
+# The other rules that Optax has, too, by the name that both give them, as they come.
+CATALOGUE = (
+    *("adabelief", "adadelta", "adafactor", "adagrad", "adamax", "adamaxw", "adan", "amsgrad", "lamb", "lars", "lion"),
+    *("nadam", "nadamw", "radam", "rmsprop", "rprop", "sign_sgd", "signum"),
+)
 
 
 def rules() -> list[Rule]:
@@ -85,10 +93,19 @@ def rules() -> list[Rule]:
     ]
 
 
+def catalogue() -> list[Rule]:
+    """Every other optimizer of jopt's that Optax has."""
+    return [Rule(name, partial(getattr(jopt, name), 1e-3), partial(getattr(optax, name), 1e-3)) for name in CATALOGUE]
+
+
 def rules_for(size: Size) -> list[Rule]:
-    """Of a thousand leaves, which compile for seconds, two rules and the same flattened; of others all that are not."""
+    """Of a thousand leaves, which compile for seconds, two rules and the same flattened; of others all that are not.
+
+    The rest of the catalogue is measured where a million numbers lie in one leaf, and in a hundred.
+    """
     if size.leaves < 1000:
-        return [rule for rule in rules() if rule.flat is None]
+        others = catalogue() if size.total == 1_000_000 else []
+        return [rule for rule in rules() if rule.flat is None] + others
     return [rule for rule in rules() if rule.flat is not None or rule.name in ("Adam", "clip + AdamW")]
 
 
@@ -145,10 +162,10 @@ class Updater:
 class TorchUpdater:
     """The same updates by PyTorch."""
 
-    def __init__(self, rule: Rule, size: Size, repeats: int) -> None:
+    def __init__(self, make: Callable[[list[Any]], Any], clips: bool, size: Size, repeats: int) -> None:
         from benchmarks.pytorch import choose_threads, device
 
-        self.rule, self.size, self.repeats, self.where = rule, size, repeats, device()
+        self.make, self.clips, self.size, self.repeats, self.where = make, clips, size, repeats, device()
         self.renew()
         self.threads = choose_threads(self._run)
 
@@ -162,13 +179,13 @@ class TorchUpdater:
         self.params = [torch.full((self.size.elements,), 1e-2, dtype=dtype, device=self.where) for _ in range(self.size.leaves)]
         for p in self.params:
             p.grad = torch.full_like(p, 1e-3)
-        self.optimizer = self.rule.torch(self.params)
+        self.optimizer = self.make(self.params)
 
     def _run(self) -> None:
         import torch
 
         for _ in range(self.repeats):
-            if self.rule.clips:
+            if self.clips:
                 torch.nn.utils.clip_grad_norm_(self.params, 1.0)
             self.optimizer.step()
         if self.where.type == "cuda":
@@ -204,8 +221,8 @@ def measure(rule: Rule, size: Size, times: int, triad: float) -> dict[str, Any]:
         cases["optax.flatten"] = Updater(rule.flat(), optax.apply_updates, size, repeats)
     compile_s = {name: case.compile_s for name, case in cases.items()}
     ideal = cases["jopt"].bytes(rule.clips)
-    if common.version("torch"):
-        cases["pytorch"] = TorchUpdater(rule, size, repeats)
+    if rule.torch is not None and common.version("torch"):
+        cases["pytorch"] = TorchUpdater(rule.torch, rule.clips, size, repeats)
     taken: dict[str, list[float]] = {name: [] for name in cases}
     order = random.Random(0)
     for _ in range(4 * times):

@@ -338,16 +338,10 @@ def test_each_call_traces_the_loss_once_whatever_the_widths_and_loops():
     assert len(traces) == 3
 
 
-@pytest.mark.parametrize(
-    ("convolutions", "expected"),
-    [
-        (0, [(6, "scan"), (1, "scan")]),
-        (2, [(6, "host"), (6, "scan"), (1, "host")]),
-    ],
-)
-def test_an_accelerator_is_offered_all_its_lanes_in_one_block_first(convolutions, expected):
+@pytest.mark.parametrize("convolutions", [0, 2])
+def test_an_accelerator_is_offered_all_its_lanes_in_one_block_first(convolutions):
     costs = types.SimpleNamespace(convolutions=convolutions)
-    assert [(width, loop) for width, loop, _ in planner._on_accelerator(costs, 6, 2, 100, 2)] == expected
+    assert [(width, loop) for width, loop, _ in planner._on_accelerator(costs, 6, 2, 100, 2)] == [(6, "scan"), (1, "scan")]
 
 
 def rule(flops, carry_bytes, steps, settings=1024, arrays=3):
@@ -410,3 +404,23 @@ def test_where_the_c_library_can_not_give_memory_back_nothing_happens(monkeypatc
         machine.give_back()
     finally:
         machine._trim.cache_clear()
+
+
+@pytest.mark.parametrize(("steps", "eval_every", "stride"), [(48, 12, 12), (40, 20, 20), (39, 13, 13), (41, 10, 1)])
+def test_steps_in_strides_as_on_an_accelerator_give_the_same_numbers(monkeypatch, steps, eval_every, stride):
+    arguments = {"steps": steps, "evaluate": evaluate, "eval_every": eval_every}
+    plan = Plan(width=11, loop="scan", workers=1)
+    plain, strides = run(plan, **arguments), []
+    made = runtime.Runtime.__init__
+
+    def on_an_accelerator(self, job, *args):
+        made(self, job, *args)
+        self.stride = job.stride(runtime.FIRST_CHUNK)
+        strides.append(self.stride)
+
+    monkeypatch.setattr(runtime.Runtime, "__init__", on_an_accelerator)
+    strided = run(plan, **arguments)
+    assert strides == [stride]
+    np.testing.assert_array_equal(strided.record.losses["loss"], plain.record.losses["loss"])
+    np.testing.assert_array_equal(strided.record.metrics["size"], plain.record.metrics["size"])
+    np.testing.assert_array_equal(strided.params, plain.params)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -113,6 +114,15 @@ class Job:
     def lane_steps(self) -> int:
         """The steps of all lanes together."""
         return self.lanes * (self.steps - self.first)
+
+    def stride(self, most: int) -> int:
+        """The most steps, up to ``most``, into which all the ways of a lane to an evaluation, a stop or the end divide.
+
+        How many steps a compiled loop makes is an argument, and an accelerator's host waits for it before each round; an inner
+        loop of which the compiler knows how long it is runs on the device alone.
+        """
+        common = math.gcd(*(step - self.first for step in (self.steps, *self.eval_steps, *self.stops)))
+        return max(k for k in range(1, most + 1) if common % k == 0)
 
     def next_evaluation(self, step: int) -> int:
         """The first evaluation after ``step``; the end where there is none."""

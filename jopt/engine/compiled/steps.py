@@ -134,9 +134,12 @@ def one_step(
 
 
 def scan_steps(
-    shape: Shape, step: Step, length: int, setting: Any, carry: Any, data: Any, rows: Any, n: Any, *rest: Any
+    shape: Shape, step: Step, length: int, stride: int, setting: Any, carry: Any, data: Any, rows: Any, n: Any, *rest: Any
 ) -> tuple[list[Any], list[Any]]:
-    """``n`` of at most ``length`` steps in one compiled loop: the carry, and the records with a leading axis of ``length``."""
+    """``n`` of at most ``length`` steps in one compiled loop: the carry, and the records with a leading axis of ``length``.
+
+    ``n`` is a multiple of ``stride``, which many steps an inner loop makes.
+    """
     records = [jnp.zeros((length, *shape.lead), dtype) for _, dtype in step.metrics]
 
     def body(i: Any, state: Any) -> Any:
@@ -144,7 +147,11 @@ def scan_steps(
         leaves, metrics = one_step(shape, step, setting, leaves, data, rows, i, *rest)
         return leaves, [_write(r, m, i) for r, m in zip(records, metrics, strict=True)]
 
-    return jax.lax.fori_loop(0, n, body, (carry, records))  # type: ignore[no-any-return]
+    def strides(k: Any, state: Any) -> Any:
+        return jax.lax.fori_loop(0, stride, lambda j, state: body(k * stride + j, state), state)
+
+    many, work = (n, body) if stride == 1 else (n // stride, strides)
+    return jax.lax.fori_loop(0, many, work, (carry, records))  # type: ignore[no-any-return]
 
 
 def _write(records: Any, metric: Any, i: Any) -> Any:

@@ -63,6 +63,7 @@ class Runtime:
         self.analysis = analyse(job.program, one, axes, job.given, job.feed.data, row, on_cpu, job.begun)
         self.mode = mode_of(job, self.analysis.evaluated_names)
         self.length = self._longest()
+        self.stride = 1 if on_cpu else job.stride(FIRST_CHUNK)
 
     def _longest(self) -> int:
         """The most steps of a chunk, for which its executable is made: to the next evaluation, within some memory."""
@@ -233,13 +234,13 @@ class Runtime:
         one_thread = self.one_thread(block, device)
         return Wanted(steps.evaluate, (self.shape(block), traced), args, None, self.weak, one_thread, self._context)
 
-    def executable(self, block: Block, loop: str, device: Any) -> Executable:
-        """What advances a block (see ``steps.scan_steps`` and ``one_step``)."""
-        kind = block.shape, loop, device
+    def executable(self, block: Block, loop: str, device: Any, stride: int) -> Executable:
+        """What advances a block (see ``steps.scan_steps`` and ``one_step``), by strides where steps are looped by a scan."""
+        kind = block.shape, loop, device, stride
         if kind not in self._ready:
             args = tuple(self.arguments(block, loop, device, 0, 1))
             static: tuple[Any, ...] = self.shape(block), self.analysis.step
-            function, more = (steps.scan_steps, (self.length,)) if loop == "scan" else (steps.one_step, ())
+            function, more = (steps.scan_steps, (self.length, stride)) if loop == "scan" else (steps.one_step, ())
             self._ready[kind] = self.compiled(function, static + more, args, 1, self.one_thread(block, device))
         return self._ready[kind]
 

@@ -63,7 +63,7 @@ class Trials:
         runtime, device = self.runtime, self.slots[0].device
         ids = np.arange(width)[None] % runtime.job.space.size
         block = runtime.placed(Block(ids, np.zeros(1, np.int64), np.ones_like(ids, bool)), device)
-        compiled = runtime.executable(block, loop, device).compiled
+        compiled = runtime.executable(block, loop, device, runtime.stride).compiled
         beside = width * runtime.analysis.carry_bytes if runtime.mode is not None else 0  # the best ones yet, at most
         return fitting.bytes_of(compiled, 4.0 * width * runtime.analysis.carry_bytes) + beside
 
@@ -73,7 +73,8 @@ class Trials:
         blocks = self.lanes.form(plan.width or 1, len(self.slots))
         chosen = sorted(blocks, key=lambda block: block.step)[: len(self.slots)]
         barrier = threading.Barrier(len(chosen))
-        paces = [_Pace(block, job, plan, self.runtime.length) for block in chosen]
+        stride = self.runtime.stride if plan.loop == "scan" else 1
+        paces = [_Pace(block, job, plan, self.runtime.length, stride) for block in chosen]
         failed: list[Exception] = []
         for block in chosen:
             self.lanes.take(block)
@@ -109,8 +110,8 @@ class Trials:
 class _Pace:
     """Seconds per step of a block's quickest chunk; chunks grow from two steps to about ``TRIAL_S``."""
 
-    def __init__(self, block: Block, job: Job, plan: Plan, longest: int) -> None:
-        self.block, self.job, self.plan = block, job, plan
+    def __init__(self, block: Block, job: Job, plan: Plan, longest: int, stride: int) -> None:
+        self.block, self.job, self.plan, self.stride = block, job, plan, stride
         self.longest = min(plan.chunk or longest, longest)
         self.end = job.next_stop(job.first)  # nobody passes a decision
         self.seconds, self.length = 1.0, 2
@@ -123,6 +124,7 @@ class _Pace:
             step = self.block.step
             quiet = max(1, job.next_evaluation(step) - 1 - step)
             count = min(self.length, quiet, self.longest, self.end - step)
+            count = min(-(-count // self.stride) * self.stride, self.end - step)
             if count < 1:
                 return
             begin = time.perf_counter()

@@ -65,12 +65,13 @@ class LocalWorker:
         try:
             self.runtime.placed(block, self.device)
             self.runtime.prepare_evaluation(block, self.device)
-            executable = self.runtime.executable(block, self.loop, self.device) if block.step < until else None
+            stride = self._stride(block, until)
+            executable = self.runtime.executable(block, self.loop, self.device, stride) if block.step < until else None
             brought = time.perf_counter()
             if executable is not None and block.step == 0 and 0 in self.runtime.job.eval_steps:
                 waiting.append((0, self.evaluate(block, outcome)))
             while executable is not None and block.step < until and not self.runtime.caller.stop.is_set():
-                waiting.append(self._dispatch(block, until, executable, outcome))
+                waiting.append(self._dispatch(block, until, stride, executable, outcome))
                 if len(waiting) > 1:  # each chunk's records are fetched while the next one runs
                     brought = _bring(waiting, executable, brought)
                 if time.perf_counter() - begin > TURN_S or (self._looks and self._worrying(outcome, 1)):
@@ -85,14 +86,21 @@ class LocalWorker:
             return BlockOutcome(block, outcome.records, outcome.evaluations, None, error, time.perf_counter() - begin)
         return BlockOutcome(block, outcome.records, outcome.evaluations, dead, None, time.perf_counter() - begin)
 
-    def _dispatch(self, block: Block, until: int, executable: Executable, out: BlockOutcome) -> tuple[int, Callable[[], None]]:
+    def _stride(self, block: Block, until: int) -> int:
+        """How many steps of a scan an inner loop makes."""
+        stride = self.runtime.stride if self.loop == "scan" else 1
+        return stride if (until - block.step) % stride == 0 and (self.chunk or stride) % stride == 0 else 1
+
+    def _dispatch(
+        self, block: Block, until: int, stride: int, executable: Executable, out: BlockOutcome
+    ) -> tuple[int, Callable[[], None]]:
         """Sends off one chunk, and the evaluation behind it; what it returns brings their numbers home."""
         job = self.runtime.job
         due = job.next_evaluation(block.step)
         # A dead lane is seen behind a chunk, when the next one is under way. Most lanes that die do so early, so chunks do no
         # more than double what is done.
         longest = min(self.chunk or executable.quick, self.runtime.length, max(FIRST_CHUNK, block.step - job.first))
-        count = min(longest, until - block.step, due - block.step)
+        count = min(longest // stride * stride, until - block.step, due - block.step)
         bring = [self.advance(block, count, executable, out)]
         if job.program.evaluation is not None and block.step == due:
             bring.append(self.evaluate(block, out))
