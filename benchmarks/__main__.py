@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="where results go; by default benchmarks/results, and the README is rewritten")
     parser.add_argument("--times", type=int, help="runs of each case; by default 5, 3 with --quick")
     parser.add_argument(
-        "--rows", nargs="+", default=[], help='of sweep and search: rows such as "CNN 8x8 x 128", the others kept'
+        "--rows", nargs="+", default=[], help='of sweep, search and update: rows such as "CNN 8x8 x 128", the others kept'
     )
     options = parser.parse_args(argv)
     if options.device:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     if not options.quick:
         common.warm_memory()
     for part in PARTS if options.part == "all" else [options.part]:
-        given = {"only": options.rows} if part in ("sweep", "search") else {}
+        given = {"only": options.rows} if part in ("sweep", "search", "update") else {}
         path = importlib.import_module(f"benchmarks.{part}").main(options.quick, out, times, **given)
         print(f"{tables.section(path)}\n\n{path}\n{plots.draw(path)}\n")
     if out == HERE / "results":

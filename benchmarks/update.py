@@ -10,7 +10,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -249,16 +249,23 @@ def measure(rule: Rule, size: Size, times: int, triad: float) -> dict[str, Any]:
     }
 
 
-def main(quick: bool, out: Path, times: int) -> Path:
-    """Measures every optimizer on every size."""
+def main(quick: bool, out: Path, times: int, only: Sequence[str] = ()) -> Path:
+    """Measures every optimizer on every size; or the rows named, and leaves all else as it is."""
+    path = common.result_path("update", out)
+    rows = {_label(row): row for row in common.load(path)["rows"]} if only and path.exists() else {}
+    todo = {
+        _label({"optimizer": rule.name, **dataclasses.asdict(size)}): (rule, size)
+        for size in sizes(quick)
+        for rule in rules_for(size)
+    }
     triad = triad_bytes_per_s(2_000_000 if quick else 20_000_000, times)
-    rows = []
-    for size in sizes(quick):
-        for rule in rules_for(size):
-            rows.append(measure(rule, size, times, triad))
-            row = rows[-1]
-            gains = ", ".join(f"{name} {gain:.2f}" for name, gain in row["gain"].items())
-            label = f"{rule.name}, {size.leaves} x {size.elements} {size.dtype}"
-            print(f"{label}: {row['update_s']['jopt'] * 1e3:.3f} ms; faster than {gains}", file=sys.stderr, flush=True)
-            path = common.save("update", rows, out, triad_gb_per_s=triad / 1e9)
+    for name in [name for name in todo if name in only or not only]:
+        rows[name] = measure(*todo[name], times, triad)
+        gains = ", ".join(f"{rival} {gain:.2f}" for rival, gain in rows[name]["gain"].items())
+        print(f"{name}: {rows[name]['update_s']['jopt'] * 1e3:.3f} ms; faster than {gains}", file=sys.stderr, flush=True)
+        common.save("update", [rows[name] for name in todo if name in rows], out, triad_gb_per_s=triad / 1e9)
     return path
+
+
+def _label(row: dict[str, Any]) -> str:
+    return f"{row['optimizer']}, {row['leaves']} x {row['elements']} {row['dtype']}"

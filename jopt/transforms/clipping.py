@@ -82,14 +82,24 @@ def clip_by_global_norm(max_norm: Numeric) -> Any:
 
 
 def _scaled_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
-    """A power of two that brings the largest element of a tree near 1, and the norm of the tree times it."""
+    """A factor, and the norm of a tree times it: 1, or where squares leave their type's range, what brings the largest near 1."""
     leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
     wide = wide_dtype(*leaves)
     parts = [part.astype(wide) for x in leaves for part in ((jnp.real(x), jnp.imag(x)) if jnp.iscomplexobj(x) else (x,))]
     zero = jnp.zeros([], wide)
-    largest = functools.reduce(jnp.maximum, (jnp.max(jnp.abs(part), initial=0.0) for part in parts), zero)
-    unit = _inverse_power_of_two(jax.lax.stop_gradient(largest))
-    return unit, root(sum((jnp.sum((part * unit) ** 2) for part in parts), zero))
+
+    def norm(unit: jax.Array) -> jax.Array:
+        return root(sum((jnp.sum((part * unit) ** 2) for part in parts), zero))
+
+    def scaled() -> tuple[jax.Array, jax.Array]:
+        largest = functools.reduce(jnp.maximum, (jnp.max(jnp.abs(part), initial=0.0) for part in parts), zero)
+        unit = _inverse_power_of_two(jax.lax.stop_gradient(largest))
+        return unit, norm(unit)
+
+    plain = norm(jnp.ones([], wide))
+    # Below, squares that count may be too small for a number. Alone, an optimizer takes one pass over its gradients for it.
+    within = (plain > jnp.finfo(wide).tiny ** 0.25) & (plain < jnp.inf)
+    return jax.lax.cond(within, lambda: (jnp.ones_like(plain), plain), scaled)  # type: ignore[no-any-return]
 
 
 def _inverse_power_of_two(x: jax.Array) -> jax.Array:
