@@ -135,11 +135,11 @@ class Bound:
     def __reduce__(self) -> tuple[Any, ...]:
         spec = self.spec
         values = tuple(
-            _Default if self._is_default_function(name, value) else value for name, value in self.arguments().items()
+            _Default if self.is_default_function(name, value) else value for name, value in self.arguments().items()
         )
         return _restore, (spec.factory, values, spec.slots, spec.positional)
 
-    def _is_default_function(self, name: str, value: Any) -> bool:
+    def is_default_function(self, name: str, value: Any) -> bool:
         """Whether a function, or a pair of them, is the default: it may be a lambda, which can't be pickled."""
         leaves, defaults = jax.tree.leaves(value), jax.tree.leaves(self.spec.factory.default(name))
         same = len(leaves) == len(defaults) and all(x is y for x, y in zip(leaves, defaults, strict=True))
