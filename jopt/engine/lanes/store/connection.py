@@ -73,17 +73,16 @@ def _as_others(error: sqlite3.Error, path: str) -> Exception:
     import sqlite3
 
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says where in SQLite it was
-    kinds = {
-        sqlite3.SQLITE_FULL: errno.ENOSPC,
-        sqlite3.SQLITE_IOERR: errno.EIO,
-        sqlite3.SQLITE_READONLY: errno.EACCES,
-        sqlite3.SQLITE_PERM: errno.EACCES,
-        sqlite3.SQLITE_CANTOPEN: errno.EACCES,
-    }
     if code == sqlite3.SQLITE_BUSY:
         return TimeoutError(errno.EAGAIN, f"Another process has been using this file for {WAIT_S:.0f} s", path)
     if code == sqlite3.SQLITE_NOTADB:
         return Foreign(str(error))
+    kinds = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
+    # A header that is damaged may ask for other files beside this one, or for a right to write that is not needed.
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) and not os.access(path, os.R_OK):
+        kinds[code] = errno.EACCES
+    if code == sqlite3.SQLITE_READONLY and not (os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK)):
+        kinds[code] = errno.EACCES
     if code in kinds:
         return OSError(kinds[code], f"{os.strerror(kinds[code])} ({error})", path)
     return ValueError(str(error))

@@ -69,7 +69,7 @@ class Database:
 
     @classmethod
     def create(cls, path: str, *, durable: bool = True) -> Self:
-        """A new file; not ``durable``: for one that takes its name when it is whole, and so needs no journal.
+        """A new file; not ``durable``: for one that takes its name when it is whole, and so needs no journal on the disk.
 
         Raises:
           FileExistsError: Where there is one already.
@@ -113,7 +113,7 @@ class Database:
         self._db.close()
 
     def _is_durable(self, durable: bool) -> None:
-        for pragma in ("journal_mode=DELETE", "synchronous=FULL") if durable else ("journal_mode=OFF", "synchronous=OFF"):
+        for pragma in ("journal_mode=DELETE", "synchronous=FULL") if durable else ("journal_mode=MEMORY", "synchronous=OFF"):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
 
     def _check_kind(self) -> None:
