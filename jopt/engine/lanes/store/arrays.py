@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[<|][biufcSU][1-9]\d{0,6}")  # NumPy's own types, little-e
 @functools.cache
 def _narrow() -> dict[str, np.dtype[Any]]:
     """The types that JAX adds to NumPy's, such as bfloat16, by name."""
-    added = [np.dtype(kind) for kind in vars(jnp).values() if isinstance(kind, type(jnp.bfloat16))]
+    added = [np.dtype(kind.dtype) for kind in vars(jnp).values() if isinstance(kind, type(jnp.bfloat16))]
     return {dtype.name: dtype for dtype in added if not _PLAIN.fullmatch(_plain(dtype))}
 
 

@@ -148,7 +148,7 @@ class _Encoder:
         if isinstance(x, np.dtype) and _is_stored(x):
             return ["dtype", type_name(x)]
         if isinstance(x, type(jnp.float32)):
-            return ["jax type", type_name(np.dtype(x))]
+            return ["jax type", type_name(x.dtype)]
         if isinstance(x, type) and issubclass(x, np.generic) and _is_stored(np.dtype(x)):
             return ["numpy type", type_name(np.dtype(x))]
         python = next((name for name, kind in PYTHON_TYPES.items() if kind is x), None)
