@@ -14,7 +14,10 @@ def flips(whole, pages=2, seed=0):
     """Each byte of the first pages changed, and a bit in every page of the rest: where, and the changed file."""
     random = np.random.default_rng(seed)
     first = min(pages * PAGE, len(whole))
-    places = [*range(first), *(page + int(random.integers(min(PAGE, len(whole) - page))) for page in range(first, len(whole), PAGE))]
+    places = [
+        *range(first),
+        *(page + int(random.integers(min(PAGE, len(whole) - page))) for page in range(first, len(whole), PAGE)),
+    ]
     for place in places:
         changed = whole[place] ^ (int(random.integers(1, 256)) if place < first else 1 << int(random.integers(8)))
         yield place, whole[:place] + bytes([changed]) + whole[place + 1 :]
@@ -71,5 +74,22 @@ def altered(value, random):
         return [*value[:place], altered(value[place], random), *value[place + 1 :]]
     if isinstance(value, list):
         return [value[:-1], [*value, *value[-1:]], [*value, None], value[::-1], []][int(random.integers(5))]
-    others = [None, True, -1, 0, 1, 2**31, 2**70, 0.5, float("nan"), "", "tuple", "array", "os.system", [], ["list"], ["gone", "x", True]]
+    others = [
+        None,
+        True,
+        -1,
+        0,
+        1,
+        2**31,
+        2**70,
+        0.5,
+        float("nan"),
+        "",
+        "tuple",
+        "array",
+        "os.system",
+        [],
+        ["list"],
+        ["gone", "x", True],
+    ]
     return others[int(random.integers(len(others)))]

@@ -133,7 +133,18 @@ def test_a_file_of_another_version_is_an_error_that_names_both(tmp_path, saved):
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000 + "]" * 100_000, "9" * 5_000, "[]", "null", "{}", "", "[[], []]", '[["dict"], []]', '[["list", ' * 400 + "1" + "]" * 400, "\xff"],
+    [
+        "[" * 100_000 + "]" * 100_000,
+        "9" * 5_000,
+        "[]",
+        "null",
+        "{}",
+        "",
+        "[[], []]",
+        '[["dict"], []]',
+        '[["list", ' * 400 + "1" + "]" * 400,
+        "\xff",
+    ],
     ids=["nested", "long", "list", "null", "object", "nothing", "empty", "no entries", "deep", "not ascii"],
 )
 @pytest.mark.parametrize("table", ["problems", "sweeps", "settings", "lanes", "outcomes", "records", "states"])

@@ -45,9 +45,7 @@ def test_a_file_is_shown_with_its_groups_lanes_steps_and_versions(tmp_path):
 
 
 def test_lanes_that_diverged_or_were_pruned_are_counted(tmp_path):
-    made = jopt.sweep(
-        lambda w, _: jnp.sum(w**4), jnp.full(3, 9.0), jopt.sgd(jopt.choice(1e-3, 1e30)), steps=9, progress=False
-    )
+    made = jopt.sweep(lambda w, _: jnp.sum(w**4), jnp.full(3, 9.0), jopt.sgd(jopt.choice(1e-3, 1e30)), steps=9, progress=False)
     made.save(tmp_path / "a")
     (found,) = jopt.inspect(tmp_path / "a").sweeps
     assert (found.diverged, found.complete, found.steps_done[1]) == (1, 2, 9)

@@ -111,7 +111,9 @@ def test_an_optimizer_that_has_no_name_is_missed_only_when_it_is_used(tmp_path):
 
 
 def test_an_object_that_is_no_optimizer_comes_back_as_its_words(tmp_path):
-    back = roundtrip(remade(result(record([1.0])), optimizer=Optimizer(0.5), optimizer_at=lambda _: Optimizer(0.5)), tmp_path / "a")
+    back = roundtrip(
+        remade(result(record([1.0])), optimizer=Optimizer(0.5), optimizer_at=lambda _: Optimizer(0.5)), tmp_path / "a"
+    )
     assert repr(back.optimizer) == repr(back.best("loss").optimizer) == repr(Optimizer(0.5))
 
 
@@ -380,7 +382,7 @@ def test_random_keys_and_states_of_steps_of_the_users_come_back(tmp_path):
     back = roundtrip(made, tmp_path / "a")
     assert back.key_kinds == made.key_kinds
     jax.tree.map(np.testing.assert_array_equal, back.params, made.params)
-    again, whole = (jopt.sweep_steps(init, step, jopt.adam(0.1), steps=2, params=r.best(), progress=False) for r in (back, made))
+    again, whole = (jopt.sweep_steps(r.best(), step, jopt.adam(0.1), steps=2, progress=False) for r in (back, made))
     np.testing.assert_array_equal(again.dataset.loss, whole.dataset.loss)
 
 

@@ -84,7 +84,7 @@ def test_a_tree_comes_back_as_it_was(tree):
     assert same(again(tree), tree)
 
 
-@pytest.mark.parametrize("tree", ["\ud800", 2**200, math.nan, -0.0, {1: "a", "1": "b", True: 2}], ids=str)
+@pytest.mark.parametrize("tree", ["\ud800", 2**200, math.nan, -0.0, {1: "a", "1": "b", None: 2}], ids=str)
 def test_what_json_alone_would_change_comes_back_as_it_was(tree):
     assert same(again(tree), tree)
 
@@ -139,7 +139,7 @@ def test_a_class_of_the_users_is_described_until_there_is_one_like_it():
     assert jax.tree.leaves(jax.tree.map(np.sum, back)) == [2.0, 0.0, 1.0]  # a tree like any other
     with pytest.raises(ValueError, match=r"test_store\.Model.*like=params"):
         back["a"]("x")
-    with pytest.raises(AttributeError, match="description of tests.test_store.Model"):
+    with pytest.raises(AttributeError, match=r"description of \S*test_store\.Model"):
         _ = back["a"].apply
     whole = again(tree, like={"a": Model(0, {"x": 0}), "b": [Model(0, None)]})
     assert isinstance(whole["a"], Model)
@@ -172,7 +172,18 @@ def test_a_tree_that_is_nested_too_deep_is_an_error_either_way():
 
 @pytest.mark.parametrize(
     "body",
-    [{}, [], ["nothing"], [1], ["_init_"], ["class"], ["bound"], ["list", ["tuple", {}]], ["array", 0], ["named", "os.system", []]],
+    [
+        {},
+        [],
+        ["nothing"],
+        [1],
+        ["_init_"],
+        ["class"],
+        ["bound"],
+        ["list", ["tuple", {}]],
+        ["array", 0],
+        ["named", "os.system", []],
+    ],
     ids=str,
 )
 def test_what_is_no_document_is_an_error_or_described(body):
@@ -192,7 +203,7 @@ def test_every_optimizer_comes_back_by_its_name(case):
     assert str(back.hyperparams) == str(opt.hyperparams)
     if '"gone"' in encode(opt).text().decode():
         return  # a function of the tests' own
-    params = tree_like(SHAPES["dict"] if "dict" in SHAPES else next(iter(SHAPES.values())), 0)
+    params = tree_like(SHAPES, 0)
     assert jax.tree.structure(back) == jax.tree.structure(opt) or "array" in repr(opt)
     assert str(back.init(params)) == str(opt.init(params))
 
@@ -263,7 +274,7 @@ def test_a_rule_of_the_users_keeps_its_numbers_and_says_what_to_do_when_it_is_us
     one = again(users_rule(0.1))
     assert one.replace(learning_rate=0.5).hyperparams == {"learning_rate": 0.5, "power": 2.0}
     assert one == again(users_rule(0.1))
-    with pytest.raises(ValueError, match=r"users_rule was made by tests\.test_store\.users_rule, which was not stored"):
+    with pytest.raises(ValueError, match=r"users_rule was made by \S*test_store\.users_rule, which was not stored"):
         one.init(jnp.ones(2))
     with pytest.raises(ValueError, match="users_rule"):
         jopt.chain(jopt.clip(1.0), one).init(jnp.ones(2))
@@ -288,7 +299,7 @@ def test_a_pair_that_was_not_lifted_is_described_by_who_made_it():
 
 def test_a_name_that_is_not_here_any_more_becomes_a_description():
     body = json.loads(encode(jopt.sgd(0.1)).text().replace(b'"jopt.sgd"', b'"jopt.gone_since"'))
-    with pytest.raises(ValueError, match=r"gone_since was made by jopt\.gone_since"):
+    with pytest.raises(ValueError, match=r"gone_since was made by jopt\.gone_since, which"):
         decode(body, None).init(jnp.ones(1))
     body = json.loads(encode(jopt.sgd(0.1)).text().replace(b'"learning_rate"', b'"rate"'))
     assert decode(body, None).hyperparams["rate"] == 0.1
@@ -483,7 +494,9 @@ with store.writing("never"):
 @pytest.mark.parametrize("write", [False, True])
 def test_what_a_writer_that_died_had_begun_is_undone_by_the_next_who_opens_the_file(tmp_path, write):
     path = stored(tmp_path / "a")
-    assert subprocess.run([sys.executable, "-c", DIES, path], env={**os.environ, "PYTHONPATH": ":".join(sys.path)}).returncode == 9
+    assert (
+        subprocess.run([sys.executable, "-c", DIES, path], env={**os.environ, "PYTHONPATH": ":".join(sys.path)}).returncode == 9
+    )
     assert (tmp_path / "a-journal").exists()
     with Store.open(path, write=write) as store:
         assert store.verify() == []
@@ -567,7 +580,11 @@ def test_states_that_newer_ones_have_replaced_can_go(tmp_path):
         assert store.drop_states(problem) == 1
     assert store.verify() == []
     with store.reading():
-        assert [(kept.step, kept.lanes.tolist()) for kept in store.kept(problem, "carry")] == [(1, [2, 3]), (2, [1, 0]), (3, [2])]
+        assert [(kept.step, kept.lanes.tolist()) for kept in store.kept(problem, "carry")] == [
+            (1, [2, 3]),
+            (2, [1, 0]),
+            (3, [2]),
+        ]
         assert store.sizes(problem) == {"carry": 5 * 2000 * 8}
     store.close()
 
@@ -610,5 +627,7 @@ def test_an_array_that_says_more_than_is_there_is_an_error(tmp_path, stored):
 
 def test_jopt_alone_does_not_load_sqlite():
     code = "import sys, jopt; jopt.load_result; print('sqlite3' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    )
     assert done.stdout.strip() == "False", done.stderr

@@ -55,7 +55,13 @@ class Inspected:
 
     def _cells(self) -> list[str]:
         low, high = self.steps_done
-        done = f"{self.steps}" if low == high == self.steps else f"{low} to {high} of {self.steps}" if low < high else f"{low} of {self.steps}"
+        done = (
+            f"{self.steps}"
+            if low == high == self.steps
+            else f"{low} to {high} of {self.steps}"
+            if low < high
+            else f"{low} of {self.steps}"
+        )
         kept = ", ".join(f"{name} ({_size(size)})" for name, size in self.kept.items()) or "nothing"
         shape = " x ".join(f"{count} {name}" for name, count in self.axes.items()) or "1"
         lanes = f"{self.lanes}" if self.complete == self.lanes else f"{self.complete} of {self.lanes} complete"
@@ -188,7 +194,7 @@ class _Tolerant:
             int(((done >= steps) | diverged | pruned).sum()),
             int(diverged.sum()),
             int(pruned.sum()),
-            self.store.sizes(problem),
+            {what: size for what, size in self.store.sizes(problem).items() if size},
         )
 
 

@@ -22,6 +22,7 @@ from jopt.engine.lanes.store.pieces import Kept, Piece
 from jopt.engine.lanes.store.store import Store
 from jopt.results import lane_trees
 from jopt.results.record import SweepRecord, Timings
+from jopt.transformation import GradientTransformation
 from jopt.values.names import check_groups
 
 Kind = TypeVar("Kind")
@@ -51,7 +52,8 @@ def optimizer_or_words(result: Any) -> Any:
     try:
         return result.optimizer
     except ValueError:
-        return Gone(result.description, called=False)
+        gone = Gone(result.description)
+        return GradientTransformation(gone, gone)
 
 
 def save(results: Mapping[str, Stored], path: AnyPath) -> None:
@@ -83,14 +85,14 @@ def _write(store: Store, name: str, result: Stored) -> None:
 
 
 def _listed(result: Stored) -> Listed:
-    """The optimizer and ``hyper`` of each setting; where they can't be had, because a pickle lacks them, what they were called."""
+    """The optimizer and ``hyper`` of each setting; where a pickle lacks them, what says so."""
     indices = list(np.ndindex(result.record.shape))
 
     def at(setting: int) -> Any:
         try:
             return result.optimizer_at(indices[setting]), result.hyper_at(indices[setting])
         except ValueError:
-            return Gone(repr(result.optimizer), False), None
+            return result.optimizer, None
 
     return Listed.of(at, len(indices))
 

@@ -101,9 +101,7 @@ class Records:
     @property
     def losses(self) -> dict[str, np.ndarray]:
         """What was recorded at each step or over each window, ``[settings, seeds, steps]``."""
-        return {
-            name: array.T.astype(self._types[name], copy=False) for name, array in self._losses.items()
-        }
+        return {name: array.T.astype(self._types[name], copy=False) for name, array in self._losses.items()}
 
     def take(self, outcome: BlockOutcome) -> None:
         """Takes what a worker found."""

@@ -27,21 +27,31 @@ def connect(path: str, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
     with told(path):
         uri = f"{pathlib.Path(path).absolute().as_uri()}?mode={mode}"
         made = sqlite3.connect(uri, uri=True, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
-        # A file may come from anywhere: it may neither run what stands in it nor make SQLite take much memory.
-        limits = {
-            sqlite3.SQLITE_LIMIT_LENGTH: LONGEST,
-            sqlite3.SQLITE_LIMIT_ATTACHED: 0,
-            sqlite3.SQLITE_LIMIT_COLUMN: 16,
-            sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 20,
-            sqlite3.SQLITE_LIMIT_SQL_LENGTH: 10_000,
-        }
-        for limit, most in limits.items():
-            made.setlimit(limit, most)
-        if configure := getattr(made, "setconfig", None):  # from Python 3.12 on
-            configure(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
-        for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
-            made.execute(f"PRAGMA {pragma}")
+        try:
+            _restrict(made)
+        except BaseException:
+            made.close()
+            raise
         return made
+
+
+def _restrict(made: sqlite3.Connection) -> None:
+    """A file may come from anywhere: it may neither run what stands in it nor make SQLite take much memory."""
+    import sqlite3
+
+    limits = {
+        sqlite3.SQLITE_LIMIT_LENGTH: LONGEST,
+        sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+        sqlite3.SQLITE_LIMIT_COLUMN: 16,
+        sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 20,
+        sqlite3.SQLITE_LIMIT_SQL_LENGTH: 10_000,
+    }
+    for limit, most in limits.items():
+        made.setlimit(limit, most)
+    if configure := getattr(made, "setconfig", None):  # from Python 3.12 on
+        configure(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
+        made.execute(f"PRAGMA {pragma}")
 
 
 def left_halfway(connection: sqlite3.Connection) -> bool:

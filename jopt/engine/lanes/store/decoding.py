@@ -144,13 +144,12 @@ class _Decoder:
         return Schedule(self._bound(*known))
 
     def _bound(self, named: Sequence[Any], positional: int, *slots: Sequence[Any]) -> Bound:
-        gone = len(named) == 4
-        factory = _gone_factory(named) if gone else public.factory_of(named)
-        if factory is None:
-            factory = _gone_factory([named[0].rpartition(".")[2], [], None, named[0]])
-        values = [factory.default(name) if value == ["default"] else self.of(value) for name, value in slots]
+        factory = None if len(named) == 4 else public.factory_of(named)
+        values = [factory.default(n) if factory and v == ["default"] else self.of(v) for n, v in slots]
         names = tuple(str(name) for name, _ in slots)
-        if not gone and not _takes(factory, names, values, positional):  # it was another version's
+        if factory is None:
+            factory = _gone_factory(named if len(named) == 4 else [named[0].rpartition(".")[2], [], None, named[0]])
+        elif not _takes(factory, names, values, positional):
             factory = _gone_factory([factory.name, [], None, f"another version of {named[0]}"])
         bound = rebuild(factory, values, names, positional)
         bound.check()
@@ -194,6 +193,9 @@ class _Decoder:
 
     def _pair_(self, _: Any, name: str) -> Any:
         return GradientTransformation(Gone(str(name)), Gone(str(name)))
+
+    def _default_(self, _: Any) -> Any:
+        return Gone("the default of an argument")
 
     def _gone_(self, _: Any, name: str, called: bool) -> Any:
         return Gone(str(name), bool(called))

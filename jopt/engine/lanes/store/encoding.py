@@ -162,7 +162,12 @@ class _Encoder:
         if jax.tree_util.all_leaves([x]):
             return ["gone", described(x), x.called if isinstance(x, Gone) else hasattr(x, "__name__")]
         children = children_of(x)
-        return ["node", f"{type(x).__module__}.{type(x).__qualname__}", [k for k, _ in children], *(self.of(c) for _, c in children)]
+        return [
+            "node",
+            f"{type(x).__module__}.{type(x).__qualname__}",
+            [k for k, _ in children],
+            *(self.of(c) for _, c in children),
+        ]
 
 
 def described(x: Any) -> str:

@@ -24,7 +24,7 @@ _OPTAX = (optax, optax.contrib, optax.schedules, optax.transforms)
 
 @functools.cache
 def _factories() -> dict[str, Factory]:
-    """jopt's own factories by name: those that are public, and those behind public functions, such as ``named_chain``'s."""
+    """Jopt's own factories by name: those that are public, and those behind public functions, such as ``named_chain``'s."""
     homes = tuple(f"{room.__name__}." for room in _ROOMS)
     modules = [vars(module) for name, module in list(sys.modules.items()) if name.startswith(homes)]
     made = [value for module in modules for value in module.values() if isinstance(getattr(value, "factory", None), Factory)]

@@ -183,7 +183,7 @@ class Store:
         found: dict[str, int] = {}
         for entry in self._entries("states", problem):
             what = self._field(entry, "what")
-            found[what] = found.get(what, 0) + sum(arrays.size_of(each) for each in entry.stored)
+            found[what] = found.get(what, 0) + sum(arrays.size_of(each) for each in entry.stored[1:])  # after the lanes
         return found
 
     def _pieces(self, problem: int, table: Pieces) -> Iterator[Piece]:
