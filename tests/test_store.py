@@ -187,9 +187,11 @@ def test_a_tree_that_is_nested_too_deep_is_an_error_either_way():
     ids=str,
 )
 def test_what_is_no_document_is_an_error_or_described(body):
-    with pytest.raises((ValueError, IndexError, TypeError)):
+    try:
         made = decode(body, [].__getitem__)
-        raise TypeError if isinstance(made, Described) else AssertionError(made)
+    except (ValueError, IndexError, TypeError):
+        return
+    assert isinstance(made, Described)
 
 
 # Optimizers
@@ -385,8 +387,7 @@ def test_whatever_is_changed_in_a_row_is_found(tmp_path, edit):
     with Store.open(path) as store:
         assert any(message in line for line in store.verify())
         with pytest.raises(ValueError, match=message), store.reading():
-            store.problems()
-            store.sweeps()
+            _ = store.problems(), store.sweeps()
 
 
 def test_a_part_of_an_array_that_is_missing_or_changed_is_found(tmp_path):
@@ -417,7 +418,7 @@ def test_a_part_of_an_array_that_is_missing_or_changed_is_found(tmp_path):
 def test_a_file_with_other_tables_or_of_another_kind_is_not_opened(tmp_path, statement):
     path = stored(tmp_path / "a")
     edited(path, statement)
-    with pytest.raises(ValueError, match="tables|version 99|none that jopt"):
+    with pytest.raises(ValueError, match=r"tables|version 99|none that jopt"):
         Store.open(path)
 
 
@@ -440,9 +441,8 @@ def test_a_digest_is_of_the_place_too():
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
     path = stored(tmp_path / "a")
     with Store.open(path, write=True) as store:
-        with pytest.raises(RuntimeError, match="stop"), store.writing("no"):
-            store.add_problem("half", {})
-            raise RuntimeError("stop")
+        with pytest.raises(ValueError, match="nested"), store.writing("no"):
+            _ = store.add_problem("whole", {}), store.add_problem("half", {"deep": json.loads("[" * 200 + "]" * 200)})
         assert store.verify() == []
         with store.reading():
             assert len(store.problems()) == 3

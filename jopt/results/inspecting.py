@@ -160,7 +160,8 @@ class _Tolerant:
             with self.store.reading():
                 return self._try(self.store.writes, []), self._try(self._sweeps, [])
         except Exception as error:  # of a file that is damaged where all of it begins
-            return self._note(error, ([], []))
+            self._note(error, None)
+            return [], []
 
     def _try(self, read: Any, otherwise: Any) -> Any:
         try:

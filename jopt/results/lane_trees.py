@@ -60,7 +60,7 @@ def _ragged(kept: Sequence[Kept], lanes: NDArray[Any]) -> Ragged:
     """A stack for each form; of a lane in several of them the last one counts."""
     settings = lanes.reshape(-1, lanes.shape[-1])
     where = np.zeros((len(settings), 2), np.int64)
-    stacks = []
+    stacks: list[Any] = []
     for form in _forms(kept):
         alike = [each for each in kept if _form(each.tree) == form]
         here = np.flatnonzero(np.isin(settings[:, 0], np.concatenate([each.lanes for each in alike])))

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.engine.files import AnyPath, replaced
-from jopt.engine.lanes.store.connection import Foreign
 from jopt.engine.lanes.store.decoding import Unlike
 from jopt.engine.lanes.store.described import Gone
 from jopt.engine.lanes.store.listed import Listed
@@ -58,9 +57,20 @@ def optimizer_or_words(result: Any) -> Any:
 
 def save(results: Mapping[str, Stored], path: AnyPath) -> None:
     """Writes results by name (one named "" for a plain result) to exactly ``path``, whole or not at all."""
-    with replaced(path, durable=True) as partial, Store.create(partial, durable=False) as store, store.writing("save"):
-        for name, result in results.items():
-            _write(store, name, result)
+    with replaced(path, durable=True) as partial:
+        with Store.create(partial, durable=False) as store, store.writing("save"):
+            for name, result in results.items():
+                _write(store, name, result)
+        _settle(os.path.realpath(os.fsdecode(path)))
+
+
+def _settle(path: str) -> None:
+    """Ends what a writer that died has begun in a file that is to be replaced: its journal would be taken for the new one's."""
+    if os.path.exists(journal := f"{path}-journal"):
+        with contextlib.suppress(Exception):
+            Store.open(path, write=True).close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(journal)
 
 
 def _write(store: Store, name: str, result: Stored) -> None:
@@ -174,24 +184,10 @@ def explained(name: str) -> Iterator[None]:
         raise
     except Exception as error:  # of what a damaged or foreign file makes SQLite, JSON, NumPy and the look-ups do
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        if isinstance(error, Foreign) and (kind := _kind(name)):
-            reason = f"it is {kind}"
         raise ValueError(
             f"{name!r} is damaged or not a result that this jopt can read: {reason[:300]}. Give the name of a file written by "
             f"result.save(path); `python -m jopt inspect` says what is damaged in one."
         ) from error
-
-
-def _kind(name: str) -> str:
-    """What a file is that is no database; nothing where it is one."""
-    begins = {b"PK": "a zip archive, as older versions of jopt and NumPy write", b"\x80": "a pickle, which jopt does not read"}
-    with contextlib.suppress(OSError), open(name, "rb") as file:
-        head = file.read(16)
-        if not head:
-            return "empty"
-        if not head.startswith(b"SQLite format 3\0"):
-            return next((kind for begin, kind in begins.items() if head.startswith(begin)), "no database")
-    return ""
 
 
 def _read(store: Store, problem: int, about: dict[str, Any], like: Any) -> Stored:

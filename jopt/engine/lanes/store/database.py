@@ -16,12 +16,9 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Literal, Self
 
-from jopt.engine.lanes.store.connection import LONGEST, Foreign, connect, left_halfway, told
-
-if TYPE_CHECKING:
-    import sqlite3
+from jopt.engine.lanes.store.connection import LONGEST, Opened, left_halfway, told
 
 APPLICATION = 0x6A6F7074  # "jopt", where SQLite's header has a place for whose file it is
 VERSION = 1  # of the tables and of what stands in them
@@ -59,12 +56,13 @@ class Database:
 
     Args:
       path: of the file.
-      connection: to it.
+      mode: "ro", to read it only, or "rw".
     """
 
-    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: str, mode: Literal["ro", "rw"]) -> None:
         self.path = path
-        self._db = connection
+        self._opened = Opened(path, mode)
+        self._db = self._opened.connection
         self._head: dict[str, Any] | None = None  # inside a transaction
 
     @classmethod
@@ -75,7 +73,7 @@ class Database:
           FileExistsError: Where there is one already.
         """
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))  # the system's own error says what is wrong
-        made = cls(path, connect(path, "rw"))
+        made = cls(path, "rw")
         with told(path):
             made._is_durable(durable)
             made._db.execute("BEGIN IMMEDIATE")
@@ -95,13 +93,12 @@ class Database:
           OSError: Where it can't be read: FileNotFoundError, PermissionError.
           ValueError: For a file of another kind, or of another version.
         """
-        os.stat(path)
-        made = cls(path, connect(path, "rw" if write else "ro"))
+        made = cls(path, "rw" if write else "ro")
         try:
             with told(path):
-                if left_halfway(made._db):  # SQLite undoes what a writer that died has begun
+                if left_halfway(made._db):  # SQLite undoes what a writer that died has begun, if it may write
                     made.close()
-                    made._db = connect(path, "rw")
+                    made = cls(path, "rw")
                 made._is_durable(True)
                 made._check_kind()
         except BaseException:
@@ -110,7 +107,7 @@ class Database:
         return made
 
     def close(self) -> None:
-        self._db.close()
+        self._opened.close()
 
     def _is_durable(self, durable: bool) -> None:
         for pragma in ("journal_mode=DELETE", "synchronous=FULL") if durable else ("journal_mode=MEMORY", "synchronous=OFF"):
@@ -120,7 +117,7 @@ class Database:
         """Checks that the file is of jopt's, of this version, and has its tables and nothing else."""
         kind, version = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
         if kind != APPLICATION:
-            raise Foreign("it is a database, but none that jopt has written")
+            raise ValueError("it is a database, but none that jopt has written")
         if version != VERSION:
             raise ValueError(f"its format is version {version}, but this jopt reads version {VERSION}")
         found = self._db.execute("SELECT type, name, sql FROM sqlite_master LIMIT 100").fetchall()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,9 +17,11 @@ from jopt.engine.lanes.store.described import Described, Gone, GoneFactory, gone
 from jopt.engine.lanes.store.encoding import DEEPEST, PYTHON_TYPES, children_of
 from jopt.kinds import Choice, Drawn, Grid
 from jopt.transformation import GradientTransformation, from_bound
-from jopt.values.binding import Bound, rebuild
+from jopt.values.binding import Bound, bind, rebuild
+from jopt.values.factory import Factory
 from jopt.values.numbers import Axis
 from jopt.values.schedule import Schedule
+from jopt.values.trees import flatten
 
 Array = Callable[[int], np.ndarray[Any, Any]]
 
@@ -113,7 +116,7 @@ class _Decoder:
 
     def _named_(self, like: Any, name: str, fields: Sequence[str], *items: Any) -> Any:
         kind = public.class_of(name)
-        if kind is None or list(kind._fields) != list(fields):  # type: ignore[attr-defined]
+        if kind is None or list(kind._fields) != list(fields):
             return self._node_(like, name, fields, *items)
         beside = self._beside(like, lambda x: type(x) is kind)
         return kind(*(self.of(x, None if beside is None else beside[i]) for i, x in enumerate(items)))
@@ -128,7 +131,7 @@ class _Decoder:
                 f"like: a {name} in the file has {', '.join(map(str, keys))}, but the one that was given as like= has "
                 f"{', '.join(key for key, _ in known)}."
             )
-        structure = jax.tree.structure(beside, is_leaf=lambda x: x is not beside)
+        _, structure = flatten(beside, is_leaf=lambda x: x is not beside)
         return structure.unflatten([self.of(x, child) for x, (_, child) in zip(items, known, strict=True)])
 
     def _beside(self, like: Any, fits: Callable[[Any], bool]) -> Any:
@@ -147,13 +150,12 @@ class _Decoder:
         factory = None if len(named) == 4 else public.factory_of(named)
         values = [factory.default(n) if factory and v == ["default"] else self.of(v) for n, v in slots]
         names = tuple(str(name) for name, _ in slots)
-        if factory is None:
-            factory = _gone_factory(named if len(named) == 4 else [named[0].rpartition(".")[2], [], None, named[0]])
-        elif not _takes(factory, names, values, positional):
-            factory = _gone_factory([factory.name, [], None, f"another version of {named[0]}"])
-        bound = rebuild(factory, values, names, positional)
-        bound.check()
-        return bound
+        if factory is not None:
+            with contextlib.suppress(TypeError):  # of arguments that this version does not have
+                return bind(factory, *_call(factory, names, values, positional))
+        other = f"another version of {named[0]}" if factory else str(named[0])
+        gone = _gone_factory(named if len(named) == 4 else [named[0].rpartition(".")[2], [], None, other])
+        return rebuild(gone, values, names, positional)
 
     def _axis_(self, _: Any, number: int) -> Axis:
         return self.axes[number]
@@ -201,17 +203,15 @@ class _Decoder:
         return Gone(str(name), bool(called))
 
 
-def _gone_factory(named: Sequence[Any]) -> Any:
+def _gone_factory(named: Sequence[Any]) -> Factory:
     name, static, evaluates, home = named
     return gone_factory(
         GoneFactory(str(home), str(name)), frozenset(static), None if evaluates is None else frozenset(evaluates)
     )
 
 
-def _takes(factory: Any, names: Sequence[str], values: Sequence[Any], positional: int) -> bool:
-    """Whether a factory has the arguments that stand in the file."""
-    try:
-        factory.signature.bind(*values[:positional], **dict(zip(names[positional:], values[positional:], strict=True)))
-    except TypeError:
-        return False
-    return True
+def _call(factory: Factory, names: Sequence[str], values: Sequence[Any], positional: int) -> tuple[Any, dict[str, Any]]:
+    """How a factory is called with what stands in the file: by name, but for the parts of a chain."""
+    if any(p.kind is p.VAR_POSITIONAL for p in factory.signature.parameters.values()):
+        return values[:positional], dict(zip(names[positional:], values[positional:], strict=True))
+    return (), dict(zip(names, values, strict=True))

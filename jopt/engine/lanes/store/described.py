@@ -128,4 +128,9 @@ def _children(node: Described) -> tuple[list[tuple[Any, Any]], Any]:
     return list(zip(keys, node.children, strict=True)), (node.name, node.keys)
 
 
-jax.tree_util.register_pytree_with_keys(Described, _children, lambda known, children: Described(*known, tuple(children)))
+def _described(known: Any, children: Any) -> Described:
+    name, keys = known
+    return Described(name, keys, tuple(children))
+
+
+jax.tree_util.register_pytree_with_keys(Described, _children, _described)

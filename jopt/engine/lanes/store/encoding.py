@@ -28,7 +28,7 @@ from jopt.values.schedule import Schedule
 
 DEEPEST = 150  # how deep trees may be nested: twice as many calls as that are well within Python's limit
 PYTHON_TYPES = {"bool": bool, "int": int, "float": float, "complex": complex}
-_NODES = {list: "list", tuple: "tuple", dict: "dict", collections.OrderedDict: "ordered"}
+_NODES: dict[type[Any], str] = {list: "list", tuple: "tuple", dict: "dict", collections.OrderedDict: "ordered"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

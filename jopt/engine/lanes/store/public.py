@@ -93,7 +93,7 @@ def function_of(name: Any) -> Callable[..., Any] | None:
 
 
 def name_of_factory(factory: Factory) -> list[Any] | None:
-    """What names a factory: jopt's own its name, a lifted one its function, and what is known of its arguments; None: nothing."""
+    """What names a factory: of jopt's own the name, of a lifted one its function and what is known of it; None: nothing."""
     if not factory.lifted:
         return [f"jopt.{factory.name}"] if _factories().get(factory.name) is factory else None
     name = name_of_function(factory.function)

@@ -102,7 +102,7 @@ class Store:
         self._add("settings", problem, {"templates": templates, "where": listed.where})
 
     def add_lanes(self, problem: int, settings: Numbers, seeds: Numbers, names: Sequence[str]) -> None:
-        """Lanes, numbered after those that are there: the number of the setting of each, its seed, and its name in hexadecimal."""
+        """Lanes, numbered after those that are there: of each its setting's number, its seed, and its name in hexadecimal."""
         packed = np.frombuffer(bytes.fromhex("".join(names)), np.uint8).reshape(len(names), -1)
         self._add("lanes", problem, {"settings": settings, "seeds": seeds, "names": packed})
 
