@@ -62,10 +62,12 @@ if typing.TYPE_CHECKING:
     from jopt.engine.evaluation import metrics as metrics
     from jopt.engine.planning.plan import Plan as Plan
     from jopt.results import GroupedResult as GroupedResult
+    from jopt.results import Inspection as Inspection
     from jopt.results import RangeTest as RangeTest
     from jopt.results import Suggestion as Suggestion
     from jopt.results import SweepResult as SweepResult
     from jopt.results import Trial as Trial
+    from jopt.results import inspect as inspect
     from jopt.results import load_result as load_result
     from jopt.results.plots.schedules import plot_schedule as plot_schedule
     from jopt.sweeps import lr_range_test as lr_range_test
@@ -81,6 +83,8 @@ _LAZY = {
     "enable_compilation_cache": "jopt.engine.caching",
     "GroupedResult": "jopt.results",
     "Hyperband": "jopt.deciding",
+    "inspect": "jopt.results",
+    "Inspection": "jopt.results",
     "load_result": "jopt.results",
     "lr_range_test": "jopt.sweeps",
     "MedianStop": "jopt.deciding",

@@ -80,8 +80,9 @@ def _lift(function: Callable[..., Any], static: frozenset[str]) -> Callable[...,
 @functools.cache
 def _factory(function: Callable[..., Any], static: frozenset[str], evaluates: frozenset[str] | None) -> Factory:
     name = getattr(function, "__name__", type(function).__name__)
-    return Factory(function, name, static=static, checked=False, evaluates=evaluates, lifted_by=_lifted_factory)
+    return Factory(function, name, static=static, checked=False, evaluates=evaluates, lifted_by=lifted_factory)
 
 
-def _lifted_factory(function: Callable[..., Any], static: frozenset[str], evaluates: frozenset[str] | None) -> Factory:
+def lifted_factory(function: Callable[..., Any], static: frozenset[str], evaluates: frozenset[str] | None) -> Factory:
+    """The factory of a function that was lifted before, and what was found about its arguments then."""
     return _factory(_one_partial(function), static, evaluates)

@@ -2,6 +2,7 @@
 
 from jopt.results.base import Result
 from jopt.results.groups import GroupedResult
+from jopt.results.inspecting import Inspection, inspect
 from jopt.results.loading import load_result
 from jopt.results.progress import Progress
 from jopt.results.range_test import RangeTest
@@ -12,6 +13,7 @@ from jopt.results.trial import Trial
 
 __all__ = [
     "GroupedResult",
+    "Inspection",
     "Progress",
     "RangeTest",
     "Result",
@@ -20,5 +22,6 @@ __all__ = [
     "SweepResult",
     "Timings",
     "Trial",
+    "inspect",
     "load_result",
 ]

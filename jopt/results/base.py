@@ -8,6 +8,7 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from jopt.engine.files import AnyPath
 from jopt.results import report, scores, storage, tables, text
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.scores import At, Mode
@@ -130,16 +131,19 @@ class Result(abc.ABC):
             raise ValueError(f"kind must be 'final' or 'curves', but is {kind!r}.")
         return tables.frame(self._records(), metric, kind)
 
-    def save(self, path: storage.Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Writes the result to one file, which ``jopt.load_result`` reads back.
 
-        Arrays are stored as NumPy stores them; the optimizer and the structure of the parameters
-        are pickled. Where pickling fails (a function defined inside another), all else is saved and
-        the loaded result says so when the optimizer is asked for. The file appears whole or not at
-        all: until then it has a name of its own, in the same directory.
+        The file is an SQLite database that holds numbers, names and arrays, each with a digest of its own, and no pickle:
+        loading one runs nothing. Optimizers and schedules of jopt's and of Optax's (lifted) are stored by name with their
+        arguments, trees by their keys; see ``jopt.load_result`` for what comes back of the rest. The file appears whole or
+        not at all, and is on the disk when this returns: until then it has a name of its own, in the same directory.
 
         Args:
           path: The name of the file, used exactly.
+
+        Raises:
+          OSError: Where it can't be written: no such directory, no right to, a full disk.
         """
         storage.save({name: part._stored() for name, part in self._parts().items()}, path)
 

@@ -88,7 +88,7 @@ class Kept(abc.ABC):
     @property
     def ragged(self) -> bool:
         """Whether what is kept differs in shape from setting to setting."""
-        return any(isinstance(_tree(kept), Ragged) for kept in (self._params, self._state))
+        return any(isinstance(tree_of(kept), Ragged) for kept in (self._params, self._state))
 
     @property
     def by_step(self) -> bool:
@@ -123,7 +123,7 @@ class Kept(abc.ABC):
     def _kept_params(self) -> Any:
         if self.record.keep == "none":
             raise ValueError('This result has no parameters: the sweep was asked to keep none, with keep="none".')
-        return _tree(self._params)
+        return tree_of(self._params)
 
     @property
     def _kept_state(self) -> Any:
@@ -134,10 +134,11 @@ class Kept(abc.ABC):
                 f'This result has no states of the optimizer: the sweep had keep="{self.record.keep}", but keep="carry" keeps '
                 f"them."
             )
-        return _tree(self._state)
+        return tree_of(self._state)
 
 
-def _tree(kept: Any) -> Any:
+def tree_of(kept: Any) -> Any:
+    """What is kept, out of its pickle where it is in one."""
     return kept.value if isinstance(kept, PickledTree) else kept
 
 

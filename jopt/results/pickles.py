@@ -1,7 +1,8 @@
-"""The user's own objects inside a result, as pickles that are undone when they are asked for."""
+"""The user's own objects inside a result that is pickled, as pickles that are undone when they are asked for."""
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,12 +31,14 @@ class Pickled:
     shown: str = "<stored>"
 
     @classmethod
-    def of(cls, make: Callable[[], Any], what: str, shown: str = "<stored>") -> Pickled:
-        """The pickle of what ``make`` returns; an error calls it the ``what``."""
+    def of(cls, known: Any, make: Callable[[], Any], what: str, shown: str = "<stored>") -> Pickled:
+        """What is known, where it is a pickle, else the pickle of what ``make`` returns; an error calls it the ``what``."""
+        if isinstance(known, cls):
+            return known
         try:
             return cls(pickle.dumps(make()), shown=shown)
         except Exception as error:  # pickling runs code of every class inside the value
-            return cls(b"", f"The {what} could not be saved: {type(error).__name__}: {error}", shown)
+            return cls(b"", f"The {what} could not be pickled: {type(error).__name__}: {error}", shown)
 
     @cached_property
     def value(self) -> Any:
@@ -47,7 +50,7 @@ class Pickled:
         except Exception as error:  # unpickling runs code of every class inside the value
             raise ValueError(
                 f"A stored value could not be read back: {type(error).__name__}: {error}. "
-                "Import the modules that defined it, in the versions that saved it."
+                "Import the modules that defined it, in the versions that pickled it."
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -74,8 +77,11 @@ class PickledTree:
     @classmethod
     def of(cls, tree: Any, what: str) -> PickledTree:
         """The tree; an error calls it the ``what``."""
+        if isinstance(tree, cls):
+            return tree
         leaves, structure = jax.tree.flatten(tree)
-        return cls(leaves, Pickled.of(lambda: jax.tree.unflatten(structure, range(len(leaves))), f"structure of the {what}"))
+        numbered = functools.partial(jax.tree.unflatten, structure, range(len(leaves)))
+        return cls(leaves, Pickled.of(None, numbered, f"structure of the {what}"))
 
     @property
     def value(self) -> Any:

@@ -12,11 +12,11 @@ import numpy as np
 
 from jopt.results import joining, report, tables, text
 from jopt.results.base import Result
-from jopt.results.kept import Kept
+from jopt.results.kept import Kept, tree_of
 from jopt.results.pickles import Pickled, PickledTree
 from jopt.results.plots import Plots
 from jopt.results.record import Saved, SweepRecord, Timings
-from jopt.results.storage import Stored
+from jopt.results.storage import Stored, optimizer_or_words
 from jopt.results.suggestion import Suggestion, suggest
 from jopt.results.zooming import zoomed
 
@@ -28,8 +28,8 @@ class SweepResult(Kept, Result):
     """What ``jopt.sweep`` returns: every lane's curves, outcome and trained parameters, labelled.
 
     A sweep of several optimizers returns a ``GroupedResult``, which holds a SweepResult of each by name.
-    Results can be pickled and copied. A pickle holds what a saved file does: where an optimizer has
-    no pickle (a function defined inside another), all else comes back.
+    Results can be pickled and copied. Where an optimizer has no pickle (a function defined inside another), all else comes
+    back. A saved file is no pickle: see ``save``.
 
     Args:
       record: The arrays and their names.
@@ -253,39 +253,33 @@ class SweepResult(Kept, Result):
         return {"": self}
 
     def _stored(self) -> Stored:
-        """What a file holds of the result: the user's own objects (optimizer, parameters) as pickles."""
-        optimizer, settings, hyper, params = self._optimizer, self._optimizer_at, self._hyper_at, self._params
-        state, indices = self._state, list(np.ndindex(self.record.shape))
-        if not isinstance(optimizer, Pickled):
-            optimizer = Pickled.of(lambda: self._optimizer, "optimizer", self.description)
-        if not isinstance(settings, Pickled):
-            settings = Pickled.of(lambda: {index: self.optimizer_at(index) for index in indices}, "optimizer")
-        if not isinstance(hyper, Pickled):
-            hyper = Pickled.of(lambda: {index: self.hyper_at(index) for index in indices}, "hyper")
-        if not isinstance(params, PickledTree):
-            params = PickledTree.of(params, "parameters")
-        if not isinstance(state, PickledTree):
-            state = PickledTree.of(state, "state")
+        """What a file holds of the result."""
         return Stored(
             record=self.record,
-            optimizer=optimizer,
-            optimizer_at=settings,
-            hyper_at=hyper,
-            params=params,
+            optimizer=optimizer_or_words(self),
+            optimizer_at=self.optimizer_at,
+            hyper_at=self.hyper_at,
+            params=tree_of(self._params),
             plan=str(self.plan),
             timings=self.timings,
             version=self.version,
-            state=state,
+            state=tree_of(self._state),
             by_step=self.by_step,
             key_kinds=self.key_kinds,
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle holds: what a file does, and the plan itself; the dataset is made again when it is asked for."""
+        """What a pickle holds: the user's own objects as pickles inside it; the dataset is made again when it is asked for."""
         kept = {name: part for name, part in vars(self).items() if name != "dataset"}
-        made = self._stored()
-        stored = {"_optimizer": made.optimizer, "_optimizer_at": made.optimizer_at, "_hyper_at": made.hyper_at}
-        return {**kept, **stored, "_params": made.params, "_state": made.state}
+        indices = list(np.ndindex(self.record.shape))
+        return {
+            **kept,
+            "_optimizer": Pickled.of(self._optimizer, lambda: self._optimizer, "optimizer", self.description),
+            "_optimizer_at": Pickled.of(self._optimizer_at, lambda: {i: self.optimizer_at(i) for i in indices}, "optimizer"),
+            "_hyper_at": Pickled.of(self._hyper_at, lambda: {i: self.hyper_at(i) for i in indices}, "hyper"),
+            "_params": PickledTree.of(self._params, "parameters"),
+            "_state": PickledTree.of(self._state, "state"),
+        }
 
     def __repr__(self) -> str:
         """What was swept, what ran, the best setting, what diverged, the plan and the time."""

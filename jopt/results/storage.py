@@ -1,28 +1,32 @@
-"""A result in one file: arrays as NumPy writes them, their list as JSON, pickles for the rest."""
+"""Results in a file: what a result has as rows of a store, and back. No pickle, and nothing of the user's is run."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import hashlib
+import math
 import os
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.engine.files import replacing
-from jopt.results.pickles import Pickled, PickledTree
+from jopt.engine.files import AnyPath, replaced
+from jopt.engine.lanes.store.decoding import Unlike
+from jopt.engine.lanes.store.described import Gone
+from jopt.engine.lanes.store.listed import Listed
+from jopt.engine.lanes.store.pieces import Kept, Piece
+from jopt.engine.lanes.store.store import Store
+from jopt.results import lane_trees
 from jopt.results.record import SweepRecord, Timings
-from jopt.values.names import check_groups, labels
+from jopt.transformation import GradientTransformation
+from jopt.values.names import check_groups
 
-Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Kind = TypeVar("Kind")
-
-FORMAT = "jopt sweep result"
-VERSION = 2
+At = Callable[[tuple[int, ...]], Any]
+SUFFIX = ".jopt"  # of the files in a directory that are looked at
 
 
 @dataclass(frozen=True)
@@ -30,184 +34,215 @@ class Stored:
     """What a file holds of one result; the arguments of a ``SweepResult``."""
 
     record: SweepRecord
-    optimizer: Pickled
-    optimizer_at: Pickled
-    hyper_at: Pickled
-    params: PickledTree
+    optimizer: Any
+    optimizer_at: At
+    hyper_at: At
+    params: Any
     plan: str
     timings: Timings
     version: str
-    state: PickledTree
+    state: Any
     by_step: bool
     key_kinds: Sequence[Any]
 
 
-class _Writer:
-    """Collects arrays under running names, "a0", "a1": metric names may hold anything."""
-
-    def __init__(self) -> None:
-        self.arrays: dict[str, NDArray[Any]] = {}
-
-    def add(self, array: NDArray[Any]) -> dict[str, Any]:
-        if array.dtype == object:  # None, numbers, bools and names, of an axis of structure
-            return {"values": array.tolist()}
-        key = f"a{len(self.arrays)}"
-        self.arrays[key] = np.asarray(array)
-        # NumPy's file format forgets bfloat16 and its like, hence the name of the dtype.
-        return {"key": key, "dtype": str(self.arrays[key].dtype)}
-
-    def add_all(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, Any]]:
-        return {name: self.add(array) for name, array in arrays.items()}
-
-    def pickle(self, value: Pickled) -> dict[str, Any]:
-        return {"missing": value.missing} if value.missing else self.add(np.frombuffer(value.stored, np.uint8))
-
-    def tree(self, tree: PickledTree) -> dict[str, Any]:
-        return {"leaves": [self.add(leaf) for leaf in tree.leaves], "structure": self.pickle(tree.structure)}
+def optimizer_or_words(result: Any) -> Any:
+    """The optimizer of a result, or where a pickle lacks it what it read like."""
+    try:
+        return result.optimizer
+    except ValueError:
+        gone = Gone(result.description)
+        return GradientTransformation(gone, gone)
 
 
-class _Reader:
-    """Gives back what a ``_Writer`` wrote."""
-
-    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self._arrays = arrays
-
-    def get(self, entry: Mapping[str, Any]) -> NDArray[Any]:
-        if "values" in entry:
-            return labels(_typed(entry["values"], list))
-        array = self._arrays[entry["key"]]
-        dtype = jax.numpy.dtype(entry["dtype"]) if array.dtype.kind == "V" else array.dtype
-        return array.view(dtype)
-
-    def get_all(self, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
-        return {name: self.get(entry) for name, entry in entries.items()}
-
-    def pickle(self, entry: Mapping[str, Any], shown: str = "<stored>") -> Pickled:
-        missing = _typed(entry.get("missing", ""), str)
-        return Pickled(b"" if missing else self.get(entry).tobytes(), missing, shown)
-
-    def tree(self, content: Mapping[str, Any]) -> PickledTree:
-        return PickledTree([self.get(entry) for entry in _typed(content["leaves"], list)], self.pickle(content["structure"]))
+def save(results: Mapping[str, Stored], path: AnyPath) -> None:
+    """Writes results by name (one named "" for a plain result) to exactly ``path``, whole or not at all."""
+    with replaced(path, durable=True) as partial:
+        with Store.create(partial, durable=False) as store, store.writing("save"):
+            for name, result in results.items():
+                _write(store, name, result)
+        _settle(os.path.realpath(os.fsdecode(path)))
 
 
-def save(results: Mapping[str, Stored], path: Path) -> None:
-    """Writes results by name (one named "" for a plain result) to exactly ``path``."""
-    writer = _Writer()
-    contents = {name: _write(result, writer) for name, result in results.items()}
-    manifest = json.dumps({"format": FORMAT, "version": VERSION, "groups": contents})
-    entries = {"manifest": np.frombuffer(manifest.encode(), np.uint8), **writer.arrays}
-    with replacing(path) as file:  # an open file keeps NumPy from adding ".npz" to its name
-        np.savez(file, allow_pickle=False, **entries)
+def _settle(path: str) -> None:
+    """Ends what a writer that died has begun in a file that is to be replaced: its journal would be taken for the new one's."""
+    if os.path.exists(journal := f"{path}-journal"):
+        with contextlib.suppress(Exception):
+            Store.open(path, write=True).close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(journal)
 
 
-def _write(result: Stored, writer: _Writer) -> dict[str, Any]:
+def _write(store: Store, name: str, result: Stored) -> None:
+    record = result.record
+    settings = _listed(result)
+    # Lanes are numbered seed by seed, as arrays lie that come from the engine.
+    lanes = np.arange(record.diverged_at.size).reshape(len(record.seeds), *record.shape)
+    of_settings = np.tile(np.arange(len(settings)), len(record.seeds))
+    of_seeds = np.repeat(np.asarray(record.seeds), len(settings))
+    problem = store.add_problem(name, {})
+    store.add_settings(problem, settings)
+    store.add_lanes(problem, of_settings, of_seeds, _names(settings, record.seeds))
+    store.add_sweep(problem, _about(result, lanes))
+    every = lanes.ravel()
+    store.append(problem, "records", Piece(every, _by_time(record.losses), record.step))
+    store.append(problem, "evaluations", Piece(every, _by_time(record.metrics), record.eval_step))
+    store.append(problem, "outcomes", Piece(every, {name: np.moveaxis(x, -1, 0).ravel() for name, x in _ends(record).items()}))
+    for what, tree in (("params", result.params), ("state", result.state)):
+        if tree is not None:
+            for part, leaves in lane_trees.rows(tree, lanes):
+                store.keep(problem, what, Kept(part, record.last if len(record.step) else record.first, leaves))
+
+
+def _listed(result: Stored) -> Listed:
+    """The optimizer and ``hyper`` of each setting; where a pickle lacks them, what says so."""
+    indices = list(np.ndindex(result.record.shape))
+
+    def at(setting: int) -> Any:
+        try:
+            return result.optimizer_at(indices[setting]), result.hyper_at(indices[setting])
+        except ValueError:
+            return result.optimizer, None
+
+    return Listed.of(at, len(indices))
+
+
+def _names(settings: Listed, seeds: NDArray[Any]) -> list[str]:
+    each = settings.names()
+    return [hashlib.blake2b(f"{name}/{seed}".encode(), digest_size=16).hexdigest() for seed in seeds.tolist() for name in each]
+
+
+def _about(result: Stored, lanes: NDArray[Any]) -> dict[str, Any]:
+    record = result.record
+    taken = ("dims", "coords", "seeds", "step", "eval_step", "maximize", "examples", "first", "keep", "sweep_seed")
     return {
-        "record": _write_record(result.record, writer),
-        "optimizer": writer.pickle(result.optimizer),
-        "settings": writer.pickle(result.optimizer_at),
-        "hyper": writer.pickle(result.hyper_at),
-        "description": result.optimizer.shown,
-        "params": writer.tree(result.params),
-        "state": writer.tree(result.state),
-        "by_step": result.by_step,
-        "key_kinds": [kind if isinstance(kind, str) else None for kind in result.key_kinds],
+        **{name: getattr(record, name) for name in taken},
+        "coords": {name: (dim, values) for name, (dim, values) in record.coords.items()},
+        "lanes": np.moveaxis(lanes, 0, -1),
+        "optimizer": result.optimizer,
+        "description": repr(result.optimizer),
         "plan": result.plan,
         "timings": asdict(result.timings),
         "version": result.version,
+        "by_step": result.by_step,
+        "key_kinds": [kind if isinstance(kind, str) else None for kind in result.key_kinds],
     }
 
 
-def _write_record(record: SweepRecord, writer: _Writer) -> dict[str, Any]:
-    plain = ("seeds", "step", "eval_step", "diverged_at", "pruned_at", "steps_done")
-    return {
-        "dims": list(record.dims),
-        "along": {name: dim for name, (dim, _) in record.coords.items()},
-        "coords": writer.add_all({name: values for name, (_, values) in record.coords.items()}),
-        "losses": writer.add_all(record.losses),
-        "metrics": writer.add_all(record.metrics),
-        "plain": writer.add_all({name: getattr(record, name) for name in plain}),
-        "maximize": list(record.maximize),
-        "examples": [(dim, writer.add(each)) for dim, each in filter(None, [record.examples])],
-        "first": record.first,
-        "keep": record.keep,
-        "sweep_seed": record.sweep_seed,
-    }
+def _ends(record: SweepRecord) -> dict[str, NDArray[Any]]:
+    return {name: getattr(record, name) for name in ("steps_done", "diverged_at", "pruned_at")}
 
 
-def read(path: Path) -> dict[str, Stored]:
-    """The results in a file, by name."""
-    name = os.fspath(path)
-    with open(name, "rb") as file:
-        try:
-            return _read_all(file)
-        # A foreign or damaged file can raise whatever NumPy, zipfile, json and the look-ups below can:
-        # RecursionError, OverflowError, MemoryError and struct.error among them.
-        except Exception as error:
-            raise ValueError(
-                f"{name!r} is damaged or not a result that this jopt can read ({type(error).__name__}: {error}). "
-                "Give the name of a file written by result.save(path)."
-            ) from error
+def _by_time(series: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """[*dims, seed, time] as [time, lanes], a view where the engine made them."""
+    return {n: np.moveaxis(x, (-1, -2), (0, 1)).reshape(x.shape[-1], math.prod(x.shape[:-1])) for n, x in series.items()}
 
 
-def _read_all(file: IO[bytes]) -> dict[str, Stored]:
-    with zipfile.ZipFile(file) as archive:
-        arrays = {name.removesuffix(".npy"): _read_array(archive, name) for name in archive.namelist()}
-    if "manifest" not in arrays:
-        raise ValueError("it has no list of contents")
-    manifest = json.loads(arrays["manifest"].tobytes())
-    if manifest["format"] != FORMAT or manifest["version"] != VERSION:
-        raise ValueError(f"its format is {manifest['format']} {manifest['version']}")
-    reader = _Reader(arrays)
-    groups = {name: _read(content, reader) for name, content in manifest["groups"].items()}
-    if list(groups) != [""]:
-        check_groups(groups)
-    return groups
+def read(path: AnyPath, like: Any = None) -> dict[str, Stored]:
+    """The results in a file, by name; ``like`` is a tree with the user's classes."""
+    file = located(path)
+    with explained(file), Store.open(file) as store:
+        store.database.check_pages()
+        with store.reading():
+            problems = store.problems()
+            last = {_typed(problems[k]["name"], str): (k, about) for k, about in store.sweeps()}
+            found = {name: _read(store, k, about, like) for name, (k, about) in last.items()}
+            for table in ("writes", "lanes"):
+                for _ in store.database.rows(table):  # that none of them is missing
+                    pass
+        if not found:
+            raise ValueError("it holds no sweep")
+        if list(found) != [""]:
+            check_groups(found)
+        return found
 
 
-def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    with archive.open(name) as member:
-        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-        # A checksum is compared at the end of what it covers, which a header that says too little does not reach.
-        if member.read(1):
-            raise ValueError(f"the array {name!r} is longer than its header says")
-    return array
+def located(path: AnyPath) -> str:
+    """The name of a file; where ``path`` is a directory, of the one in it.
+
+    Raises:
+      FileNotFoundError: Where there is none.
+      ValueError: For a directory with several.
+    """
+    name = os.fsdecode(path)
+    if not os.path.isdir(name):
+        return name
+    inside = sorted(entry for entry in os.listdir(name) if entry.endswith(SUFFIX))
+    if not inside:
+        raise FileNotFoundError(f"There is no file *{SUFFIX} in the directory {name!r}.")
+    if len(inside) > 1:
+        raise ValueError(f"There are {len(inside)} files *{SUFFIX} in the directory {name!r}; give one: {', '.join(inside)}.")
+    return os.path.join(name, inside[0])
 
 
-def _read(content: dict[str, Any], reader: _Reader) -> Stored:
+@contextlib.contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Whatever goes wrong inside as an error about the file."""
+    try:
+        yield
+    except (OSError, Unlike):
+        raise
+    except Exception as error:  # of what a damaged or foreign file makes SQLite, JSON, NumPy and the look-ups do
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{name!r} is damaged or not a result that this jopt can read: {reason[:300]}. Give the name of a file written by "
+            f"result.save(path); `python -m jopt inspect` says what is damaged in one."
+        ) from error
+
+
+def _read(store: Store, problem: int, about: dict[str, Any], like: Any) -> Stored:
+    record = _read_record(store, problem, about)
+    lanes, settings = about["lanes"], store.settings(problem)
+    of_lane = store.lanes(problem).settings
+    grid = of_lane[lanes[..., 0]] if lanes.shape[-1] else np.zeros(lanes.shape[:-1], np.int64)
+
+    def part_at(which: int) -> At:
+        return lambda index: settings(int(grid[index]))[which]
+
+    kept = {what: lane_trees.tree(store.kept(problem, what, like), lanes) for what in ("params", "state")}
     return Stored(
-        _read_record(content["record"], reader),
-        optimizer=reader.pickle(content["optimizer"], _typed(content["description"], str)),
-        optimizer_at=reader.pickle(content["settings"]),
-        hyper_at=reader.pickle(content["hyper"]),
-        params=reader.tree(content["params"]),
-        plan=_typed(content["plan"], str),
-        timings=_read_timings(content["timings"]),
-        version=_typed(content["version"], str),
-        state=reader.tree(content["state"]),
-        by_step=_typed(content["by_step"], bool),
-        key_kinds=tuple(_typed(content["key_kinds"], list)),
+        record,
+        optimizer=about["optimizer"],
+        optimizer_at=part_at(0),
+        hyper_at=part_at(1),
+        **kept,
+        plan=_typed(about["plan"], str),
+        timings=_timings(about["timings"]),
+        version=_typed(about["version"], str),
+        by_step=_typed(about["by_step"], bool),
+        key_kinds=tuple(_typed(about["key_kinds"], list)),
     )
 
 
-def _read_timings(content: dict[str, Any]) -> Timings:
+def _read_record(store: Store, problem: int, about: dict[str, Any]) -> SweepRecord:
+    lanes, first = _typed(about["lanes"], np.ndarray), _typed(about["first"], int)
+    by_seed = np.moveaxis(lanes, -1, 0)
+
+    def over(table: Any, steps: Any) -> dict[str, NDArray[Any]]:
+        found = store.recorded(problem, table, by_seed, _typed(steps, np.ndarray))
+        return {name: np.moveaxis(x, 0, -2) for name, x in found.items()}
+
+    ends = store.outcomes(problem, by_seed, first)
+    return SweepRecord(
+        dims=tuple(_typed(dim, str) for dim in about["dims"]),
+        coords=about["coords"],
+        seeds=about["seeds"],
+        step=about["step"],
+        eval_step=about["eval_step"],
+        losses=over("records", about["step"]),
+        metrics=over("evaluations", about["eval_step"]),
+        **{name: np.moveaxis(x, 0, -1) for name, x in ends.items()},
+        maximize=tuple(_typed(about["maximize"], tuple)),
+        examples=about["examples"],
+        first=first,
+        keep=about["keep"],
+        sweep_seed=_typed(about["sweep_seed"], int),
+    )
+
+
+def _timings(content: dict[str, Any]) -> Timings:
     seconds = {name: float(content[name]) for name in ("compile_s", "run_s", "total_s")}
     return Timings(**seconds, lane_steps=_typed(content["lane_steps"], int))
-
-
-def _read_record(content: dict[str, Any], reader: _Reader) -> SweepRecord:
-    values = reader.get_all(content["coords"])
-    return SweepRecord(
-        dims=tuple(_typed(dim, str) for dim in _typed(content["dims"], list)),
-        coords={name: (dim, values[name]) for name, dim in content["along"].items()},
-        losses=reader.get_all(content["losses"]),
-        metrics=reader.get_all(content["metrics"]),
-        **reader.get_all(content["plain"]),
-        maximize=tuple(content["maximize"]),
-        examples=next(((_typed(dim, str), reader.get(each)) for dim, each in content["examples"]), None),
-        first=_typed(content["first"], int),
-        keep=content["keep"],
-        sweep_seed=_typed(content["sweep_seed"], int),
-    )
 
 
 def _typed(value: Any, kind: type[Kind]) -> Kind:

@@ -128,18 +128,16 @@ class Bound:
         shown = [
             _show(value) if variadic else f"{name}={_show(value)}"
             for name, value in self.arguments().items()
-            if _holds_number(value) or (jax.tree.leaves(value) and value is not factory.default(name))
+            if _holds_number(value) or (jax.tree.leaves(value) and not _is(value, factory.default(name)))
         ]
         return f"{factory.name}({', '.join(shown)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         spec = self.spec
-        values = tuple(
-            _Default if self._is_default_function(name, value) else value for name, value in self.arguments().items()
-        )
+        values = tuple(_Default if self.is_default_function(name, value) else value for name, value in self.arguments().items())
         return _restore, (spec.factory, values, spec.slots, spec.positional)
 
-    def _is_default_function(self, name: str, value: Any) -> bool:
+    def is_default_function(self, name: str, value: Any) -> bool:
         """Whether a function, or a pair of them, is the default: it may be a lambda, which can't be pickled."""
         leaves, defaults = jax.tree.leaves(value), jax.tree.leaves(self.spec.factory.default(name))
         same = len(leaves) == len(defaults) and all(x is y for x, y in zip(leaves, defaults, strict=True))
@@ -280,6 +278,10 @@ def _plain(value: Any) -> Any:
 
 def _holds_number(value: Any) -> bool:
     return any(is_number(x) or is_value(x) for x in jax.tree.leaves(value, is_leaf=is_value))
+
+
+def _is(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, str) and isinstance(default, str) and value == default)
 
 
 def _show(value: Any) -> str:

@@ -42,13 +42,14 @@ class BlockOutcome:
 class Records:
     """NumPy arrays, written by whoever carries a sweep out as outcomes come back.
 
-    Floats are kept in their own type, integers and bools as float64, in which NaN can stand where nothing ran. What is
-    recorded at each step lies ``[steps, seeds, settings]``, as it comes out of a block, and is handed out as a view
-    ``[settings, seeds, steps]``; all else has leading axes ``[settings, seeds]``.
+    Floats are kept in their own type, integers and bools as float64, in which NaN can stand where nothing ran.
+
+    All arrays lie as they come out of a block, so that a block writes rows of neighbours: time first, then ``[seeds,
+    settings]``, then an array's own axes. They are handed out as views whose lanes are ``[settings, seeds]``, and time last.
     """
 
     def __init__(self, job: Job) -> None:
-        self.lanes = (job.space.size, len(job.seeds))
+        self._lanes = (len(job.seeds), job.space.size)
         self.first, self.steps = job.first, job.steps
         self.record_every = job.record_every
         # Windows end at multiples of record_every, also where a sweep goes on from another.
@@ -56,29 +57,51 @@ class Records:
         ends = np.arange((self._first_window + 1) * job.record_every, job.steps, job.record_every)
         self.record_steps = np.append(ends, job.steps)
         self.eval_steps = np.asarray(job.eval_steps, np.int64)
-        self.metrics: dict[str, np.ndarray] = {}
-        self.diverged_at = np.full(self.lanes, np.nan)
-        self.pruned_at = np.full(self.lanes, np.nan)
-        self.steps_done = np.full(self.lanes, job.first, np.int64)
-        self.kept: list[np.ndarray] = []
+        self._diverged_at = np.full(self._lanes, np.nan)
+        self._pruned_at = np.full(self._lanes, np.nan)
+        self._steps_done = np.full(self._lanes, job.first, np.int64)
+        self._kept: list[np.ndarray] = []
         self.kept_structure: Any = None
         self.key_kinds: tuple[Any, ...] = ()  # for each leaf of a carry, of which kind of random keys it is, or None
         self.best_loss = np.inf
         self._losses: dict[str, np.ndarray] = {}
+        self._metrics: dict[str, np.ndarray] = {}
         self._types: dict[str, Any] = {}  # in which these are handed out
 
     @property
     def lane_steps(self) -> int:
         """The steps that were done here, of all lanes together."""
-        return int((self.steps_done - self.first).sum())
+        return int((self._steps_done - self.first).sum())
+
+    @property
+    def diverged_at(self) -> np.ndarray:
+        """The step at which each lane was seen to diverge, ``[settings, seeds]``; NaN: it was not."""
+        return self._diverged_at.T
+
+    @property
+    def pruned_at(self) -> np.ndarray:
+        """The step at which each lane was pruned, ``[settings, seeds]``; NaN: it was not."""
+        return self._pruned_at.T
+
+    @property
+    def steps_done(self) -> np.ndarray:
+        """The steps that each lane has done, ``[settings, seeds]``."""
+        return self._steps_done.T
+
+    @property
+    def kept(self) -> list[np.ndarray]:
+        """What the result keeps of the lanes, the leaves of a tree, ``[settings, seeds, ...]``."""
+        return [x.swapaxes(0, 1) for x in self._kept]
+
+    @property
+    def metrics(self) -> dict[str, np.ndarray]:
+        """What the evaluations were, ``[settings, seeds, evaluations]``."""
+        return {name: array.T for name, array in self._metrics.items()}
 
     @property
     def losses(self) -> dict[str, np.ndarray]:
         """What was recorded at each step or over each window, ``[settings, seeds, steps]``."""
-        return {
-            name: np.moveaxis(array, 0, -1).swapaxes(0, 1).astype(self._types[name], copy=False)
-            for name, array in self._losses.items()
-        }
+        return {name: array.T.astype(self._types[name], copy=False) for name, array in self._losses.items()}
 
     def take(self, outcome: BlockOutcome) -> None:
         """Takes what a worker found."""
@@ -95,8 +118,8 @@ class Records:
             found = values.reshape(len(values), *block.shape)[(slice(None), *chosen)]
             self._add_to_windows(self._recorded(name, values.dtype), lanes, found, first)
             if name == watched:
-                self._watch(lanes[::-1], found, first)
-        self.steps_done[lanes[::-1]] = first + steps
+                self._watch(lanes, found, first)
+        self._steps_done[lanes] = first + steps
 
     def _add_to_windows(self, kept: np.ndarray, lanes: Any, found: np.ndarray, first: int) -> None:
         if self.record_every == 1:
@@ -122,8 +145,8 @@ class Records:
             total = found.sum()  # one pass says that all is well, which it mostly is
         if not np.isfinite(total):
             bad = ~np.isfinite(found)
-            when = np.where(bad.any(axis=0), first + 1.0 + bad.argmax(axis=0), np.nan).T
-            self.diverged_at[lanes] = np.fmin(self.diverged_at[lanes], when)
+            when = np.where(bad.any(axis=0), first + 1.0 + bad.argmax(axis=0), np.nan)
+            self._diverged_at[lanes] = np.fmin(self._diverged_at[lanes], when)
         last = found[-1][np.isfinite(found[-1])]
         if len(last):
             self.best_loss = min(self.best_loss, float(last.min()))
@@ -136,15 +159,15 @@ class Records:
             if name in self._losses:
                 raise ValueError(f"evaluate: {name!r} is already the name of a training record; rename it.")
             kept = self._evaluations(name, values.dtype)
-            kept[..., when].T[lanes] = values.reshape(block.shape)[chosen]
+            kept[(when, *lanes)] = values.reshape(block.shape)[chosen]
 
     def forget(self, lanes: Sequence[tuple[int, int]]) -> None:
         """Clears what some lanes have recorded, before they start anew."""
         settings, seeds = (list(x) for x in zip(*lanes, strict=True))
         for kept in self._losses.values():
             kept[:, seeds, settings] = 0.0
-        self.diverged_at[settings, seeds] = np.nan
-        self.steps_done[settings, seeds] = self.first
+        self._diverged_at[seeds, settings] = np.nan
+        self._steps_done[seeds, settings] = self.first
 
     def close(self, dead: np.ndarray) -> None:
         """Puts NaN where nothing ran; ``dead`` lanes, ``[settings, seeds]``, ended where they diverged, whoever ran them."""
@@ -157,21 +180,21 @@ class Records:
                 if rest:  # the mean over the steps that ran
                     kept[place, seed, setting] *= self._length(window) / rest
                 kept[place + bool(rest) :, seed, setting] = np.nan
-            for metric in self.metrics.values():
-                metric[setting, seed, self.eval_steps > done] = np.nan
+            for metric in self._metrics.values():
+                metric[self.eval_steps > done, seed, setting] = np.nan
 
     def _recorded(self, name: str, dtype: Any) -> np.ndarray:
         if name not in self._losses:
             # Every step writes its own record; windows are summed up, in float32 at least.
             kept = self._types[name] = _recorded_as(dtype)
             make, held = (np.empty, kept) if self.record_every == 1 else (np.zeros, jnp.promote_types(kept, np.float32))
-            self._losses[name] = make((len(self.record_steps), *self.lanes[::-1]), held)
+            self._losses[name] = make((len(self.record_steps), *self._lanes), held)
         return self._losses[name]
 
     def _evaluations(self, name: str, dtype: Any) -> np.ndarray:
-        if name not in self.metrics:
-            self.metrics[name] = np.full((*self.lanes, len(self.eval_steps)), np.nan, _recorded_as(dtype))
-        return self.metrics[name]
+        if name not in self._metrics:
+            self._metrics[name] = np.full((len(self.eval_steps), *self._lanes), np.nan, _recorded_as(dtype))
+        return self._metrics[name]
 
     def ended(
         self, block: Block, leaves: Sequence[Any], common: Sequence[bool], began: Callable[[int, int], list[Any]]
@@ -196,10 +219,10 @@ class Records:
         shapes = [np.shape(x)[len(block.lead) :] for x in leaves]
         if self.kept_structure is None:
             self.kept_structure = structure
-            self.kept = [np.empty((*self.lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
+            self._kept = [np.empty((*self._lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
         chosen, lanes = block.places
-        for array, leaf, shape in zip(self.kept, leaves, shapes, strict=True):
-            array.swapaxes(0, 1)[lanes] = leaf.reshape(*block.shape, *shape)[chosen]
+        for array, leaf, shape in zip(self._kept, leaves, shapes, strict=True):
+            array[lanes] = leaf.reshape(*block.shape, *shape)[chosen]
 
 
 def _recorded_as(dtype: Any) -> np.dtype[Any]:

@@ -63,7 +63,7 @@ def carry_out(
 
 def _decide(decide: Decide, step: int, records: Mapping[str, Records], lanes: list[tuple[str, _Lane]]) -> None:
     for names in decide.groups:
-        running = {name: np.zeros(records[name].lanes, bool) for name in names}
+        running = {name: np.zeros(records[name].steps_done.shape, bool) for name in names}
         for name, lane in lanes:
             if name in running and not lane.over:
                 running[name][lane.place] = True

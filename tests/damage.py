@@ -1,0 +1,101 @@
+"""Files of results, damaged: bytes that are changed in every way, and rows that are changed with digests that fit."""
+
+import json
+import sqlite3
+
+import numpy as np
+
+from jopt.engine.lanes.store.database import HEAD, PARTS, TABLES, Row, digest_of
+
+PAGE = 4096
+
+
+def flips(whole, pages=2, seed=0):
+    """Each byte of the first pages changed, and a bit in every page of the rest: where, and the changed file."""
+    random = np.random.default_rng(seed)
+    first = min(pages * PAGE, len(whole))
+    places = [
+        *range(first),
+        *(page + int(random.integers(min(PAGE, len(whole) - page))) for page in range(first, len(whole), PAGE)),
+    ]
+    for place in places:
+        changed = whole[place] ^ (int(random.integers(1, 256)) if place < first else 1 << int(random.integers(8)))
+        yield place, whole[:place] + bytes([changed]) + whole[place + 1 :]
+
+
+def mutated(whole, random):
+    """A file that differs from a whole one by changed bits, foreign, missing, doubled or exchanged bytes, or a cut."""
+    at, length = int(random.integers(len(whole))), int(random.integers(1, 1 << int(random.integers(1, 14))))
+    one, other = (PAGE * int(random.integers(max(1, len(whole) // PAGE))) for _ in range(2))
+    kinds = (
+        lambda: whole[:at] + bytes([whole[at] ^ (1 << int(random.integers(8)))]) + whole[at + 1 :],
+        lambda: whole[:at] + random.bytes(length) + whole[at + length :],
+        lambda: whole[:at] + bytes(min(length, len(whole) - at)) + whole[at + length :],
+        lambda: whole[:at] + whole[at + length :],
+        lambda: whole[:at] + whole[at : at + length] + whole[at:],
+        lambda: whole[:at],
+        lambda: whole + random.bytes(length),
+        lambda: whole[:one] + whole[other : other + PAGE] + whole[one + PAGE :],
+    )
+    return kinds[int(random.integers(len(kinds)))]()
+
+
+def _connected(path):
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA synchronous = OFF")
+    return db
+
+
+def signed(path):
+    """Gives every row of a file the digest that fits what is in it now, and the head what fits the rows."""
+    db = _connected(path)
+    head = {}
+    for table in (*TABLES, PARTS):
+        total, rows = 0, db.execute(f"SELECT id, parent, content FROM {table}").fetchall()
+        for number, parent, content in rows:
+            digest = digest_of(table, Row(number, parent, content.encode() if isinstance(content, str) else content))
+            db.execute(f"UPDATE {table} SET digest = ? WHERE id = ?", (digest, number))
+            total = (total + int.from_bytes(digest, "big")) % 2**128
+        head[table] = [len(rows), f"{total:x}", 1 + max((row[0] for row in rows), default=0)]
+    content = json.dumps({"tables": head})
+    db.execute(f"UPDATE {HEAD} SET content = ?, digest = ?", (content, digest_of(HEAD, Row(1, 0, content.encode()))))
+    db.commit()
+    db.close()
+
+
+def rewritten(path, table, change):
+    """Changes the text of the first row of a table by a function, with digests that fit."""
+    db = _connected(path)
+    number, content = db.execute(f"SELECT id, content FROM {table} ORDER BY id").fetchone()
+    db.execute(f"UPDATE {table} SET content = ? WHERE id = ?", (change(content), number))
+    db.commit()
+    db.close()
+    signed(path)
+
+
+def altered(value, random):
+    """What JSON holds, changed in one place: another value, one less, one more, another number."""
+    if isinstance(value, list) and value and random.random() < 0.9:
+        place = int(random.integers(len(value)))
+        return [*value[:place], altered(value[place], random), *value[place + 1 :]]
+    if isinstance(value, list):
+        return [value[:-1], [*value, *value[-1:]], [*value, None], value[::-1], []][int(random.integers(5))]
+    others = [
+        None,
+        True,
+        -1,
+        0,
+        1,
+        2**31,
+        2**70,
+        0.5,
+        float("nan"),
+        "",
+        "tuple",
+        "array",
+        "os.system",
+        [],
+        ["list"],
+        ["gone", "x", True],
+    ]
+    return others[int(random.integers(len(others)))]
