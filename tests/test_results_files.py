@@ -180,6 +180,7 @@ WRONG_KINDS = {
     "groups//record/keep": ["all", None],
     "groups//record/first": [1.5],
     "groups//record/sweep_seed": ["0"],
+    "groups//record/complete": ["yes"],
     "groups//record/dims": ["learning_rate", [None], []],
     "groups//record/along": [{"learning_rate": []}, [1]],
     "groups//record/plain": [{}, []],

@@ -22,7 +22,7 @@ Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Kind = TypeVar("Kind")
 
 FORMAT = "jopt sweep result"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ def _write_record(record: SweepRecord, writer: _Writer) -> dict[str, Any]:
         "first": record.first,
         "keep": record.keep,
         "sweep_seed": record.sweep_seed,
+        "complete": record.complete,
     }
 
 
@@ -207,6 +208,7 @@ def _read_record(content: dict[str, Any], reader: _Reader) -> SweepRecord:
         first=_typed(content["first"], int),
         keep=content["keep"],
         sweep_seed=_typed(content["sweep_seed"], int),
+        complete=_typed(content["complete"], bool),
     )
 
 
