@@ -1,10 +1,8 @@
 """A sweep in MLflow while it runs: a run for each learning rate inside one of the sweep, in a file, without a server.
 
 What goes wrong first: `mlflow.log_metric` writes to *the* active run, but a callback is told of all settings at once. A client
-writes to any run by its id. `mlflow ui --backend-store-uri sqlite:///out/mlflow.db` shows them, also while the sweep runs.
+writes to any run by its id. `mlflow ui --backend-store-uri sqlite:///mlflow.db` shows them, also while the sweep runs.
 """
-
-import argparse
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,15 +34,10 @@ class ToMlflow:
         if event.best is not None:
             self.client.log_metric(self.sweep, "best val_loss", event.best.score, step=event.step)
 
-    def finish(self):
-        for run in (*self.runs.values(), self.sweep):
-            self.client.set_terminated(run)
-
 
 def main(client, rates=5, steps=200, seeds=2):
     images, labels = load_digits(return_X_y=True)
-    images = (images / 16).astype(np.float32)
-    train, val = (images[:1500], labels[:1500]), (images[1500:], labels[1500:])
+    train, val = (images[:1500] / 16, labels[:1500]), (images[1500:] / 16, labels[1500:])
 
     def loss(params, batch):
         return optax.softmax_cross_entropy_with_integer_labels(batch[0] @ params["w"] + params["b"], batch[1]).mean()
@@ -56,12 +49,11 @@ def main(client, rates=5, steps=200, seeds=2):
     try:
         return jopt.sweep(loss, params, optimizer, train, callbacks=log, prune="auto", **setup)
     finally:
-        log.finish()
+        for run in (*log.runs.values(), log.sweep):
+            client.set_terminated(run)
 
 
 if __name__ == "__main__":
     from mlflow import MlflowClient
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default=".", help="where the store is written")
-    print(main(MlflowClient(f"sqlite:///{parser.parse_args().out}/mlflow.db")))
+    print(main(MlflowClient("sqlite:///mlflow.db")))

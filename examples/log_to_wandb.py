@@ -1,11 +1,9 @@
 """A sweep in Weights & Biases while it runs: one run for each learning rate, and no account is needed.
 
-What goes wrong first: a callback is told of all settings at once, so `wandb.log`, which writes to *the* run of the process, puts
-all curves into one. `wandb.init(reinit="create_new")` makes a run for each setting. They are offline: `wandb sync out/wandb/*`
-sends them to the server later.
+What goes wrong first: a callback is told of all settings at once, so `wandb.log`, which writes to *the* run of the process,
+puts all curves into one. `wandb.init(reinit="create_new")` makes a run for each setting. They are offline, and
+`wandb sync wandb/offline-*` sends them to the server later.
 """
-
-import argparse
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,8 +36,7 @@ class ToWandb:
 
 def main(init, rates=5, steps=200, seeds=2, out="."):
     images, labels = load_digits(return_X_y=True)
-    images = (images / 16).astype(np.float32)
-    train, val = (images[:1500], labels[:1500]), (images[1500:], labels[1500:])
+    train, val = (images[:1500] / 16, labels[:1500]), (images[1500:] / 16, labels[1500:])
 
     def loss(params, batch):
         return optax.softmax_cross_entropy_with_integer_labels(batch[0] @ params["w"] + params["b"], batch[1]).mean()
@@ -57,6 +54,4 @@ def main(init, rates=5, steps=200, seeds=2, out="."):
 if __name__ == "__main__":
     import wandb
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default=".", help="where the runs are written")
-    print(main(wandb.init, out=parser.parse_args().out))
+    print(main(wandb.init))

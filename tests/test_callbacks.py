@@ -127,7 +127,7 @@ def test_the_best_is_that_of_all_until_then():
     assert (last.setting, last.score, last.metric) == (best.setting, best.score, "error")
     for event in events:
         scores = result.dataset.error.sel(eval_step=event.step).mean("seed")
-        assert event.best.index == (int(scores.argmin()),)
+        assert event.best.index == (int(np.argmin(scores.values)),)
         assert event.best.score == pytest.approx(float(scores.min()), rel=1e-6)
     assert events[0].best.optimizer.hyperparams == result.optimizer_at(events[0].best.index).hyperparams
 
@@ -142,7 +142,7 @@ def test_each_optimizer_of_several_has_its_own_events():
     optimizers = {"sgd": cosine(3), "adam": jopt.adam(jopt.geomspace(1e-3, 0.1, 4))}
     events, result = told(optimizers, evaluate=error, eval_every=20)
     assert [(event.group, event.step) for event in events] == [("sgd", 20), ("sgd", 40), ("adam", 20), ("adam", 40)]
-    assert events[0].new.loss.sizes["learning_rate"] == 3 or len(events[0].new.loss) == 3
+    assert [len(event.new.loss) for event in events] == [3, 3, 4, 4]
     assert events[-1].best.group == "adam"
     assert events[-1].best.score == result["adam"].best().score
 
@@ -223,8 +223,7 @@ def test_an_event_that_is_kept_stays_what_it_was():
 def test_an_event_reads_as_one_line():
     events, _ = told({"one": cosine(3)}, evaluate=error, eval_every=20)
     shown = repr(events[0])
-    assert shown.startswith("Event(one: step 20 of 40, 6 running, best learning_rate=")
-    assert ": error " in shown
+    assert shown.startswith("Event(one: step 20 of 40, 6 running, best init_value=0.3: error ")
     assert "\n" not in shown
 
 

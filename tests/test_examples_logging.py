@@ -96,7 +96,9 @@ def test_mlflow_itself_takes_them(tmp_path):
     experiment = client.get_experiment_by_name("digits").experiment_id
     runs = [run for run in client.search_runs([experiment]) if "learning_rate" in run.data.params]
     logged = {
-        float(run.data.params["learning_rate"]): {m.step: m.value for m in client.get_metric_history(run.info.run_id, "val_loss")}
+        float(run.data.params["learning_rate"]): {
+            m.step: m.value for m in client.get_metric_history(run.info.run_id, "val_loss")
+        }
         for run in runs
     }
     check(dict(sorted(logged.items())), result)

@@ -31,14 +31,14 @@ def swept(**options):
 
 @pytest.fixture(scope="module")
 def outputs():
-
-
     cells = [
         SWEEP,
         "swept();",
         "swept(progress=True);",
         "swept(progress=False);",
-        "swept(callbacks=lambda event: 1 / 0)".replace("swept(", "jopt.sweep(lambda w, _: w**2, jnp.float32(1), jopt.sgd(0.1), steps=2, "),
+        "swept(callbacks=lambda event: 1 / 0)".replace(
+            "swept(", "jopt.sweep(lambda w, _: w**2, jnp.float32(1), jopt.sgd(0.1), steps=2, "
+        ),
     ]
     cells[4] = f"try:\n    {cells[4]}\nexcept ZeroDivisionError as error:\n    print(error.partial_result.complete)"
     done = subprocess.run([sys.executable, "-c", RUN], input=json.dumps(cells), capture_output=True, text=True, timeout=400)

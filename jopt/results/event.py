@@ -51,8 +51,8 @@ class Event:
     @cached_property
     def lanes(self) -> xr.DataArray:
         """What each lane is doing, [*axes, seed]: "running", "done", "pruned", or "dead" (a parameter is not finite)."""
-        like = self.so_far.dataset.steps_done
-        return like.copy(data=self.states).assign_attrs(long_name="state of the lane", units="1").rename("lanes")
+        made: xr.DataArray = self.so_far.dataset.steps_done.copy(data=self.states)
+        return made.assign_attrs(long_name="state of the lane", units="1").rename("lanes")
 
     @cached_property
     def new(self) -> xr.Dataset:
@@ -73,5 +73,7 @@ class Event:
         kinds, counts = np.unique(self.states, return_counts=True)
         lanes = ", ".join(f"{count} {kind}" for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True))
         group = f"{self.group}: " if self.group is not None else ""
-        best = "" if self.best is None else f", best {text.setting(self.best.setting)}: {self.best.metric} {self.best.score:.4g}"
+        best = (
+            "" if self.best is None else f", best {text.setting(self.best.setting)}: {self.best.metric} {self.best.score:.4g}"
+        )
         return text.printable(f"Event({group}step {self.step} of {self.steps}, {lanes}{best})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import unicodedata
 
 SHORTEST = 12  # columns below which a setting that is cut says nothing
@@ -66,8 +67,9 @@ class Facts:
     def and_to_come(self, lanes: int, lane_steps: int) -> Facts:
         """These facts, and lanes of which nothing is known yet but how many steps they will do."""
         left_s = self.left_s + lane_steps / self.pace if self.left_s is not None and self.pace else None
-        more = {"alive": self.alive + lanes, "to_do": self.to_do + lane_steps, "left_s": left_s}
-        return dataclasses.replace(self, **more) if lanes else self
+        if not lanes:
+            return self
+        return dataclasses.replace(self, alive=self.alive + lanes, to_do=self.to_do + lane_steps, left_s=left_s)
 
 
 def line(description: str, facts: Facts, elapsed_s: float, over: bool = False, width: int | None = None) -> str:
@@ -80,6 +82,7 @@ def line(description: str, facts: Facts, elapsed_s: float, over: bool = False, w
     now = _now(facts, elapsed_s, over or width is None, over)
     pace = [f"{facts.pace:,.0f} lane-steps/s"] if facts.pace else []
     shown, in_full = ([], []) if facts.best is None else ([facts.best.setting], [f"{facts.best.setting}: {facts.best.score}"])
+    room = sys.maxsize if width is None else width
     lanes, alive = _lanes(facts, in_full=True), _lanes(facts, in_full=False)
     for rest in (
         [lanes, *_best(in_full), *pace],
@@ -89,13 +92,14 @@ def line(description: str, facts: Facts, elapsed_s: float, over: bool = False, w
         _best(shown),
     ):
         made = ", ".join([head, *now, *rest])
-        if width is None or columns(made) <= width:
+        if columns(made) <= room:
             return made
-    begin = ", ".join([head, *now, alive])
+    return _cut_short(", ".join([head, *now, alive]), shown, room)
+
+
+def _cut_short(begin: str, shown: list[str], width: int) -> str:
     room = width - columns(begin) - len(", best ")
-    if shown and room >= SHORTEST:
-        return f"{begin}, best {cut(shown[0], room)}"
-    return cut(begin, width)
+    return f"{begin}, best {cut(shown[0], room)}" if shown and room >= SHORTEST else cut(begin, width)
 
 
 def _best(shown: list[str]) -> list[str]:

@@ -24,18 +24,15 @@ NARROWEST = 20  # a terminal that says it is narrower is not believed
 
 
 class Display(Protocol):
-    """Where the line goes.
-
-    Attributes:
-      every_s: Seconds between two lines.
-      width: The most columns of a line; None: as many as it has.
-    """
+    """Where the line goes."""
 
     @property
-    def every_s(self) -> float: ...
+    def every_s(self) -> float:
+        """Seconds between two lines."""
 
     @property
-    def width(self) -> int | None: ...
+    def width(self) -> int | None:
+        """The most columns of a line; None: as many as it has."""
 
     def show(self, line: str) -> None:
         """Shows a line, in place of the last one where that can be."""
@@ -81,9 +78,7 @@ class Progress:
             self._safely(self._start)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Shows the last state and ends the display."""
         self._safely(self._stop)
         self._display = None

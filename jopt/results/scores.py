@@ -142,8 +142,9 @@ def score(record: SweepRecord, ranked: Ranking) -> Scores:
     for end in np.unique(record.steps_done):
         count = int(np.searchsorted(steps, end, side="right"))
         if count:
-            lanes = record.steps_done == end
-            per_seed[lanes] = _over_time(record, ranked, steps[:count], values[..., :count], ... if lanes.all() else lanes)
+            here = record.steps_done == end
+            lanes = ... if here.all() else here  # most often all, and nothing is copied then
+            per_seed[lanes] = _over_time(record, ranked, steps[:count], values[..., :count], lanes)
     out = (record.diverged | record.pruned).any(-1) | ~np.isfinite(per_seed).all(-1)
     with np.errstate(invalid="ignore", over="ignore"):
         mean = np.where(out, np.nan, per_seed.mean(-1))

@@ -80,7 +80,7 @@ def _to_do(found: Mapping[str, tuple[Job, Reached]], rungs: Sequence[int], ahead
     if not settings:
         return dict.fromkeys(found, 0.0)
     earliest = min(int(done.min()) for done in steps.values() if len(done))
-    passed = int(np.searchsorted(rungs, earliest, side="right"))  # rungs that have been decided
+    passed = int(np.searchsorted(rungs, earliest))  # rungs that lie behind; where lanes wait at one it may be decided or not
     shares = [1.0] * (passed + 1) + [min(1.0, count / settings) for count in ahead[passed:]]
     ends = [*rungs, next(iter(found.values()))[0].steps]
     begins = [0, *rungs]
@@ -96,7 +96,7 @@ def _to_do(found: Mapping[str, tuple[Job, Reached]], rungs: Sequence[int], ahead
 
 
 def _left_s(found: Mapping[str, Reached], to_do: Mapping[str, float]) -> float | None:
-    """The seconds to come: each job at its own pace, those that have not begun at that of the others, and with their compiling."""
+    """The seconds to come: each job at its own pace; those that have not begun compile, too, and run at that of the others."""
     begun = [each for each in found.values() if each.records.lane_steps]
     ran_s = sum(max(0.0, each.total_s - each.compile_s) for each in begun)
     if not begun or ran_s <= 0:

@@ -84,7 +84,7 @@ def record_of(settings: Settings, jobs: Sequence[Job], records: Sequence[Records
 def states_of(settings: Settings, jobs: Sequence[Job], reached: Sequence[Reached], until: int) -> np.ndarray:
     """What each lane of a group is doing at a step, in a word, ``[*dims, seeds]``; some may be further."""
     further = [np.where(each.records.steps_done > until, State.RUNNING, each.states) for each in reached]
-    return WORDS[_Whole(settings, len(jobs[0].seeds)).of(further)]
+    return np.asarray(WORDS[_Whole(settings, len(jobs[0].seeds)).of(further)])
 
 
 class _Whole:

@@ -30,8 +30,8 @@ def _attach(error: BaseException, result: Result | None) -> None:
     error.partial_result = result  # type: ignore[attr-defined]
     steps = result.timings.lane_steps
     error.add_note(
-        f"jopt: what the sweep had recorded until then, of {steps:,} lane-steps, is this error's .partial_result; where nothing "
-        f"caught the error, it is sys.last_value.partial_result."
+        f"jopt: what the sweep had recorded until then, of {steps:,} lane-steps, is this error's .partial_result (at a prompt "
+        f"and in a notebook: sys.last_value.partial_result)."
         if steps
         else NOTHING
     )

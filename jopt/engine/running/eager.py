@@ -67,10 +67,10 @@ class Eager:
         return Reached(PLAN, records, states, 0.0, seconds, pace=records.lane_steps / seconds if seconds else 0.0)
 
     def carry_out(self, between: Callable[[], Between] | None) -> dict[str, Outcome]:
-        """Runs every job to its last step; ``between`` is asked who acts between two steps when it is known what is recorded."""
+        """Runs every job to its last step; ``between`` makes who acts between two steps, when it is known what is recorded."""
         first, acts = next(iter(self.jobs.values())), None
         each = [(name, lane) for name, lanes in self.lanes.items() for lane in lanes]
-        # The batches of an iterable come once, so all lanes take each before the next one; so do lanes that wait for each other.
+        # Batches of an iterable come once, so all lanes take each before the next one; so do those that wait for each other.
         for group in [each] if first.feed.lockstep or between else [[lane] for lane in each]:
             for step in range(first.first + 1, first.steps + 1):
                 for name, lane in group:
