@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
@@ -228,19 +229,21 @@ def sweep(
     )
     given = None if init is not None else params if asked.begun is None else asked.begun.of(0)[0]
 
-    def program(feed: Feed, value: Any) -> Program:
-        return Gradient(
-            loss=loss,
-            init=init,
-            takes_key=takes_key(loss),
-            has_aux=has_aux,
-            record=to_record,
-            source=feed.source,
-            evaluation=evaluate,
-            feedback=_monitors(value, evaluate),
-        )
-
+    program = functools.partial(_program, loss, init, has_aux, to_record, evaluate)
     return run(program, given, optimizer, data, asked)
+
+
+def _program(loss: Any, init: Any, has_aux: bool, record: tuple[str, ...], evaluate: Any, feed: Feed, value: Any) -> Program:
+    return Gradient(
+        loss=loss,
+        init=init,
+        takes_key=takes_key(loss),
+        has_aux=has_aux,
+        record=record,
+        source=feed.source,
+        evaluation=evaluate,
+        feedback=_monitors(value, evaluate),
+    )
 
 
 def _check_params(params: Any) -> None:

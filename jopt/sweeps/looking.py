@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from jopt.deciding import Pruner, Rung
-from jopt.deciding.rules import Rule
+from jopt.deciding import Hyperband, MedianStop, Pruner, Rung, SuccessiveHalving, TopFraction
 from jopt.engine.job import Job
 from jopt.engine.lanes.table import State
 from jopt.engine.running.underway import Reached
@@ -30,13 +30,16 @@ def facts_of(
 
     ``groups`` has the names of each one's jobs, ``rungs`` are where ``pruner`` decides about them.
     """
-    ahead = {name: expected(pruner, settings[name].size, jobs[names[0]], rungs) for name, names in groups.items()}
+
+    @functools.cache
+    def ahead(name: str) -> list[int]:
+        return expected(pruner, settings[name].size, jobs[groups[name][0]], rungs)
 
     def look() -> Facts:
         found = reached()
         to_do: dict[str, float] = {}
         for name, names in groups.items():
-            to_do |= _to_do({key: (jobs[key], found[key]) for key in names}, rungs, ahead[name])
+            to_do |= _to_do({key: (jobs[key], found[key]) for key in names}, rungs, ahead(name))
         states = np.concatenate([each.states.ravel() for each in found.values()])
         done, pruned, dead = (int((states == state).sum()) for state in (State.DONE, State.PRUNED, State.DEAD))
         return Facts(
@@ -58,9 +61,9 @@ def facts_of(
 def expected(pruner: Pruner | None, settings: int, job: Job, rungs: Sequence[int]) -> list[int]:
     """How many of some settings will be left behind each rung, by a rule of jopt's own, if they keep the order that they have.
 
-    A rule of the user's is not asked about what has not been, and one under which lanes come to their end early can't know.
+    A rule of the user's is not asked about what has not been, and under others it depends on the scores how many are left.
     """
-    if not isinstance(pruner, Rule) or getattr(pruner, "ends", False):
+    if type(pruner) not in (TopFraction, SuccessiveHalving, Hyperband, MedianStop):
         return [settings] * len(rungs)
     ranks, running = np.arange(settings, dtype=np.float64)[:, None], np.ones(settings, bool)
     left = []
