@@ -61,6 +61,7 @@ if typing.TYPE_CHECKING:
     from jopt.engine.caching import enable_compilation_cache as enable_compilation_cache
     from jopt.engine.evaluation import metrics as metrics
     from jopt.engine.planning.plan import Plan as Plan
+    from jopt.results import Event as Event
     from jopt.results import GroupedResult as GroupedResult
     from jopt.results import Inspection as Inspection
     from jopt.results import RangeTest as RangeTest
@@ -81,6 +82,7 @@ _LAZY = {
     "catalogue": "jopt.choosing",
     "EarlyStop": "jopt.deciding",
     "enable_compilation_cache": "jopt.engine.caching",
+    "Event": "jopt.results",
     "GroupedResult": "jopt.results",
     "Hyperband": "jopt.deciding",
     "inspect": "jopt.results",

@@ -10,7 +10,6 @@ import pytest
 
 import jopt
 from jopt.engine.compiled import executables
-from jopt.results import Progress
 
 CODE = """
 import jax, jax.numpy as jnp, sys
@@ -79,21 +78,26 @@ def test_the_evaluation_is_compiled_beside_the_step(monkeypatch):
 
 
 class Shown:
+    every_s = 0.0
+    width = 200
+
     def __init__(self):
-        self.facts = []
+        self.lines = []
 
-    def show(self, done, facts):
-        self.facts.append(facts)
+    def show(self, line):
+        self.lines.append(line)
 
-    def stop(self):
+    stop = show
+
+    def hide(self):
         pass
 
 
-def test_the_bar_says_for_how_long_something_is_being_compiled(monkeypatch):
+def test_the_progress_says_for_how_long_something_is_being_compiled(monkeypatch):
     from jopt.results import progress
 
     shown, real = Shown(), executables._compile
-    monkeypatch.setattr(progress, "_display", lambda description, total: shown)
+    monkeypatch.setattr(progress, "_display", lambda enabled: shown)
 
     def slow(lowered, options):
         time.sleep(1.6)
@@ -101,14 +105,6 @@ def test_the_bar_says_for_how_long_something_is_being_compiled(monkeypatch):
 
     monkeypatch.setattr(executables, "_compile", slow)
     jopt.sweep(lambda w, _: jnp.sum(jnp.exp(w)), jnp.ones(5), jopt.sgd(jopt.choice(0.1, 0.2)), steps=4, progress=True)
-    assert any("compiling, 1 s" in facts or "compiling, 2 s" in facts for facts in shown.facts)
-    assert "lane-steps/s" in shown.facts[-1]
-
-
-def test_the_bar_counts_again_after_compiling():
-    bar = Progress(False, total_lane_steps=10, lanes=2)
-    with bar:
-        bar.compiling(3.0)
-        assert "compiling, 3 s" in bar._facts()
-        bar.advance(5)
-        assert "compiling" not in bar._facts()
+    assert any("compiling for 1 s" in line or "compiling for 2 s" in line for line in shown.lines)
+    assert "compiling" not in shown.lines[-1]
+    assert "lane-steps/s" in shown.lines[-1]

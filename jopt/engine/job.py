@@ -82,6 +82,7 @@ class Job:
       eval_steps: after how many steps every lane is evaluated, ascending; 0 is before the first one.
       record_every: steps between two records of the loss.
       stops: steps at which every lane waits for a decision whether it goes on, ascending.
+      looks: steps at which every lane waits while somebody is told how far they are, ascending; trials of plans pass them.
       begun: where the lanes go on; None: they begin before the first step.
       keep: what the result keeps of each lane: "params", "carry", "best" or "none".
       maximize: the metrics that are better the higher they are.
@@ -97,6 +98,7 @@ class Job:
     eval_steps: tuple[int, ...] = ()
     record_every: int = 1
     stops: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()
     begun: Begun | None = None
     keep: Keep = "params"
     maximize: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """Results of sweeps: labelled arrays, the best setting, pictures, files, progress."""
 
 from jopt.results.base import Result
+from jopt.results.event import Event
 from jopt.results.groups import GroupedResult
 from jopt.results.inspecting import Inspection, inspect
 from jopt.results.loading import load_result
@@ -12,6 +13,7 @@ from jopt.results.suggestion import Suggestion
 from jopt.results.trial import Trial
 
 __all__ = [
+    "Event",
     "GroupedResult",
     "Inspection",
     "Progress",

@@ -39,6 +39,11 @@ class Result(abc.ABC):
     def _records(self) -> dict[str, SweepRecord]:
         return {name: part.record for name, part in self._parts().items()}
 
+    @property
+    def complete(self) -> bool:
+        """Whether every lane has come to its end: False in a ``partial_result``, and in what callbacks are told."""
+        return all(record.complete for record in self._records().values())
+
     def best(self, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> Trial:
         """The best setting: mean over seeds of a score, diverged settings left out.
 

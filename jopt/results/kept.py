@@ -121,6 +121,7 @@ class Kept(abc.ABC):
 
     @property
     def _kept_params(self) -> Any:
+        self._check_complete("parameters")
         if self.record.keep == "none":
             raise ValueError('This result has no parameters: the sweep was asked to keep none, with keep="none".')
         return tree_of(self._params)
@@ -129,12 +130,17 @@ class Kept(abc.ABC):
     def _kept_state(self) -> Any:
         if self.by_step:
             raise ValueError("The carry of jopt.sweep_steps is the parameters and all states in one; look at params.")
+        self._check_complete("states of the optimizer")
         if self.record.keep != "carry":
             raise ValueError(
                 f'This result has no states of the optimizer: the sweep had keep="{self.record.keep}", but keep="carry" keeps '
                 f"them."
             )
         return tree_of(self._state)
+
+    def _check_complete(self, what: str) -> None:
+        if not self.record.complete:
+            raise ValueError(f"This result has no {what}: it is of a sweep that had not come to its end.")
 
 
 def tree_of(kept: Any) -> Any:

@@ -1,130 +1,148 @@
-"""Progress on a terminal, and nothing anywhere else: a bar where rich is installed, a line that counts where it is not."""
+"""Progress: one line that is written anew on a terminal and in a notebook, a line now and then in a log, and silence elsewhere.
+
+It is asked for what to say when it is time to say it, so that a sweep which nobody watches computes nothing for it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
+import os
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
-from jopt.results import text
+from jopt.results import facts
+from jopt.results.facts import Facts
 
-REFRESH_S = 0.1  # ten pictures a second look alive; more only cost time
+SHARE = 0.01  # of the caller's processor time, which is all that the progress may take
+NARROWEST = 20  # a terminal that says it is narrower is not believed
 
 
 class Display(Protocol):
-    """What shows the progress."""
+    """Where the line goes."""
 
-    def show(self, done: int, facts: str) -> None:
-        """Shows how many lane-steps are done, and what else there is to say."""
+    @property
+    def every_s(self) -> float:
+        """Seconds between two lines."""
 
-    def stop(self) -> None:
-        """Ends the display, and gives the terminal back."""
+    @property
+    def width(self) -> int | None:
+        """The most columns of a line; None: as many as it has."""
+
+    def show(self, line: str) -> None:
+        """Shows a line, in place of the last one where that can be."""
+
+    def hide(self) -> None:
+        """Takes the line away, since somebody else is about to write."""
+
+    def stop(self, line: str) -> None:
+        """Shows the last line, and leaves it there."""
 
 
 class Progress:
-    """Shows how far a sweep is: steps, lanes, best so far, speed, time left.
+    """Says how far a sweep is: lanes alive, done, pruned and dead, the best setting so far, speed, and the time left.
 
-    Threads may call ``advance`` at the same time. Whatever goes wrong with the display ends the
-    display, never the sweep. Where nothing is shown nothing is imported.
+    On a terminal and in a notebook it is one line, rewritten; elsewhere a line each 30 s. All is called in one thread. Whatever
+    goes wrong with the display ends the display, never the sweep. Where nothing is shown nothing is computed.
 
     Args:
-      enabled: True: show; False: stay silent; None: show if standard error is a terminal.
-      total_lane_steps: Lane-steps of the whole sweep.
-      lanes: Training runs in the sweep.
-      description: A word or two before the bar.
+      enabled: True: show; False: stay silent; None: show on a terminal and in a notebook, elsewhere after 30 s.
+      description: A word or two before the line.
 
     Example:
       >>> from jopt.results import Progress
-      >>> with Progress(False, total_lane_steps=100, lanes=2) as bar:
-      ...     bar.advance(50, best=0.3)
+      >>> from jopt.results.facts import Facts
+      >>> with Progress(False) as bar:
+      ...     bar.watch(lambda: Facts(alive=2, lane_steps=50, to_do=150))
+      ...     bar.tick()
     """
 
-    def __init__(self, enabled: bool | None, *, total_lane_steps: int, lanes: int, description: str = "sweep") -> None:
-        self._lock = threading.Lock()
-        self._total = total_lane_steps
-        self._lanes = lanes
-        self._description = description
-        self._enabled = _on_terminal() if enabled is None else enabled
+    def __init__(self, enabled: bool | None = None, description: str = "sweep") -> None:
+        self._enabled, self._description = enabled, description
+        self._look: Callable[[], Facts] = Facts
+        self._before = Facts()
+        self._to_come = 0, 0
         self._display: Display | None = None
-        self._done = 0
-        self._compiling = 0.0
-        self._best = math.inf
-        self._started = self._shown = 0.0
+        self._started = 0.0
+        self._due = math.inf
 
     def __enter__(self) -> Self:
         """Starts the display."""
         self._started = time.monotonic()
-        if self._enabled:
+        if self._enabled is not False:
             self._safely(self._start)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Shows the last state and ends the display."""
-        with self._lock:
-            self._safely(self._show)
-            self._end()
+        self._safely(self._stop)
+        self._display = None
 
-    def advance(self, lane_steps: int, best: float | None = None) -> None:
-        """Counts finished work.
-
-        Args:
-          lane_steps: Lane-steps done since the last call.
-          best: The lowest loss among them; None or NaN: unknown.
-        """
-        with self._lock:
-            self._done += lane_steps
-            self._compiling = 0.0
-            if best is not None and best < self._best:
-                self._best = float(best)
-            if time.monotonic() - self._shown >= REFRESH_S:
-                self._safely(self._show)
-
-    def compiling(self, seconds: float) -> None:
-        """Says for how long something has been compiled, where that is long enough to be wondered at.
+    def watch(self, look: Callable[[], Facts], to_come: tuple[int, int] = (0, 0)) -> None:
+        """Says who knows how far things are; what was watched until now has ended, and is counted with it.
 
         Args:
-          seconds: Since when; 0: nothing is.
+          look: Returns the facts; called when it is time for a line.
+          to_come: Of what will be watched after that, how many lanes and lane-steps it is.
         """
-        with self._lock:
-            self._compiling = seconds
+        if self._display is not None:
+            self._safely(lambda: setattr(self, "_before", self._look().and_before(self._before)))
+        self._look, self._to_come = look, to_come
+
+    def tick(self) -> None:
+        """Shows a line if it is time; to be called often."""
+        if self._display is not None and time.monotonic() >= self._due:
             self._safely(self._show)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """While somebody else may write, the line is away."""
+        if self._display is not None:
+            self._safely(self._display.hide)
+        try:
+            yield
+        finally:
+            if self._display is not None and self._display.width is not None:
+                self._due = 0.0  # it comes back at once
 
     def _start(self) -> None:
-        self._display = _display(self._description, self._total)
+        self._display = _display(self._enabled)
+        self._due = self._started + (self._display.every_s if self._display.width is None else 0.0)
 
     def _show(self) -> None:
+        assert self._display is not None
+        begin = time.thread_time()
+        self._display.show(self._line(over=False))
+        took = time.thread_time() - begin  # of this thread: workers that compute beside it do not count
+        self._due = time.monotonic() + max(self._display.every_s, took / SHARE)
+
+    def _stop(self) -> None:
         if self._display is not None:
-            self._shown = time.monotonic()
-            self._display.show(self._done, self._facts())
+            self._display.stop(self._line(over=True))
 
-    def _facts(self) -> str:
-        speed = self._done / max(time.monotonic() - self._started, 1e-9)
-        best = f", best {text.number(self._best)}" if math.isfinite(self._best) else ""
-        now = f"compiling, {self._compiling:.0f} s" if self._compiling >= 1.0 else f"{speed:,.0f} lane-steps/s"
-        return f"{self._lanes} lanes{best}, {now}"
+    def _line(self, over: bool) -> str:
+        assert self._display is not None
+        now = self._look().and_before(self._before).and_to_come(*self._to_come)
+        width = self._display.width
+        line = facts.line(self._description, now, time.monotonic() - self._started, over, width)
+        return "".join(c if c.isprintable() else "?" for c in line)  # a name may hold a line break
 
-    def _safely(self, show: Callable[[], None]) -> None:
+    def _safely(self, act: Callable[[], None]) -> None:
         try:
-            show()
+            act()
         except Exception:  # a closed or odd terminal must not end a sweep
-            self._end()
+            self._display = None
 
-    def _end(self) -> None:
-        display, self._display = self._display, None
-        if display is not None:
-            with contextlib.suppress(Exception):
-                display.stop()
+
+def _display(enabled: bool | None) -> Display:
+    if _in_notebook():
+        return Cell()
+    return Line() if _on_terminal() else Log(quiet=enabled is None)
 
 
 def _on_terminal() -> bool:
@@ -134,60 +152,110 @@ def _on_terminal() -> bool:
         return False
 
 
-def _display(description: str, total: int) -> Display:
-    try:
-        return _Bar(description, total)
-    except ImportError:  # rich is an extra, jopt[progress]
-        return _Line(description, total)
+def _in_notebook() -> bool:
+    """Whether a notebook's kernel runs this, of Jupyter, VS Code or Colab."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
 
 
-class _Bar:
-    """A bar drawn by rich."""
+class Line:
+    """A line of a terminal that is written over itself, with no more than carriage returns and spaces."""
 
-    def __init__(self, description: str, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    every_s = 0.1  # ten pictures a second look alive
 
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=Console(stderr=True),
-            auto_refresh=False,  # no thread of rich's own, whose errors would reach nobody
-        )
-        self._task = self._bar.add_task(description, total=total, facts="")
-        self._bar.start()
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._written = 0  # columns of the line that stands there
 
-    def show(self, done: int, facts: str) -> None:
-        """Draws the bar anew."""
-        self._bar.update(self._task, completed=done, facts=facts, refresh=True)
+    @property
+    def width(self) -> int:
+        """One column less than the terminal's, which may have changed: a full line would wrap."""
+        try:
+            wide = os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError, AttributeError):
+            wide = shutil.get_terminal_size().columns
+        return (wide if wide >= NARROWEST else 80) - 1
 
-    def stop(self) -> None:
-        """Gives the cursor and the standard streams back."""
-        self._bar.stop()
+    def show(self, line: str) -> None:
+        """Writes the line over the last one."""
+        line = facts.cut(_readable(line, self._stream), self.width)
+        wide, room = facts.columns(line), self.width
+        self._write(f"\r{line}{' ' * (min(self._written, room) - wide)}")
+        self._written = wide
 
+    def hide(self) -> None:
+        """Leaves an empty line, with the cursor at its beginning."""
+        if self._written:
+            self._write(f"\r{' ' * min(self._written, self.width)}\r")
+            self._written = 0
 
-class _Line:
-    """One line of text, written over itself on a terminal; elsewhere the last one alone."""
+    def stop(self, line: str) -> None:
+        """Writes the line, and begins a new one."""
+        self.show(line)
+        self._write("\n")
 
-    def __init__(self, description: str, total: int) -> None:
-        self._description, self._total = description, total
-        self._stream, self._redrawn = sys.stderr, _on_terminal()
-        self._line = ""
-
-    def show(self, done: int, facts: str) -> None:
-        """Writes the line anew."""
-        before, share = len(self._line), done / max(self._total, 1)
-        room = shutil.get_terminal_size().columns - 1  # a full line would wrap
-        self._line = f"{self._description} {share:4.0%}, {facts}"[:room]
-        if self._redrawn:
-            self._stream.write(f"\r{self._line.ljust(min(before, room))}")
-            self._stream.flush()
-
-    def stop(self) -> None:
-        """Leaves the line, and begins a new one."""
-        self._stream.write("\n" if self._redrawn else f"{self._line}\n")
+    def _write(self, shown: str) -> None:
+        self._stream.write(shown)
         self._stream.flush()
+
+
+class Log:
+    """Lines below each other, for logs: one each half a minute, and one at the end.
+
+    Args:
+      quiet: Whether there is none at the end if there was none before.
+    """
+
+    every_s = 30.0
+    width = None
+
+    def __init__(self, quiet: bool) -> None:
+        self._stream = sys.stderr
+        self._quiet = quiet
+
+    def show(self, line: str) -> None:
+        """Writes a line."""
+        self._quiet = False
+        self._stream.write(f"{_readable(line, self._stream)}\n")
+        self._stream.flush()
+
+    def hide(self) -> None:
+        """Nothing stands in anybody's way."""
+
+    def stop(self, line: str) -> None:
+        """Writes the last line."""
+        if not self._quiet:
+            self.show(line)
+
+
+class Cell:
+    """A line under a notebook's cell, which the kernel is told to replace; it needs no widgets."""
+
+    every_s = 0.5  # each line is a message that the browser has to draw
+    width = 100
+
+    def __init__(self) -> None:
+        self._display = importlib.import_module("IPython.display")
+        self._handle: Any = None
+
+    def show(self, line: str) -> None:
+        """Shows the line in place of the last one."""
+        shown = {"text/plain": line}
+        if self._handle is None:
+            self._handle = self._display.display(shown, raw=True, display_id=True)
+        else:
+            self._handle.update(shown, raw=True)
+
+    def hide(self) -> None:
+        """What others write stands below it."""
+
+    def stop(self, line: str) -> None:
+        """Leaves the line."""
+        self.show(line)
+
+
+def _readable(line: str, stream: Any) -> str:
+    """A line in characters that a stream takes."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return line.encode(encoding, "backslashreplace").decode(encoding)

@@ -52,6 +52,7 @@ class SweepRecord:
       keep: What the result keeps of the lanes beside this record: the parameters and, with "carry", the optimizer's state
         that they ended with; with "best" the parameters of each lane's best evaluation; or nothing.
       sweep_seed: The root of the keys and of the order of the data.
+      complete: Whether every lane has come to its end; False: the sweep was stopped before, and what did not run is NaN.
     """
 
     dims: tuple[str, ...]
@@ -69,6 +70,7 @@ class SweepRecord:
     first: int = 0
     keep: Keep = "params"
     sweep_seed: int = 0
+    complete: bool = True
 
     def __post_init__(self) -> None:
         """Checks names and shapes: a mislabelled result is worse than none."""

@@ -133,9 +133,10 @@ def _span(values: Any) -> str:
 def _ran(record: SweepRecord) -> str:
     settings, seeds = record.diverged[..., 0].size, len(record.seeds)
     steps = int(record.steps_done.max(initial=0))
-    how = "up to " if record.pruned.any() else ""
+    how = "up to " if record.pruned.any() or not record.complete else ""
     grid = f"{text.count(settings, 'setting')} x {text.count(seeds, 'seed')}"
-    return f"{grid} = {text.count(settings * seeds, 'lane')}, {how}{text.count(steps, 'step')} each"
+    end = "" if record.complete else ", when it had not come to its end"
+    return f"{grid} = {text.count(settings * seeds, 'lane')}, {how}{text.count(steps, 'step')} each{end}"
 
 
 def _time(timings: Timings) -> str:

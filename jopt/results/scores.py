@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -135,28 +136,31 @@ class Scores:
 
 
 def score(record: SweepRecord, ranked: Ranking) -> Scores:
-    """Scores each setting of a record."""
+    """Scores each setting of a record, each lane by what it had recorded when it ended, or until now."""
     _, steps, values = record.series(ranked.metric)
-    per_seed = _over_time(record, ranked, steps, values)
-    last = record.steps_done.max(initial=0)
-    for end in np.unique(record.steps_done[record.steps_done < last]):  # lanes that came to their end before the others
+    per_seed = np.full(record.steps_done.shape, np.nan)
+    for end in np.unique(record.steps_done):
         count = int(np.searchsorted(steps, end, side="right"))
         if count:
-            lanes = record.steps_done == end
-            per_seed[lanes] = _over_time(record, ranked, steps[:count], values[lanes][..., :count])
+            here = record.steps_done == end
+            lanes = ... if here.all() else here  # most often all, and nothing is copied then
+            per_seed[lanes] = _over_time(record, ranked, steps[:count], values[..., :count], lanes)
     out = (record.diverged | record.pruned).any(-1) | ~np.isfinite(per_seed).all(-1)
     with np.errstate(invalid="ignore", over="ignore"):
         mean = np.where(out, np.nan, per_seed.mean(-1))
     return Scores(np.where(np.isfinite(mean), mean, np.nan), per_seed, ranked.mode)
 
 
-def _over_time(record: SweepRecord, ranked: Ranking, steps: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
-    """One number for each lane, of its values at some steps."""
+def _over_time(
+    record: SweepRecord, ranked: Ranking, steps: NDArray[Any], values: NDArray[Any], lanes: NDArray[np.bool_] | EllipsisType
+) -> NDArray[np.float64]:
+    """One number for each of some lanes, of what they recorded at some steps."""
+    last = ranked.at == "last"
     if ranked.metric in record.losses:
-        values = tenths(steps - record.first, values, 1 if ranked.at == "last" else SHARES)
-    elif ranked.at == "best":
-        values = values[..., steps > 0]  # what was before the first step is nobody's merit
-    return _last(values) if ranked.at == "last" else _best_over_time(values, ranked.mode)
+        values = tenths(steps - record.first, values, 1 if last else SHARES, lanes)
+    else:  # what was before the first step is nobody's merit
+        values = (values[..., -1:] if last else values[..., steps > 0])[lanes]
+    return _last(values) if last else _best_over_time(values, ranked.mode)
 
 
 def spread(per_seed: NDArray[Any]) -> float:
@@ -164,12 +168,14 @@ def spread(per_seed: NDArray[Any]) -> float:
     return float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else 0.0
 
 
-def tenths(steps: NDArray[Any], values: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Means over the last ``count`` tenths of a run, [..., count]: one minibatch's loss says little."""
+def tenths(
+    steps: NDArray[Any], values: NDArray[Any], count: int, lanes: NDArray[np.bool_] | EllipsisType = ...
+) -> NDArray[np.float64]:
+    """Means over the last ``count`` tenths of a run, of some lanes, [..., count]: one minibatch's loss says little."""
     lengths = np.diff(steps, prepend=0)
     with np.errstate(invalid="ignore", over="ignore"):
         means = [
-            np.average(np.asarray(values[..., part], np.float64), axis=-1, weights=lengths[part])
+            np.average(np.asarray(values[..., part][lanes], np.float64), axis=-1, weights=lengths[part])
             for part in _parts(steps)[-count:]
         ]
     return np.stack(means, axis=-1)
@@ -198,7 +204,7 @@ def _last(values: NDArray[Any]) -> NDArray[np.float64]:
 def _best_over_time(values: NDArray[Any], mode: str) -> NDArray[np.float64]:
     # fmin and fmax pass over NaN, which stands where a metric was not defined.
     best: np.ufunc = np.fmin if mode == "min" else np.fmax
-    return np.array(best.reduce(values, axis=-1), np.float64)
+    return np.asarray(best.reduce(np.asarray(values, np.float64), axis=-1, initial=np.nan))
 
 
 def _ranked(mean: NDArray[np.float64], mode: str) -> NDArray[np.float64]:

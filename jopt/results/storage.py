@@ -114,7 +114,7 @@ def _names(settings: Listed, seeds: NDArray[Any]) -> list[str]:
 
 def _about(result: Stored, lanes: NDArray[Any]) -> dict[str, Any]:
     record = result.record
-    taken = ("dims", "coords", "seeds", "step", "eval_step", "maximize", "examples", "first", "keep", "sweep_seed")
+    taken = ("dims", "coords", "seeds", "step", "eval_step", "maximize", "examples", "first", "keep", "sweep_seed", "complete")
     return {
         **{name: getattr(record, name) for name in taken},
         "coords": {name: (dim, values) for name, (dim, values) in record.coords.items()},
@@ -237,6 +237,7 @@ def _read_record(store: Store, problem: int, about: dict[str, Any]) -> SweepReco
         first=first,
         keep=about["keep"],
         sweep_seed=_typed(about["sweep_seed"], int),
+        complete=_typed(about["complete"], bool),
     )
 
 

@@ -17,6 +17,7 @@ from jopt.expanding import Groups
 from jopt.results import Trial
 from jopt.sweeps.deciding import pruner_of, rungs_of
 from jopt.sweeps.going_on import begun_of
+from jopt.sweeps.telling import Callback, callbacks_of, looks_of
 from jopt.values.numbers import whole
 
 
@@ -50,6 +51,8 @@ class Asked:
     begun: Begun | None  # where the lanes go on
     plan: Plan
     progress: bool | None
+    callbacks: tuple[Callback, ...]
+    looks: tuple[int, ...]  # where they are told, beside the last step
     seed: int
 
     @classmethod
@@ -69,6 +72,7 @@ class Asked:
         plan: Any,
         workers: Any,
         progress: bool | None,
+        callbacks: Any,
         seed: Any,
         trial: Trial | None,
         by_step: bool = False,
@@ -84,6 +88,7 @@ class Asked:
         last = first + more
         evaluations, pruner = _evaluations(first, last, every), pruner_of(prune)
         rungs = rungs_of(pruner, first, last, evaluations, record_every)
+        told = callbacks_of(callbacks)
         return cls(
             steps=last,
             batch_size=batch_size,  # checked with the data that it cuts
@@ -99,6 +104,8 @@ class Asked:
             begun=begun,
             plan=_plan(plan, workers),
             progress=progress,
+            callbacks=told,
+            looks=looks_of(told, first, last, evaluations, rungs, record_every),
             seed=seed if trial is None else _seed_of(trial, seed),
         )
 

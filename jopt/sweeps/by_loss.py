@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
@@ -18,6 +19,7 @@ from jopt.hyper import check
 from jopt.results import GroupedResult, Result, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.running import run
+from jopt.sweeps.telling import Callback
 from jopt.training import takes_key
 from jopt.values import checks
 from jopt.values.binding import is_value
@@ -48,6 +50,7 @@ def sweep(
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
+    callbacks: Callback | Sequence[Callback] = ...,
     seed: int = ...,
 ) -> SweepResult: ...
 @overload
@@ -72,6 +75,7 @@ def sweep(
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
+    callbacks: Callback | Sequence[Callback] = ...,
     seed: int = ...,
 ) -> GroupedResult: ...
 def sweep(
@@ -95,6 +99,7 @@ def sweep(
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
+    callbacks: Callback | Sequence[Callback] = (),
     seed: int = 0,
 ) -> SweepResult | GroupedResult:
     """Trains every setting of an optimizer with axes, with every seed, side by side.
@@ -159,7 +164,15 @@ def sweep(
         another set of parameters. "none": nothing.
       plan: "auto", or a ``jopt.Plan``.
       workers: Threads that run blocks side by side; by default one per core, or per accelerator.
-      progress: Whether to show a bar; by default on a terminal only.
+      progress: Whether to show one line that says how far it is: lanes alive, pruned and dead, the best setting so far, speed,
+        time left. By default on a terminal and in a notebook; elsewhere, as in a log of a cluster, a plain line each 30 s, so
+        that a sweep of less is silent. True: everywhere, and a last line at the end. False: nowhere.
+      callbacks: A function, or several, called with a ``jopt.Event`` each time that all lanes which still run have come to the
+        next evaluation, and after the last step: ``event.step``, ``.lanes`` (what each is doing), ``.new`` (the records since
+        the last event), ``.best`` (the best setting so far), and in a sweep of several optimizers ``.group``, for each has its
+        own events. Without ``evaluate`` that is after each twentieth of the steps; where ``prune`` decides there is an event,
+        too, after it has. They are called in the thread that called the sweep, one after the other; no lane runs meanwhile,
+        and lanes wait there for each other. What they return counts for nothing. One that raises stops the sweep.
       seed: Of the sweep, in [0, 2³²): with a lane's own seed it decides the initial parameters, batches and keys.
 
     Returns:
@@ -171,6 +184,9 @@ def sweep(
         function names, or that one names and is not given; for whole numbers in the data beyond 32 bits where JAX's 64-bit
         types are off, for masked arrays, and for a batch unlike the first one.
       TypeError: For an argument of the wrong kind, for data that are no numbers, and under ``jit``, ``vmap`` or ``grad``.
+      Exception: Whatever a function of the user's raises (loss, init, evaluate, data, pruner, callback), and KeyboardInterrupt.
+        Each carries ``partial_result``, what was recorded until then: a result without parameters, NaN where nothing ran, of
+        which ``complete`` is False. Its note says so.
 
     Example:
       >>> result = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.sgd(jopt.choice(0.1, 0.5)), steps=3)
@@ -207,24 +223,27 @@ def sweep(
         plan=plan,
         workers=workers,
         progress=progress,
+        callbacks=callbacks,
         seed=seed,
         trial=params if isinstance(params, Trial) else None,
     )
     given = None if init is not None else params if asked.begun is None else asked.begun.of(0)[0]
 
-    def program(feed: Feed, value: Any) -> Program:
-        return Gradient(
-            loss=loss,
-            init=init,
-            takes_key=takes_key(loss),
-            has_aux=has_aux,
-            record=to_record,
-            source=feed.source,
-            evaluation=evaluate,
-            feedback=_monitors(value, evaluate),
-        )
-
+    program = functools.partial(_program, loss, init, has_aux, to_record, evaluate)
     return run(program, given, optimizer, data, asked)
+
+
+def _program(loss: Any, init: Any, has_aux: bool, record: tuple[str, ...], evaluate: Any, feed: Feed, value: Any) -> Program:
+    return Gradient(
+        loss=loss,
+        init=init,
+        takes_key=takes_key(loss),
+        has_aux=has_aux,
+        record=record,
+        source=feed.source,
+        evaluation=evaluate,
+        feedback=_monitors(value, evaluate),
+    )
 
 
 def _check_params(params: Any) -> None:

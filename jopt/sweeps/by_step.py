@@ -17,6 +17,7 @@ from jopt.results import GroupedResult, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.going_on import first_carry
 from jopt.sweeps.running import run
+from jopt.sweeps.telling import Callback
 from jopt.values.numbers import Axis
 from jopt.values.trees import is_function
 
@@ -41,6 +42,7 @@ def sweep_steps(
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
+    callbacks: Callback | Sequence[Callback] = ...,
     seed: int = ...,
 ) -> SweepResult: ...
 @overload
@@ -63,6 +65,7 @@ def sweep_steps(
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
+    callbacks: Callback | Sequence[Callback] = ...,
     seed: int = ...,
 ) -> GroupedResult: ...
 @overload
@@ -85,6 +88,7 @@ def sweep_steps(
     plan: Plan | str = ...,
     workers: int | None = ...,
     progress: bool | None = ...,
+    callbacks: Callback | Sequence[Callback] = ...,
     seed: int = ...,
 ) -> SweepResult: ...
 def sweep_steps(
@@ -106,6 +110,7 @@ def sweep_steps(
     plan: Plan | str = "auto",
     workers: int | None = None,
     progress: bool | None = None,
+    callbacks: Callback | Sequence[Callback] = (),
     seed: int = 0,
 ) -> SweepResult | GroupedResult:
     """Sweeps a training step of your own, for models with more than parameters: batch norm, averages, several optimizers.
@@ -135,6 +140,7 @@ def sweep_steps(
       plan: As in ``jopt.sweep``.
       workers: As in ``jopt.sweep``.
       progress: As in ``jopt.sweep``.
+      callbacks: As in ``jopt.sweep``.
       seed: As in ``jopt.sweep``.
 
     Returns:
@@ -180,6 +186,7 @@ def sweep_steps(
         plan=plan,
         workers=workers,
         progress=progress,
+        callbacks=callbacks,
         seed=seed,
         trial=trial,
         by_step=True,

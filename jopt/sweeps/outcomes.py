@@ -12,20 +12,56 @@ import numpy as np
 
 from jopt.engine.job import Job
 from jopt.engine.lanes.records import Records
+from jopt.engine.lanes.table import State
 from jopt.engine.planning.plan import Plan
-from jopt.engine.running.underway import Outcome
+from jopt.engine.running.underway import Outcome, Reached
 from jopt.results import SweepRecord, SweepResult, Timings
 from jopt.results.ragged import Ragged
 from jopt.spaces import Settings
 from jopt.values.names import labels
 from jopt.values.trees import structure
 
+WORDS = np.array([{State.DEAD: "dead", State.DONE: "done", State.PRUNED: "pruned"}.get(state, "running") for state in State])
+
 
 def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcome], by_step: bool) -> SweepResult:
     """The result of one group, of a job for each of its programs; ``by_step`` says that it is of ``sweep_steps``."""
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
     first = jobs[0]
-    record = SweepRecord(
+    kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
+    carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if first.keep == "carry" else []
+    params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
+    state = _together(whole, [program.state(carry) for program, carry in carries]) if carries else None
+    kinds = _key_kinds(params, records) if by_step else ()
+    record = record_of(settings, jobs, records)
+    return _result(record, settings, outcomes, params=params, state=state, by_step=by_step, key_kinds=kinds)
+
+
+def result_so_far(
+    settings: Settings, jobs: Sequence[Job], reached: Sequence[Reached], until: int, by_step: bool
+) -> SweepResult:
+    """What one group has recorded up to a step, as a result without parameters; NaN where nothing ran."""
+    outcomes = [each.outcome(until) for each in reached]
+    record = record_of(settings, jobs, [outcome.records for outcome in outcomes], complete=False)
+    return _result(record, settings, outcomes, params=None, by_step=by_step)
+
+
+def _result(record: SweepRecord, settings: Settings, outcomes: Sequence[Outcome], **kept: Any) -> SweepResult:
+    return SweepResult(
+        record,
+        optimizer=settings.optimizer,
+        optimizer_at=_by_index(settings, settings.at),
+        hyper_at=_by_index(settings, settings.hyper_at),
+        plan=_plan([outcome.plan for outcome in outcomes]),
+        timings=_timings(outcomes),
+        **kept,
+    )
+
+
+def record_of(settings: Settings, jobs: Sequence[Job], records: Sequence[Records], complete: bool = True) -> SweepRecord:
+    """What was recorded of one group, under its names."""
+    whole, first = _Whole(settings, len(jobs[0].seeds)), jobs[0]
+    return SweepRecord(
         dims=tuple(d.name for d in settings.dimensions),
         coords={name: (d.name, labels(values)) for d in settings.dimensions for name, _, values in d.members},
         seeds=np.asarray(first.seeds),
@@ -41,22 +77,14 @@ def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcom
         first=first.first,
         keep=first.keep,
         sweep_seed=first.seed,
+        complete=complete,
     )
-    kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
-    carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if first.keep == "carry" else []
-    params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
-    return SweepResult(
-        record,
-        optimizer=settings.optimizer,
-        optimizer_at=_by_index(settings, settings.at),
-        hyper_at=_by_index(settings, settings.hyper_at),
-        params=params,
-        state=_together(whole, [program.state(carry) for program, carry in carries]) if carries else None,
-        by_step=by_step,
-        key_kinds=_key_kinds(params, records) if by_step else (),
-        plan=_plan([outcome.plan for outcome in outcomes]),
-        timings=_timings(outcomes),
-    )
+
+
+def states_of(settings: Settings, jobs: Sequence[Job], reached: Sequence[Reached], until: int) -> np.ndarray:
+    """What each lane of a group is doing at a step, in a word, ``[*dims, seeds]``; some may be further."""
+    further = [np.where(each.records.steps_done > until, State.RUNNING, each.states) for each in reached]
+    return np.asarray(WORDS[_Whole(settings, len(jobs[0].seeds)).of(further)])
 
 
 class _Whole:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -13,10 +12,12 @@ import numpy as np
 from jopt.engine.data.feeding import feed_of
 from jopt.engine.data.sources import Feed
 from jopt.engine.job import Job
+from jopt.engine.lanes.records import Records
+from jopt.engine.lanes.table import State
 from jopt.engine.program import Program
 from jopt.engine.running import eager
 from jopt.engine.running.carry_out import Sweep
-from jopt.engine.running.underway import Outcome
+from jopt.engine.running.underway import Outcome, Reached
 from jopt.expanding import Groups, expand
 from jopt.kinds import Drawn
 from jopt.results import GroupedResult, Progress, SweepResult
@@ -24,7 +25,10 @@ from jopt.spaces import Settings
 from jopt.standing import places
 from jopt.sweeps.arguments import Asked, compared
 from jopt.sweeps.deciding import Decider
-from jopt.sweeps.outcomes import result_of
+from jopt.sweeps.looking import facts_of
+from jopt.sweeps.outcomes import result_of, result_so_far
+from jopt.sweeps.partial import partial_result
+from jopt.sweeps.telling import Teller
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
 from jopt.values.names import EXAMPLES, check_names
@@ -56,7 +60,9 @@ def run(
                 for i, space in enumerate(each.spaces)
             }
 
-        settings, jobs, outcomes = _Work(jobs_of, asked, isinstance(optimizer, Groups)).carry_out()
+        work = _Work(jobs_of, asked, isinstance(optimizer, Groups), by_step)
+        with partial_result(work.so_far):
+            settings, jobs, outcomes = work.carry_out()
     results = {}
     for name, each in settings.items():
         mine = _of_group(jobs, name)
@@ -76,6 +82,7 @@ def _job(program: Callable[[Feed, Any], Program], given: Any, asked: Asked, feed
         eval_steps=tuple(asked.evaluations.tolist()),
         record_every=asked.record_every,
         stops=asked.rungs,
+        looks=asked.looks,
         begun=asked.begun,
         keep=asked.keep,
         maximize=asked.maximize,
@@ -125,47 +132,94 @@ class _Work:
         program.
       asked: the arguments of the call.
       grouped: whether several optimizers are compared.
+      by_step: whether it is for ``sweep_steps``.
     """
 
     def __init__(
-        self, jobs_of: Callable[[Collection[Axis]], tuple[dict[str, Settings], Jobs]], asked: Asked, grouped: bool
+        self,
+        jobs_of: Callable[[Collection[Axis]], tuple[dict[str, Settings], Jobs]],
+        asked: Asked,
+        grouped: bool,
+        by_step: bool,
     ) -> None:
-        self.jobs_of, self.asked, self.grouped = jobs_of, asked, grouped
+        self.asked, self.grouped, self.by_step = asked, grouped, by_step
+        self.make_jobs = jobs_of
         self.counts = frozenset(place.axis for place in places(asked.hyper) if _counts(place.axis))
+        self.settings: dict[str, Settings] = {}
+        self.jobs: Jobs = {}
+        self.reached: Callable[[], Mapping[str, Reached]] = self._nothing
 
     def carry_out(self) -> tuple[dict[str, Settings], Jobs, dict[str, Outcome]]:
         """What ran, and what came of it."""
         if jax.config.values["jax_disable_jit"]:
-            settings, jobs = self.jobs_of(self._shaping() if self.counts and not self._traces(()) else ())
+            self._jobs_of(self._shaping() if self.counts and not self._traces(()) else ())
             # A bar would write over what a debugger shows.
-            with eager.nans_explained(), self._bar(jobs, bool(self.asked.progress)) as bar:
-                return settings, jobs, eager.carry_out(jobs, bar, self._check, self._decider(settings, jobs))
-        settings, jobs, traced = self._traced()
+            with eager.nans_explained(), Progress(bool(self.asked.progress)) as bar:
+                stepped = eager.Eager(self.jobs, self._check, bar.tick)
+                between = self._between(bar, stepped.recorded)
+                self._watch(bar, stepped.reached)
+                return self.settings, self.jobs, stepped.carry_out(between)
+        traced = self._traced()
         with contextlib.closing(traced), eager.nans_explained():
-            for key, job in jobs.items():
+            for key, job in self.jobs.items():
                 self._check(job, traced.runtimes[key].analysis.names)
-            decider = self._decider(settings, jobs)
-            decide = decider(traced.recorded) if decider else None
-            with self._bar(jobs, self.asked.progress) as bar:
-                return settings, jobs, traced.carry_out(self.asked.plan, bar, decide)
+            with Progress(self.asked.progress) as bar:
+                between = self._between(bar, traced.recorded)
+                self._watch(bar, traced.reached)
+                return self.settings, self.jobs, traced.carry_out(self.asked.plan, bar.tick, between and between())
 
-    def _decider(self, settings: Mapping[str, Settings], jobs: Jobs) -> Callable[..., Decider] | None:
-        """Who stops lanes, of a function that says what a job records."""
-        if self.asked.pruner is None:
+    def so_far(self) -> SweepResult | GroupedResult | None:
+        """What was recorded until now; None where it is not even known what is to run."""
+        if not self.jobs:
             return None
-        groups = [_of_group(jobs, name) for name in settings]
-        return functools.partial(Decider, self.asked.pruner, jobs, groups, self.asked.maximize)
+        reached, results = self.reached(), {}
+        for name, each in self.settings.items():
+            mine = _of_group(self.jobs, name)
+            jobs = [self.jobs[key] for key in mine]
+            results[name] = result_so_far(each, jobs, [reached[key] for key in mine], self.asked.steps, self.by_step)
+        return GroupedResult(results) if self.grouped else results[""]
 
-    def _traced(self) -> tuple[dict[str, Settings], Jobs, Sweep]:
+    def _nothing(self) -> dict[str, Reached]:
+        def waiting(job: Job) -> Reached:
+            records = Records(job)
+            return Reached(self.asked.plan, records, np.full(records.lanes, State.WAITING), 0.0, 0.0)
+
+        return {key: waiting(job) for key, job in self.jobs.items()}
+
+    def _watch(self, bar: Progress, reached: Callable[[], Mapping[str, Reached]]) -> None:
+        self.reached, asked = reached, self.asked
+        bar.watch(facts_of(self.settings, self.jobs, self._groups(), asked.pruner, asked.rungs, reached))
+
+    def _groups(self) -> dict[str, list[str]]:
+        return {name: _of_group(self.jobs, name) for name in self.settings}
+
+    def _between(self, bar: Progress, recorded: Callable[[str], Any]) -> Callable[[], Teller] | None:
+        """Makes who acts where lanes wait for each other; ``recorded`` says what a job records."""
+        asked = self.asked
+        if asked.pruner is None and not asked.callbacks:
+            return None
+
+        def make() -> Teller:
+            groups, pruner = self._groups(), asked.pruner
+            rules = (self.jobs, list(groups.values()), asked.maximize, recorded)
+            decider = None if pruner is None else Decider(pruner, *rules)
+            return Teller(decider, asked.callbacks, self.jobs, groups, self.settings, self.by_step, bar)
+
+        return make
+
+    def _jobs_of(self, shaping: Collection[Axis]) -> None:
+        self.settings, self.jobs = self.make_jobs(shaping)
+
+    def _traced(self) -> Sweep:
         """Every program of every group, traced: mistakes show before the first one has run."""
-        settings, jobs = self.jobs_of(())
+        self._jobs_of(())
         try:
-            return settings, jobs, Sweep(jobs, self.asked.plan.workers)
+            return Sweep(self.jobs, self.asked.plan.workers)
         except Exception:
             if not self.counts or not (shaping := self._shaping()):
                 raise
-        settings, jobs = self.jobs_of(shaping)
-        return settings, jobs, Sweep(jobs, self.asked.plan.workers)
+        self._jobs_of(shaping)
+        return Sweep(self.jobs, self.asked.plan.workers)
 
     def _shaping(self) -> frozenset[Axis]:
         """The axes of whole numbers in ``hyper`` that a program needs in Python, by trial; none if that does not help."""
@@ -175,7 +229,7 @@ class _Work:
 
     def _traces(self, shaping: Collection[Axis]) -> bool:
         try:
-            Sweep(self.jobs_of(shaping)[1], self.asked.plan.workers).close()
+            Sweep(self.make_jobs(shaping)[1], self.asked.plan.workers).close()
         except Exception:  # whatever the user's functions raise on a tracer, the number can't be one
             return False
         return True
@@ -185,11 +239,6 @@ class _Work:
         swept = [name for d in dimensions for name in (d.name, *(m[0] for m in d.members))]
         batches = [EXAMPLES] if isinstance(self.asked.batch_size, Axis) else []
         check_names([*swept, *batches], recorded, self.grouped)
-
-    def _bar(self, jobs: Jobs, shown: bool | None) -> Progress:
-        lanes = sum(job.lanes for job in jobs.values())
-        lane_steps = sum(job.lane_steps for job in jobs.values())
-        return Progress(shown, total_lane_steps=lane_steps, lanes=lanes, description="sweep")
 
 
 def _counts(axis: Axis) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -51,6 +52,7 @@ class Records:
     def __init__(self, job: Job) -> None:
         self._lanes = (len(job.seeds), job.space.size)
         self.first, self.steps = job.first, job.steps
+        self.until = job.steps  # the last step of which there are records; of a part an earlier one
         self.record_every = job.record_every
         # Windows end at multiples of record_every, also where a sweep goes on from another.
         self._first_window = job.first // job.record_every
@@ -63,7 +65,6 @@ class Records:
         self._kept: list[np.ndarray] = []
         self.kept_structure: Any = None
         self.key_kinds: tuple[Any, ...] = ()  # for each leaf of a carry, of which kind of random keys it is, or None
-        self.best_loss = np.inf
         self._losses: dict[str, np.ndarray] = {}
         self._metrics: dict[str, np.ndarray] = {}
         self._types: dict[str, Any] = {}  # in which these are handed out
@@ -147,9 +148,6 @@ class Records:
             bad = ~np.isfinite(found)
             when = np.where(bad.any(axis=0), first + 1.0 + bad.argmax(axis=0), np.nan)
             self._diverged_at[lanes] = np.fmin(self._diverged_at[lanes], when)
-        last = found[-1][np.isfinite(found[-1])]
-        if len(last):
-            self.best_loss = min(self.best_loss, float(last.min()))
 
     def evaluated(self, block: Block, step: int, metrics: dict[str, np.ndarray]) -> None:
         """Takes the evaluation of a block after ``step`` steps, scalars ``[*lanes of the block]``."""
@@ -172,16 +170,39 @@ class Records:
     def close(self, dead: np.ndarray) -> None:
         """Puts NaN where nothing ran; ``dead`` lanes, ``[settings, seeds]``, ended where they diverged, whoever ran them."""
         self.steps_done[dead] = np.fmin(self.diverged_at[dead], self.steps_done[dead])
-        for setting, seed in np.argwhere(self.steps_done < self.steps):
-            done = self.steps_done[setting, seed]
-            window = int(done) // self.record_every
-            place, rest = window - self._first_window, int(done) - max(window * self.record_every, self.first)
+        for setting, seed in np.argwhere(self.steps_done < self.until):
+            done = int(self.steps_done[setting, seed])
+            window = done // self.record_every
+            place, rest = window - self._first_window, done - max(window * self.record_every, self.first)
             for kept in self._losses.values():
-                if rest:  # the mean over the steps that ran
+                if rest and 0 <= place < len(kept):  # the mean over the steps that ran
                     kept[place, seed, setting] *= self._length(window) / rest
-                kept[place + bool(rest) :, seed, setting] = np.nan
+                kept[max(0, place + bool(rest)) :, seed, setting] = np.nan
             for metric in self._metrics.values():
                 metric[self.eval_steps > done, seed, setting] = np.nan
+
+    def part(self, dead: np.ndarray, until: int) -> Records:
+        """A closed copy of what was recorded up to a step, made while lanes still run, or after they were stopped.
+
+        Some lanes may be further. What every lane keeps at its end is not in it.
+        """
+        made = copy.copy(self)
+        made.until, made._steps_done = until, np.minimum(self._steps_done, until)
+        made._diverged_at, made._pruned_at = (np.where(x <= until, x, np.nan) for x in (self._diverged_at, self._pruned_at))
+        windows, evaluations = (int(np.searchsorted(x, until, side="right")) for x in (self.record_steps, self.eval_steps))
+        made.record_steps, made.eval_steps = self.record_steps[:windows], self.eval_steps[:evaluations]
+        made._losses = {name: kept[:windows].copy() for name, kept in self._losses.items()}
+        made._metrics = {name: kept[:evaluations].copy() for name, kept in self._metrics.items()}
+        made._kept, made.kept_structure = [], None
+        made.close(dead & (self.steps_done <= until))
+        return made
+
+    def expect(self, steps: Mapping[str, Any], evaluations: Mapping[str, Any]) -> None:
+        """Makes room for what will be recorded, names and types, so that it is known before the first step."""
+        for name, dtype in steps.items():
+            self._recorded(name, dtype)
+        for name, dtype in evaluations.items():
+            self._evaluations(name, dtype)
 
     def _recorded(self, name: str, dtype: Any) -> np.ndarray:
         if name not in self._losses:

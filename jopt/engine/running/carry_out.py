@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
-
-import numpy as np
+from typing import ClassVar, Protocol
 
 from jopt.engine import machine
 from jopt.engine.job import Job
-from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.runtime import Runtime
 from jopt.engine.running.threads import Caller, Slot
-from jopt.engine.running.underway import Decision, Outcome, Run
+from jopt.engine.running.underway import Decision, Outcome, Reached, Run
 from jopt.engine.running.worker import LocalWorker, Worker
 
 
-class Decide(Protocol):
-    """Decides at the stops of jobs which lanes go on.
+class Between(Protocol):
+    """Acts where the lanes of some jobs wait for each other, between two steps.
 
     Attributes:
-      groups: names of jobs whose lanes are compared, and so stop together.
+      groups: names of jobs whose lanes wait for each other.
     """
 
     @property
     def groups(self) -> Sequence[Sequence[str]]: ...
 
-    def __call__(self, step: int, found: Mapping[str, tuple[Records, np.ndarray]]) -> Mapping[str, Decision]:
-        """Of the jobs of one group what they recorded up to ``step``, and which lanes still run, ``[settings, seeds]``."""
+    def decide(self, step: int, found: Mapping[str, Reached]) -> Mapping[str, Decision]:
+        """Called at the ``stops`` of the jobs of a group: which of their lanes stop."""
+        ...
+
+    def tell(self, step: int, found: Mapping[str, Reached]) -> None:
+        """Called at the ``looks`` of the jobs of a group, after decisions, and after the last step."""
         ...
 
 
@@ -50,6 +51,9 @@ class Sweep:
         self.slots = [Slot(i, device) for i, device in enumerate(machine.devices_for(workers))]
         self.caller = Caller([job.feed.close for job in jobs.values()])
         self.runtimes = {name: Runtime(job, self.caller, len(self.slots)) for name, job in jobs.items()}
+        self.runs = {
+            name: Run(runtime, self.slots, functools.partial(self._worker, name)) for name, runtime in self.runtimes.items()
+        }
         self.workers: dict[tuple[str, Slot], Worker] = {}
 
     def recorded(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -57,30 +61,31 @@ class Sweep:
         analysis = self.runtimes[name].analysis
         return tuple(each for each, _ in analysis.step.metrics), tuple(analysis.evaluated_names)
 
-    def carry_out(self, asked: Plan, bar: Any, decide: Decide | None = None) -> dict[str, Outcome]:
-        """Runs every job to its last step, but for lanes that ``decide`` stops.
+    def reached(self) -> dict[str, Reached]:
+        """How far each job is, or was when the sweep ended."""
+        return {name: run.reached() for name, run in self.runs.items()}
 
-        ``bar.advance(lane_steps, best=)`` hears of the progress.
+    def carry_out(self, asked: Plan, tick: Callable[[], None], between: Between | None = None) -> dict[str, Outcome]:
+        """Runs every job to its last step, but for lanes that ``between`` stops.
+
+        ``tick`` is called in this thread whenever something was heard of the workers, and now and then while nothing is.
         """
-        self.caller.on_wait = lambda: bar.compiling(max(r.compiling_for() for r in self.runtimes.values()))
-        runs = {
-            name: Run(runtime, asked, self.slots, functools.partial(self._worker, name), bar)
-            for name, runtime in self.runtimes.items()
-        }
-        compared = [list(names) for names in (decide.groups if decide else [[name] for name in runs])]
+        self.caller.on_wait = tick
+        runs = self.runs
+        groups = [list(names) for names in (between.groups if between else [[name] for name in runs])]
         lockstep = any(run.job.feed.lockstep for run in runs.values())  # batches come once, to all
-        for names in [[*runs]] if lockstep else compared:
+        for names in [[*runs]] if lockstep else groups:
             together = {name: runs[name] for name in names}
             for run in together.values():
-                run.prepare()
+                run.prepare(asked)
             for until in _stops(list(together.values())):
                 for run in together.values():
                     run.advance(until)
                 if lockstep:
                     runs[names[0]].job.feed.forget(until)
-                for group in compared:
-                    if decide and set(group) <= set(together) and until in runs[group[0]].job.stops:
-                        _decide(decide, until, {name: runs[name] for name in group})
+                for group in groups:
+                    if between and set(group) <= set(together):
+                        _between(between, until, {name: runs[name] for name in group})
         return {name: run.outcome() for name, run in runs.items()}
 
     def _worker(self, name: str, slot: Slot) -> Worker:
@@ -94,18 +99,24 @@ class Sweep:
         for worker in self.workers.values():
             worker.close()
         self.workers.clear()
+        for run in self.runs.values():
+            run.blocks = []
         for runtime in self.runtimes.values():
             runtime.close()
 
 
 def _stops(together: list[Run]) -> list[int]:
-    """Where blocks wait for each other, the last step included: for a decision, or because batches come once."""
+    """Where blocks wait for each other, the last step included: for somebody to act, or because batches come once."""
     job = together[0].job
     length = min(run.runtime.length for run in together)
     waits = range(job.first + length, job.steps, length) if job.feed.lockstep else ()
-    return sorted({*waits, *(stop for run in together for stop in run.job.stops), job.steps})
+    return sorted({*waits, *(stop for run in together for stop in (*run.job.stops, *run.job.looks)), job.steps})
 
 
-def _decide(decide: Decide, step: int, runs: Mapping[str, Run]) -> None:
-    for name, decision in decide(step, {name: (run.records, run.running()) for name, run in runs.items()}).items():
-        runs[name].stop(decision)
+def _between(between: Between, step: int, runs: Mapping[str, Run]) -> None:
+    job = next(iter(runs.values())).job
+    if step in job.stops:
+        for name, decision in between.decide(step, {name: run.reached() for name, run in runs.items()}).items():
+            runs[name].stop(decision)
+    if step in job.looks or step == job.steps:
+        between.tell(step, {name: run.reached() for name, run in runs.items()})

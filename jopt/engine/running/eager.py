@@ -19,58 +19,82 @@ from jopt.engine.job import Job
 from jopt.engine.lanes.best import better, mode_of
 from jopt.engine.lanes.blocks import Block, key_kinds, to_device
 from jopt.engine.lanes.records import Records
+from jopt.engine.lanes.table import State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import keys_of
-from jopt.engine.running.carry_out import Decide
-from jopt.engine.running.underway import Outcome
+from jopt.engine.running.carry_out import Between
+from jopt.engine.running.underway import Outcome, Reached
 from jopt.values.trees import flatten, structure
 
 PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
 
 
-def carry_out(
-    jobs: Mapping[str, Job], bar: Any, check_names: Callable[[Job, Iterable[str]], None], decider: Callable[..., Decide] | None
-) -> dict[str, Outcome]:
-    """Runs every job to its last step; ``check_names`` hears what a job records as soon as that is known.
+class Eager:
+    """The jobs of one call, carried out in Python.
 
-    ``decider`` makes who stops lanes, of a function that says what a job records; None: nobody does.
+    Args:
+      jobs: by name.
+      check_names: hears what a job records as soon as that is known.
+      tick: called after each step.
     """
-    records = {name: Records(job) for name, job in jobs.items()}
-    lanes = [
-        (name, _Lane(job, records[name], setting, seed, bar, check_names))
-        for name, job in jobs.items()
-        for setting in range(job.space.size)
-        for seed in range(len(job.seeds))
-    ]
-    first = next(iter(jobs.values()))
-    seconds, decide = dict.fromkeys(jobs, 0.0), None
-    # The batches of an iterable come once, so all lanes take each before the next one; so do lanes that are compared.
-    for group in [lanes] if first.feed.lockstep or decider else [[lane] for lane in lanes]:
-        for step in range(first.first + 1, first.steps + 1):
-            for name, lane in group:
-                begin = time.perf_counter()
-                lane.advance()
-                seconds[name] += time.perf_counter() - begin
-            first.feed.forget(step)
-            if decider and step in first.stops:
-                decide = decide or decider(lambda name: (tuple(records[name].losses), tuple(records[name].metrics)))
-                _decide(decide, step, records, lanes)
-    for name, job in jobs.items():
-        dead = [lane.dead for whose, lane in lanes if whose == name]
-        records[name].close(np.reshape(dead, (job.space.size, len(job.seeds))))
-    return {name: Outcome(PLAN, records[name], 0.0, seconds[name]) for name in jobs}
 
+    def __init__(
+        self, jobs: Mapping[str, Job], check_names: Callable[[Job, Iterable[str]], None], tick: Callable[[], None]
+    ) -> None:
+        self.jobs = jobs
+        self.records = {name: Records(job) for name, job in jobs.items()}
+        self.lanes = {
+            name: [
+                _Lane(job, self.records[name], setting, seed, tick, check_names)
+                for setting in range(job.space.size)
+                for seed in range(len(job.seeds))
+            ]
+            for name, job in jobs.items()
+        }
+        self.seconds = dict.fromkeys(jobs, 0.0)
 
-def _decide(decide: Decide, step: int, records: Mapping[str, Records], lanes: list[tuple[str, _Lane]]) -> None:
-    for names in decide.groups:
-        running = {name: np.zeros(records[name].steps_done.shape, bool) for name in names}
-        for name, lane in lanes:
-            if name in running and not lane.over:
-                running[name][lane.place] = True
-        for name, decision in decide(step, {name: (records[name], running[name]) for name in names}).items():
-            for whose, lane in lanes:
-                if whose == name and decision.stops[lane.place]:
-                    lane.end(pruned=not decision.ends)
+    def recorded(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a job has recorded: the names of a step's values, and of its evaluations."""
+        return tuple(self.records[name].losses), tuple(self.records[name].metrics)
+
+    def reached(self) -> dict[str, Reached]:
+        """How far each job is."""
+        return {name: self._reached(name) for name in self.jobs}
+
+    def _reached(self, name: str) -> Reached:
+        records, seconds = self.records[name], self.seconds[name]
+        states = np.reshape([lane.state for lane in self.lanes[name]], records.steps_done.shape)
+        return Reached(PLAN, records, states, 0.0, seconds, pace=records.lane_steps / seconds if seconds else 0.0)
+
+    def carry_out(self, between: Callable[[], Between] | None) -> dict[str, Outcome]:
+        """Runs every job to its last step; ``between`` makes who acts between two steps, when it is known what is recorded."""
+        first, acts = next(iter(self.jobs.values())), None
+        each = [(name, lane) for name, lanes in self.lanes.items() for lane in lanes]
+        # Batches of an iterable come once, so all lanes take each before the next one; so do those that wait for each other.
+        for group in [each] if first.feed.lockstep or between else [[lane] for lane in each]:
+            for step in range(first.first + 1, first.steps + 1):
+                for name, lane in group:
+                    begin = time.perf_counter()
+                    lane.advance()
+                    self.seconds[name] += time.perf_counter() - begin
+                first.feed.forget(step)
+                if between and (step in first.stops or step in first.looks or step == first.steps):
+                    acts = acts or between()
+                    self._act(acts, step)
+        for name, records in self.records.items():
+            records.close(self._reached(name).states == State.DEAD)
+        return {name: Outcome(PLAN, self.records[name], 0.0, self.seconds[name]) for name in self.jobs}
+
+    def _act(self, between: Between, step: int) -> None:
+        job = next(iter(self.jobs.values()))
+        for names in between.groups:
+            if step in job.stops:
+                for name, decision in between.decide(step, {name: self._reached(name) for name in names}).items():
+                    for lane in self.lanes[name]:
+                        if decision.stops[lane.place]:
+                            lane.end(pruned=not decision.ends)
+            if step in job.looks or step == job.steps:
+                between.tell(step, {name: self._reached(name) for name in names})
 
 
 @contextlib.contextmanager
@@ -97,12 +121,12 @@ class _Lane:
         records: Records,
         setting: int,
         seed: int,
-        bar: Any,
+        tick: Callable[[], None],
         check_names: Callable[[Job, Iterable[str]], None],
     ) -> None:
         self.job = job
         self.records = records
-        self.bar = bar
+        self.tick = tick
         self.check_names = check_names
         self.seed = int(job.seeds[seed])
         self.start_key, *self.keys = keys_of(np.uint32(job.seed), np.uint32(self.seed))
@@ -112,9 +136,14 @@ class _Lane:
         self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool), job.first)
         self.first: list[Any] = []  # the leaves of the first carry
         self.told: dict[str, Any] | None = None
-        self.dead = self.over = False
+        self.state = State.WAITING
         self.place = setting, seed
         self.mode: Mode | None = None  # where the best is kept
+
+    @property
+    def over(self) -> bool:
+        """Whether it has come to an end."""
+        return self.state in (State.DONE, State.PRUNED, State.DEAD)
 
     def advance(self) -> None:
         """One step, unless the lane is over; before the first one the start, after the last one the end."""
@@ -123,6 +152,7 @@ class _Lane:
             return
         if block.carry is None:
             self._start()
+            self.state = State.RUNNING
         row = jax.tree.map(lambda x: jnp.asarray(x[0]), job.feed.rows(self.seed, block.step, 1))
         loss_key, data_key = (jax.random.fold_in(key, block.step) for key in self.keys)
         batch = job.program.batch(self.setting, job.feed.data, row, data_key, jnp.int32(block.step))
@@ -132,8 +162,7 @@ class _Lane:
         block.carry, block.step = _arrays(carry), block.step + 1
         found = {name: np.asarray(x).reshape(1) for name, x in metrics.items()}
         self.records.steps_recorded(block, block.step - 1, 1, found)
-        best = self.records.best_loss
-        self.bar.advance(1, best=best if np.isfinite(best) else None)
+        self.tick()
         if self.told is not None:
             self.told["evaluated"] = jnp.asarray(False)
         if block.step in self.records.eval_steps:
@@ -145,14 +174,13 @@ class _Lane:
         """Keeps what the result keeps of a lane, at its last step or before."""
         job, block = self.job, self.block
         if not self.over:
-            self.over = True
-            self.bar.advance(job.steps - block.step)
             if pruned:
                 self.records.pruned_at[self.place] = block.step
             leaves = jax.tree.leaves(block.carry)
             self.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first)
             self.records.finished(block, self._kept())
-            self.dead = job.program.dies and self._died(job.program.kept(block.carry))
+            dead = job.program.dies and self._died(job.program.kept(block.carry))
+            self.state = State.DEAD if dead else State.PRUNED if pruned else State.DONE
             block.carry = block.best = None
 
     def _died(self, kept: Any) -> bool:

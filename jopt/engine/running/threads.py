@@ -61,20 +61,23 @@ class Caller:
                 if self.stop.is_set() and not answer.done():
                     raise Stopped from None
 
-    def run_all(self, tasks: deque[Task], slots: Sequence[Slot], take: Callable[[Any], None]) -> None:
+    def run_all(
+        self, tasks: deque[Task], slots: Sequence[Slot], take: Callable[[Any], None], late: Callable[[Any], None]
+    ) -> None:
         """Runs every task, in each slot the next one; ``take`` hears of all that is found, and may append further tasks.
 
-        The first error of a task ends all and is raised.
+        The first error of a task ends all and is raised; ``late`` hears of what the others had found by then.
         """
         while tasks:
             threads = [self._begin(tasks, slot) for slot in slots[: len(tasks)]]
             try:
-                self._serve(len(threads), take)
+                self._serve(len(threads), take, late)
             except BaseException:
                 self.stop.set()
                 for end in self.on_stop:
                     end()
                 _join(threads)
+                self._hear_out(late)
                 raise
 
     def _begin(self, tasks: deque[Task], slot: Slot) -> threading.Thread:
@@ -108,7 +111,7 @@ class Caller:
         except BaseException as error:  # handed to the caller's thread
             self._heard.put(("error", error, None))
 
-    def _serve(self, working: int, take: Callable[[Any], None]) -> None:
+    def _serve(self, working: int, take: Callable[[Any], None], late: Callable[[Any], None]) -> None:
         errors: list[BaseException] = []
         while working:
             try:
@@ -123,10 +126,17 @@ class Caller:
             elif kind == "error":
                 errors.append(what)
                 self.stop.set()
-            elif not errors:
-                take(what)
+            else:
+                (late if errors else take)(what)
         if errors:
             raise errors[0]
+
+    def _hear_out(self, late: Callable[[Any], None]) -> None:
+        with contextlib.suppress(Exception):  # the error that ended all is the one to report; the queue's end is one, too
+            while True:
+                kind, what, _ = self._heard.get_nowait()
+                if kind == "found":
+                    late(what)
 
 
 def _answer(function: Callable[[], Any], answer: Future[Any]) -> None:

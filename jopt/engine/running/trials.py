@@ -94,7 +94,7 @@ class Trials:
                 failed.append(outcome.error)
 
         tasks: deque[Task] = deque(functools.partial(measure, pace) for pace in paces)
-        self.runtime.caller.run_all(tasks, self.slots, hear)
+        self.runtime.caller.run_all(tasks, self.slots, hear, self.take)
         if failed:
             lost = [lane for block in chosen for lane in block.lanes]
             self.lanes.restart(lost)

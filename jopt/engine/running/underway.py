@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -34,6 +35,39 @@ class Outcome:
     total_s: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Reached:
+    """How far a job is.
+
+    Attributes:
+      plan: how it runs.
+      records: so far; they go on being written.
+      states: ``[settings, seeds]``, of each lane its ``State``.
+      compile_s: for how many seconds something was compiled.
+      total_s: the seconds that the job has run.
+      compiling_s: for how many seconds something has been compiled now.
+      pace: lane-steps per second, without compiling, since lanes were stopped last; 0: nobody knows.
+    """
+
+    plan: Plan
+    records: Records
+    states: np.ndarray
+    compile_s: float
+    total_s: float
+    compiling_s: float = 0.0
+    pace: float = 0.0
+
+    @property
+    def running(self) -> np.ndarray:
+        """``[settings, seeds]``, the lanes that have not come to an end."""
+        return np.isin(self.states, (State.WAITING, State.RUNNING, State.PAUSED))
+
+    def outcome(self, until: int) -> Outcome:
+        """What there would be if all had ended here; of lanes that are further, what there was at a step."""
+        part = self.records.part(self.states == State.DEAD, until)
+        return Outcome(self.plan, part, self.compile_s, self.total_s)
+
+
 class Decision(NamedTuple):
     """Which lanes of a job stop, ``[settings, seeds]``, and whether they have come to their end or are out."""
 
@@ -44,43 +78,62 @@ class Decision(NamedTuple):
 class Run:
     """One job under way: its plan, its lanes, its records."""
 
-    def __init__(self, runtime: Runtime, asked: Plan, slots: list[Slot], worker: Callable[[Slot], Worker], bar: Any) -> None:
-        self.runtime, self.job, self.slots, self.worker, self.bar = runtime, runtime.job, slots, worker, bar
-        self.plan = asked
-        self.records = Records(self.job)
-        self.records.key_kinds = key_kinds(runtime.analysis.carry)
-        evaluate = runtime.analysis.evaluate
-        self.lanes = Lanes(self.job, runtime.analysis.common, begun(self.job, evaluate.result if evaluate else {}))
+    def __init__(self, runtime: Runtime, slots: list[Slot], worker: Callable[[Slot], Worker]) -> None:
+        self.runtime, self.job, self.slots, self.worker = runtime, runtime.job, slots, worker
+        self.plan = Plan()
+        analysis, self.records = runtime.analysis, Records(self.job)
+        evaluated = analysis.evaluate.result if analysis.evaluate else {}
+        self.records.key_kinds = key_kinds(analysis.carry)
+        self.records.expect(dict(analysis.step.metrics), {name: x.dtype for name, x in evaluated.items()})
+        self.lanes = Lanes(self.job, analysis.common, begun(self.job, evaluated))
         self.seconds = 0.0
         self.began = time.perf_counter()
+        self.since: float | None = None  # when the lanes were sent on their way that are on it now
+        self.mark = 0, 0.0  # lane-steps, and seconds without compiling, when lanes were stopped last
         self.blocks: list[Block] = []  # that are between two stops
         self.forms_anew = False  # whether running blocks are to end their turn, since fewer lanes are left
 
-    def prepare(self) -> None:
+    def prepare(self, asked: Plan) -> None:
         """Chooses the plan."""
-        begin = self.began = time.perf_counter()
-        job, analysis = self.job, self.runtime.analysis
-        devices = [slot.device for slot in self.slots]
-        problem = Problem(analysis, job.space.size, len(job.seeds), job.steps - job.first, devices)
-        trials = Trials(self.runtime, self.lanes, self.slots, self.worker, self._write_down, self.records.forget)
-        self.plan = explore(problem, self.plan, trials)
-        self.seconds += time.perf_counter() - begin
+        self.began = time.perf_counter()
+        with self._timed():
+            job, analysis = self.job, self.runtime.analysis
+            devices = [slot.device for slot in self.slots]
+            problem = Problem(analysis, job.space.size, len(job.seeds), job.steps - job.first, devices)
+            trials = Trials(self.runtime, self.lanes, self.slots, self.worker, self._write_down, self.records.forget)
+            self.plan = explore(problem, asked, trials)
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        begin = self.since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds, self.since = self.seconds + time.perf_counter() - begin, None
+
+    def reached(self) -> Reached:
+        """How far it is; called in the caller's thread, at any time."""
+        total_s = self.seconds + (0.0 if self.since is None else time.perf_counter() - self.since)
+        compile_s, compiling_s = self.runtime.compile_s, self.runtime.compiling_for()
+        lane_steps, ran_s = self.mark
+        done, took = self.records.lane_steps - lane_steps, total_s - compile_s - compiling_s - ran_s
+        pace = done / took if done and took > 0 else 0.0
+        return Reached(self.plan, self.records, self.lanes.states, compile_s, total_s, compiling_s, pace)
 
     def advance(self, until: int) -> None:
         """Runs every lane to a step."""
-        begin = time.perf_counter()
-        while True:
-            # Those that nobody has begun to fill are formed again, beside lanes that were paused in the meantime.
-            self.blocks = [block for block in self.blocks if block.carry is not None] + self._formed()
-            behind = [block for block in self.blocks if block.step < until]
-            if not behind:
-                break
-            self.forms_anew = False
-            running: deque[Task] = deque(functools.partial(self._turns, block, until) for block in behind)
-            self.blocks = [block for block in self.blocks if block.step >= until]
-            take = functools.partial(self._take, until=until, running=running)
-            self.runtime.caller.run_all(running, self.slots, take)
-        self.seconds += time.perf_counter() - begin
+        with self._timed():
+            while True:
+                # Those that nobody has begun to fill are formed again, beside lanes that were paused in the meantime.
+                self.blocks = [block for block in self.blocks if block.carry is not None] + self._formed()
+                behind = [block for block in self.blocks if block.step < until]
+                if not behind:
+                    break
+                self.forms_anew = False
+                running: deque[Task] = deque(functools.partial(self._turns, block, until) for block in behind)
+                self.blocks = [block for block in self.blocks if block.step >= until]
+                take = functools.partial(self._take, until=until, running=running)
+                self.runtime.caller.run_all(running, self.slots, take, self.records.take)
 
     def running(self) -> np.ndarray:
         """Which lanes have not come to an end, ``[settings, seeds]``."""
@@ -100,6 +153,7 @@ class Run:
             if block.real.any():
                 self.lanes.pause(block)
         self.blocks = []
+        self.mark = self.records.lane_steps, max(0.0, self.seconds - self.runtime.compile_s)
 
     def _formed(self) -> list[Block]:
         """Blocks of all lanes that are in none; those that trials have brought to the end are finished."""
@@ -139,15 +193,14 @@ class Run:
                 return
 
     def _write_down(self, outcome: BlockOutcome) -> None:
-        """Records what was found, and tells of the progress."""
+        """Records what was found, and says that there is news."""
         self.records.take(outcome)
-        done = sum(count for _, count, _ in outcome.records) * int(outcome.block.real.sum())
-        best = self.records.best_loss
-        self.bar.advance(done, best=best if np.isfinite(best) else None)
+        self.runtime.caller.on_wait()
 
     def _take(self, outcome: BlockOutcome, until: int, running: deque[Any]) -> None:
         block = outcome.block
         if outcome.error is not None:
+            self.records.take(outcome)  # what it found before it failed
             self._fail(outcome, until, running)
             return
         self._write_down(outcome)
@@ -197,7 +250,6 @@ class Run:
         block.real = real & which
         if block.real.any():
             self._keep(block, state)
-            self.bar.advance(int((self.job.steps - block.step) * block.real.sum()))  # that nobody will run
         block.real = real & ~which
 
     def _finish(self, block: Block) -> None:
