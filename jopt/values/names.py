@@ -15,6 +15,7 @@ LOSS = "loss"
 AXIS = "an axis"  # what the name of one is, in words
 SAMPLE = "sample"  # the dimension of drawn axes
 EXAMPLES = "examples_seen"  # a coordinate of the curves, where batch sizes are swept
+EVALUATED_EXAMPLES = "eval_examples_seen"  # the same of the evaluations
 # What an axis may not be called: neither like these, nor like the columns of a table of curves.
 RESERVED = (*OWN, LOSS, SAMPLE, "metric", "value")
 

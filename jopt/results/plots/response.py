@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from jopt.results import scores, text
 from jopt.results.plots import style
 from jopt.results.plots.scales import Scale, scale_of, view
+from jopt.results.plots.suggested import draw_suggestion, fit_of
 from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
@@ -85,8 +86,10 @@ def _first_swept(record: SweepRecord) -> str:
     return record.names_along((several or list(record.dims))[0])[0]
 
 
-def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, color: str | None, ax: Axes | None) -> Axes:
-    """One record: line, or points where settings were drawn; the spread of seeds, the best, what diverged."""
+def draw_response(
+    record: SweepRecord, ranked: scores.Ranking, x: str | None, color: str | None, suggestion: bool, ax: Axes | None
+) -> Axes:
+    """One record: line, or points where settings were drawn; the spread of seeds, the best, what diverged, the suggestion."""
     line = profile(record, ranked, x)
     ax = style.axes(ax, 8.0)
     _set_scales(ax, [line], ranked, scores.moment(record, ranked), rows=1)
@@ -101,6 +104,9 @@ def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, co
         score = float(line.mean[line.best])
         label = f"best: {line.name}={line.where}, {ranked.metric} {text.number(score)}"
         entries.insert(0, style.Entry(style.star(ax, line.x[line.best], score, style.BEST), label))
+    fit = fit_of(record, ranked, line.name) if suggestion else None
+    if fit is not None:
+        entries += draw_suggestion(ax, fit, record, ranked, line.mean[np.isin(line.x, fit.values)])
     style.legend(ax, entries, under=True)
     return ax
 
