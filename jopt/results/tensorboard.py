@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.results import scores, text
+from jopt.results import scores, storage, text
 from jopt.results.record import SweepRecord
 
 FINAL = "final/"  # what the tags of scores begin with
@@ -42,10 +42,10 @@ class Run(NamedTuple):
     index: tuple[int, ...]
 
 
-def write(records: Mapping[str, SweepRecord], directory: str | os.PathLike[str]) -> None:
+def write(records: Mapping[str, SweepRecord], directory: storage.Path) -> None:
     """See ``Result.to_tensorboard``."""
     _check_installed()
-    root = Path(directory)
+    root = Path(os.fsdecode(directory))
     _check_empty(root)
     runs = _alike(list(_runs(records)))
     root.mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,6 @@ def _session_start(run: Run) -> Any:
 
     start = SessionStartInfo(group_name=run.name, start_time_secs=time.time())
     for name, value in run.hparams.items():
-
         setattr(start.hparams[name], f"{_kind(value)}_value", value)
     return _plugin_summary("session_start_info", session_start_info=start)
 
