@@ -1,6 +1,7 @@
 """Pictures of rungs: where curves end, how many settings train between, who was kept, what was saved."""
 
 import dataclasses
+import itertools
 
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -76,7 +77,7 @@ def test_what_diverges_is_not_counted_behind_the_step_where_it_did_and_has_its_c
 def test_who_was_kept_is_named_and_the_title_says_what_was_saved():
     made = result(pruned())
     ax = made.plot.rungs()
-    assert flat(ax)[0] == "best: learning_rate=1e-4"
+    assert flat(ax)[0] == "best: learning_rate=0.0001"
     assert [name.split(":")[0] for name in flat(ax)[:4]] == ["best", "kept", "kept", "kept"]
     assert "pruned (24 settings)" in flat(ax)
     assert "rungs: after 10 and 30 steps" in flat(ax)
@@ -97,7 +98,7 @@ def test_of_many_rungs_as_many_counts_stand_there_as_have_room(rungs):
     ax.figure.canvas.draw()
     (top,) = ax.child_axes
     boxes = [label.get_window_extent() for label in top.get_xticklabels()]
-    assert all(a.x1 < b.x0 for a, b in zip(boxes[:-1], boxes[1:], strict=True))
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
     assert counts(ax)[0] == 40
     assert sorted(counts(ax), reverse=True) == counts(ax)
 
@@ -105,15 +106,16 @@ def test_of_many_rungs_as_many_counts_stand_there_as_have_room(rungs):
 @pytest.mark.parametrize("settings", [2, 26, 300])
 def test_it_is_drawn_for_few_and_for_many(settings):
     ax = result(pruned(settings, rungs=((20, max(1, settings // 4)),))).plot.rungs()
+    ax.figure.canvas.draw()
     inside(ax.figure)
     assert len(legend(ax)) <= 10
 
 
 def test_a_result_of_which_nothing_was_pruned_is_an_error():
     with pytest.raises(ValueError, match=r"nothing was pruned in this result.*prune='auto'"):
-        result(record([4.0, 1.0])).plot.rungs()
+        result(record([4.0, 1.0])).plot.rungs("loss")
     with pytest.raises(ValueError, match="nothing was pruned"):
-        GroupedResult({"a": result(record([4.0, 1.0])), "b": result(record([2.0]))}).plot.rungs()
+        GroupedResult({"a": result(record([4.0, 1.0])), "b": result(record([2.0]))}).plot.rungs("loss")
 
 
 def test_one_pruned_seed_takes_its_setting_out():
@@ -131,6 +133,7 @@ def test_groups_have_a_panel_each_with_the_same_vertical_axis():
     assert left.get_ylim() == right.get_ylim()
     assert (counts(left), counts(right)) == ([28, 10, 4], [4])
     assert right.get_legend().get_title().get_text() == "saved 0% of 720 lane-steps"
+    left.figure.canvas.draw()
     inside(left.figure)
 
 

@@ -93,6 +93,7 @@ def test_nothing_of_the_suggestion_lies_over_the_data():
     assert bar.get_transform().transform(np.column_stack(bar.get_data()))[:, 1].max() < np.nanmin(lowest)
     box = ax.get_legend().get_window_extent()
     assert box.y1 <= ax.get_window_extent().y0
+    ax.figure.canvas.draw()
     inside(ax.figure)
 
 
@@ -167,11 +168,14 @@ def test_the_picture_agrees_with_suggest_on_a_real_sweep_and_after_loading(tmp_p
         found, ax = made.suggest(), made.plot.response()
         band = ax.patches[0]
         assert [band.get_x(), band.get_x() + band.get_width()] == pytest.approx([found.low, found.high])
-        assert any(name.startswith(f"suggested: learning_rate={jopt.results.text.short(found.value)}") for name in flat_legend(ax))
+        assert any(
+            name.startswith(f"suggested: learning_rate={jopt.results.text.short(found.value)}") for name in flat_legend(ax)
+        )
 
 
 def test_it_fits_into_axes_without_a_layout_and_groups_have_none():
     ax = result(valley()).plot.response("loss", ax=plt.subplots()[1])
+    ax.figure.canvas.draw()
     inside(ax.figure)
     assert not four_groups().plot.response("loss").patches
 

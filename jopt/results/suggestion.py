@@ -104,9 +104,7 @@ def which(result: Swept, name: str | None) -> str:
     for candidates in ([each for each in known if each == RATE], inside, known):
         if len(candidates) == 1:
             return candidates[0]
-    raise ValueError(
-        f"suggest: name= is needed, one of {known}." if known else "suggest: no number with an order was swept."
-    )
+    raise ValueError(f"suggest: name= is needed, one of {known}." if known else "suggest: no number with an order was swept.")
 
 
 def _rates(result: Swept, index: tuple[int, ...]) -> set[str]:

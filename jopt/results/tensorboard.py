@@ -117,13 +117,14 @@ def _alike(runs: list[Run]) -> list[Run]:
     for run in runs:
         for name, value in run.hparams.items():
             kinds.setdefault(name, set()).add(_kind(value))
-    convert = {name: {"bool": bool, "number": float}.get(found.pop(), str) if len(found) == 1 else str for name, found in kinds.items()}
+    convert = {
+        name: {"bool": bool, "number": float}.get(found.pop(), str) if len(found) == 1 else str for name, found in kinds.items()
+    }
     return [run._replace(hparams={name: convert[name](value) for name, value in run.hparams.items()}) for run in runs]
 
 
 def _kind(value: Any) -> str:
     return "bool" if isinstance(value, bool) else "number" if isinstance(value, (int, float)) else "string"
-
 
 
 def _finals(record: SweepRecord) -> dict[str, NDArray[np.float64]]:

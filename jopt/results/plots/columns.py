@@ -59,7 +59,9 @@ def _column(name: str, axis: int, values: NDArray[Any], where: NDArray[Any], ran
 def _named(name: str, labels: list[str], mine: NDArray[Any], rank: NDArray[Any]) -> Column:
     """Values evenly apart, and the lines through each of them side by side, so that one can follow them."""
     levels = list(dict.fromkeys(labels))
-    heights = _stretched(np.arange(len(levels), dtype=float), np.arange(len(levels), dtype=float))
+    side = SPREAD / 2 / max(len(levels) - 1, 1)
+    at = np.arange(len(levels), dtype=float)
+    heights = _stretched(at, at, margin=(side + MARGIN / 2) / (1 + 2 * side))  # what is spread stays inside
     level = np.array([levels.index(label) for label in labels])[mine]
     distance = heights[1] - heights[0] if len(levels) > 1 else 1.0
     places = heights[level]
@@ -67,7 +69,7 @@ def _named(name: str, labels: list[str], mine: NDArray[Any], rank: NDArray[Any])
         members = np.flatnonzero(level == each)
         members = members[np.argsort(rank[members], kind="stable")]
         places[members] += np.linspace(-0.5, 0.5, len(members)) * SPREAD * distance * min(1.0, len(members) / 12)
-    return Column(name, np.clip(places, 0.0, 1.0), dict(zip(levels, heights.tolist(), strict=True)), "named")
+    return Column(name, places, dict(zip(levels, heights.tolist(), strict=True)), "named")
 
 
 def scale_for(values: NDArray[Any]) -> Scale:
@@ -75,17 +77,21 @@ def scale_for(values: NDArray[Any]) -> Scale:
     found = np.unique(values[np.isfinite(values)].astype(np.float64))
     if len(found) > 2 and np.allclose(np.diff(found), found[1] - found[0], rtol=1e-3, atol=0.0):
         return Scale()
-    if len(found) > 2 and found[0] > 0 and np.allclose(np.diff(np.log(found)), np.log(found[1] / found[0]), rtol=1e-3, atol=0.0):
+    if (
+        len(found) > 2
+        and found[0] > 0
+        and np.allclose(np.diff(np.log(found)), np.log(found[1] / found[0]), rtol=1e-3, atol=0.0)
+    ):
         return Scale("log", float(found[0]))
     return scale_of(values)
 
 
-def _stretched(places: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.float64]:
+def _stretched(places: NDArray[Any], ends: NDArray[Any], margin: float = MARGIN) -> NDArray[np.float64]:
     """Places on the scale of an axis as shares of the height."""
     low, high = float(np.min(ends)), float(np.max(ends))
     if low == high:
         return np.full(np.shape(places), 0.5)
-    return np.asarray(MARGIN + (1 - 2 * MARGIN) * (np.asarray(places) - low) / (high - low))
+    return np.asarray(margin + (1 - 2 * margin) * (np.asarray(places) - low) / (high - low))
 
 
 def _each(values: NDArray[Any], places: NDArray[np.float64]) -> dict[str, float]:

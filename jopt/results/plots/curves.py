@@ -189,7 +189,7 @@ def _per_step(record: SweepRecord, x: X) -> NDArray[Any]:
         return np.ones(math.prod(record.shape), int)
     if record.examples is None:
         raise ValueError(
-            'x="examples_seen" is for a sweep of batch sizes, batch_size=jopt.choice(16, 64); in this result every setting sees '
+            'x="examples_seen" is for a sweep of batch sizes, batch_size=jopt.choice(16, 64); here every setting sees '
             'as many examples in a step as the others, so draw against the steps, x="step".'
         )
     dim, each = record.examples

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class GroupPlots:
-    """The pictures of a sweep of several optimizers: those of ``Plots`` but the heat map, a panel for each group or one for all.
+    """The pictures of a grouped sweep, a panel for each group, or one for all: of ``Plots`` all but the heat map.
 
     ``result[name].plot`` has those of one group.
     """

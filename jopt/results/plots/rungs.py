@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ def _count(ax: Axes, curves: Rungs) -> None:
     low, high = ax.get_xlim()
     edges = [low, *curves.rungs, float(curves.steps[-1])]
     places, labels = [], []
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in itertools.pairwise(edges):
         middle = (begin + end) / 2
         if end > begin and (not places or middle - places[-1] >= APART * (high - low)):
             places.append(middle)

@@ -188,8 +188,9 @@ class Plots:
     ) -> Axes:
         """Parallel coordinates: an axis for each swept number, a line for each setting, which ends at its score.
 
-        For any number of axes. Numbers that are evenly multiplied, or span decades, lie on a logarithmic axis; what is no number
-        has its name for a tick, and the lines through it are spread by score. Good scores are dark and on top, the best is red.
+        For any number of axes. Numbers that are evenly multiplied, or span decades, lie on a logarithmic axis. What is no
+        number has its name for a tick, and the lines through it are spread by score. Good scores are dark and on top, the best
+        is red.
         The colour bar at the right is the axis of the scores, and says when they are from; settings without one end before it:
         with a dashed line and a cross what diverged, with a dot what was pruned.
 
