@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,13 +96,24 @@ def _turned(per_seed: Floats, mode: str) -> Turned:
     return Turned(1.0 if share else 0.0, -1.0)
 
 
-def _before(record: SweepRecord, metric: str) -> float:
-    """The score before the first step; infinite where nobody looked."""
+def _before(record: SweepRecord, metric: str, share: float = 0.5) -> float:
+    """The score before the first step, that of a ``share`` of the lanes or lower; infinite where nobody looked."""
     _, steps, values = record.series(metric)
     known = metric in record.losses or steps[0] == 0
     first = np.asarray(values[..., 0], np.float64)
     first = first[np.isfinite(first)]
-    return float(np.median(first)) if known and len(first) else math.inf
+    return float(np.quantile(first, share)) if known and len(first) else math.inf
+
+
+def capped(values: NDArray[Any], records: Iterable[SweepRecord], ranked: scores.Ranking) -> NDArray[Any]:
+    """Scores, of which those worse than before the first step are as that: how much worse is not worth a picture's room."""
+    low = ranked.mode == "min"
+    # A training loss is first recorded after some steps already, when bad lanes are beyond where good ones began.
+    starts = [_before(record, ranked.metric, 0.75 if low else 0.25) for record in records]
+    start = max(starts) if low else min(starts)
+    if not math.isfinite(start) or not (values < start if low else values > start).any():
+        return values
+    return np.asarray(np.minimum(values, start) if low else np.maximum(values, start))
 
 
 def _of_few(curve: Curve) -> Minimum:

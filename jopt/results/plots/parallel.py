@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.results import scores, text
+from jopt.results.along import capped
 from jopt.results.plots import style
 from jopt.results.plots.columns import Column, columns_of
 from jopt.results.plots.panels import Panels, panels_for
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 1.75  # inches from one axis to the next
-CHARACTER = 0.075  # inches of one character of a tick label
+CHARACTER = 0.068  # inches of one character of a tick label
 BAR = 0.1  # inches, the width of the colour bar
 ROOM = 0.7  # inches beside the axes that it and its numbers need
 PRUNED = "0.72"
@@ -62,7 +63,7 @@ def draw_parallel(record: SweepRecord, ranked: scores.Ranking, ax: Axes | None) 
     """One record in one axes."""
     paths = _paths(record, ranked)
     ax = style.axes(ax, _width(paths), 4.4)
-    _draw(ax, paths, view(paths.mean, ranked.mode))
+    _draw(ax, paths, view(capped(paths.mean, [record], ranked), ranked.mode))
     return ax
 
 
@@ -75,7 +76,8 @@ def parallel_panels(records: Mapping[str, SweepRecord], ranked: scores.Ranking, 
         )
     every = {name: _paths(record, ranked) for name, record in records.items()}
     shown = panels_for("parallel", len(every), panels, max(map(_width, every.values())), columns=1, height=4.2)
-    seen = view(np.concatenate([paths.mean for paths in every.values()]), ranked.mode)
+    means = np.concatenate([paths.mean for paths in every.values()])
+    seen = view(capped(means, records.values(), ranked), ranked.mode)
     for ax, (name, paths) in zip(shown, every.items(), strict=True):
         ax.set_title(name, parse_math=False)
         _draw(ax, paths, seen)
@@ -125,7 +127,7 @@ def _gaps(ax: Axes, paths: Paths) -> list[float]:
     """For each axis how far before it the lines end, so that they do not run under its labels."""
     spacing = ax.get_window_extent().width / ax.figure.dpi / len(paths.columns)
     longest = [max(len(line) for label in c.ticks for line in style.wrapped_tick(label).split("\n")) for c in paths.columns]
-    return [0.0, *(min(0.6, (0.14 + CHARACTER * length) / spacing) for length in longest[1:]), 0.0]
+    return [0.0, *(min(0.6, (0.1 + CHARACTER * length) / spacing) for length in longest[1:]), 0.0]
 
 
 def _tick(ax: Axes, columns: tuple[Column, ...]) -> None:
@@ -165,7 +167,7 @@ def _draw_scored(ax: Axes, paths: Paths, gaps: list[float], norm: Any, seen: Vie
     drawn.set(zorder=2, clip_on=False)
     ax.add_collection(drawn, autolim=False)
     (best,) = ax.plot(*lines[-1].T, color=style.BEST, lw=2.4, zorder=2.5, clip_on=False)
-    style.star(ax, len(paths.columns), float(ends[-1]), style.BEST)
+    style.star(ax, len(paths.columns), float(ends[-1]), style.BEST).set_zorder(6)  # over the colour bar
     score = f"{paths.ranked.metric} {text.number(float(paths.mean[paths.best]))}"
     return [style.Entry(best, f"best: {style.setting(paths.record, paths.best)}; {score}")]
 

@@ -13,13 +13,15 @@ from jopt.results import scores, text
 from jopt.results.plots import style
 from jopt.results.plots.choosing import FEW
 from jopt.results.plots.curves import Asked, Curves, dot_the_lonely, draw_alone
-from jopt.results.plots.scales import View, view
+from jopt.results.plots.hues import Hues
+from jopt.results.plots.scales import Scale, View, view
 from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAMED = 3  # rungs whose steps the legend names
+PRUNED = "0.6"
 APART = 0.045  # of the width of the axes: so far apart are the middles of two counts at least
 
 
@@ -38,6 +40,24 @@ class Rungs(Curves):
         self.died = _first(record.diverged_at)
         self.rungs = np.unique(self.pruned[np.isfinite(self.pruned)])
         self.kept = [flat for flat in self.chosen.settled if np.isnan(self.pruned[flat])]
+        self.named = len(self.kept) <= FEW
+        if self.named:  # colours that can be told apart; what was pruned is grey
+            few = self.chosen._replace(settled=tuple(self.kept), diverged=())
+            self.hues = Hues(record, few, asked.color, self.named)
+        self._seen = View(Scale(), -np.inf, np.inf)
+
+    def shown(self) -> NDArray[Any]:
+        """The values of what was kept, as far as there is any: what was pruned may be anywhere."""
+        rows = self._kept_rows
+        return self.settled.mean[rows] if rows else super().shown()
+
+    def starts(self) -> list[float]:
+        """Where these begin."""
+        return [float(value) for value in self.settled.mean[self._kept_rows, 0]] or super().starts()
+
+    @property
+    def _kept_rows(self) -> list[int]:
+        return [row for row, flat in enumerate(self.chosen.settled) if flat in self.kept]
 
     @property
     def banded(self) -> bool:
@@ -57,6 +77,7 @@ class Rungs(Curves):
 
     def draw(self, ax: Axes, seen: View) -> list[style.Entry]:
         """Draws the curves, the rungs, and over the axes how many settings train between them."""
+        self._seen = seen
         entries = super().draw(ax, seen)
         lines = [ax.axvline(rung, color="0.6", lw=1.0, ls=":", zorder=0.5) for rung in self.rungs]
         _count(ax, self)
@@ -66,14 +87,15 @@ class Rungs(Curves):
         """Draws a setting, with a dot where it was pruned; the legend names the best, and the kept where they are few."""
         flat, values = self.chosen.settled[row], self.settled.mean[row]
         kept, best = flat in self.kept, flat == self.chosen.best
-        color = style.BEST if best else self.hues.color(flat)
+        color = style.BEST if best else PRUNED if self.named and not kept else self.hues.color(flat)
         options = {"lw": 2.2, "zorder": 3} if best else {"lw": 1.6, "zorder": 2} if kept else {"lw": 0.8, "zorder": 1.6}
         (line,) = ax.plot(self.steps, values, color=color, alpha=1.0 if kept else 0.7, **options)
         there = np.flatnonzero(np.isfinite(values))
         if not kept and len(there):
-            ax.plot(self.steps[there[-1]], values[there[-1]], "o", color=color, ms=3.5, zorder=2.5)
+            end = float(self._seen.clip(values[there[-1]]))  # at the edge, where the line left the picture
+            ax.plot(self.steps[there[-1]], end, "o", color=color, ms=3.5, zorder=2.5, clip_on=False)
         dot_the_lonely(line, values)
-        label = self._name(flat, best) if best or (kept and len(self.kept) <= FEW) else ""
+        label = self._name(flat, best) if best or (kept and self.named) else ""
         line.set_label(label or "_nolegend_")
         return style.Entry(line, label)
 
@@ -86,9 +108,9 @@ class Rungs(Curves):
 
         pruned = len(self.chosen.settled) - len(self.kept)
         many = [style.Entry(Line2D([], [], color="0.4", lw=1.6), f"kept ({text.count(len(self.kept), 'setting')})")]
-        out = Line2D([], [], color="0.4", lw=0.8, marker="o", ms=3.5)
+        out = Line2D([], [], color=PRUNED if self.named else "0.4", lw=0.8, marker="o", ms=3.5)
         return [
-            *(many if len(self.kept) > FEW else []),
+            *([] if self.named else many),
             style.Entry(out, f"pruned ({text.count(pruned, 'setting')})"),
             *super().notes(),
         ]

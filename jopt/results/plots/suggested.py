@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 COLOR = "#009e73"  # of all that belongs to the suggestion
 BASIN = "#e69f00"
 POINTS = 101  # of each curve that is drawn between the grid's
-HEIGHT = 0.012  # of the bar of the basin over the edge of the axes, as a share of them
 
 
 def fit_of(record: SweepRecord, ranked: scores.Ranking, name: str) -> Fit | None:
@@ -72,7 +71,7 @@ def _curves(ax: Axes, fit: Fit, shown: Floats) -> list[style.Entry]:
     at = np.linspace(x[near][0], x[near][-1], POINTS)
     entries = []
     for heights_at, dashes, label in (
-        (_parabola(x[near], heights[near], at), "--", "parabola through the best point and its neighbours"),
+        (_parabola(x[near], heights[near], at), "--", "parabola through three points"),
         (_akima(x, heights, at), ":", "Akima's curve through all points"),
     ):
         (line,) = ax.plot(fit.number(at), fit.score(heights_at), dashes, color=COLOR, lw=1.8, zorder=1.8)
@@ -103,22 +102,24 @@ def _points(ax: Axes, fit: Fit, shown: Floats) -> list[style.Entry]:
 
 
 def _basin(ax: Axes, fit: Fit, mode: str) -> style.Entry:
-    """A bar at the good edge of the axes, which the data keep away from."""
+    """A bar on the good edge of the axes, where no data are."""
     low, high = (float(fit.number(x)) for x in fit.about.basin)
-    height = HEIGHT if mode == "min" else 1 - HEIGHT
-    place = ax.get_xaxis_transform()
-    (bar,) = ax.plot(
-        [low, high], [height] * 2, "-|", color=BASIN, lw=4, ms=9, mew=2, solid_capstyle="butt", transform=place, zorder=1.2
-    )
+    height = 0.0 if mode == "min" else 1.0
+    look: dict[str, Any] = {"color": BASIN, "lw": 4, "ms": 9, "mew": 2, "solid_capstyle": "butt", "clip_on": False}
+    (bar,) = ax.plot([low, high], [height] * 2, "-|", transform=ax.get_xaxis_transform(), zorder=2.6, **look)
     where = f"{text.short(low)} to {text.short(high)}" if low < high else f"{text.short(low)} alone"
     return style.Entry(bar, f"within 5 % of the best: {where}")
 
 
 def _wall(ax: Axes, fit: Fit, record: SweepRecord, right: float) -> list[style.Entry]:
-    """The part of the axes above the minimum in which runs are not finite, shaded."""
-    if fit.about.wall is None:
+    """The part of the axes above the minimum in which runs diverge, or end no better than they began, shaded."""
+    lost = np.flatnonzero(fit.curve.lost())
+    lost = lost[lost > fit.found.place]
+    if not len(lost):
         return []
-    begin = float(fit.number(fit.about.wall))
-    wall: Any = ax.axvspan(begin, max(right, begin), fc="0.93", ec="0.78", hatch="//", lw=0, zorder=0.5)
+    begin = float(fit.values[lost[0]])
+    wall: Any = ax.axvspan(begin, max(right, begin), fc="0.94", ec="0.8", hatch="//", lw=0, zorder=0.5)
+    far = None if fit.about.wall is None else float(fit.number(fit.about.wall))
     what = "diverges" if record.diverged.any() else "not finite"
-    return [style.Entry(wall, f"{what}: from {text.short(begin)}")]
+    told = [] if far is not None and np.isclose(far, begin) else [f"ends no better than it began: from {text.short(begin)}"]
+    return [style.Entry(wall, "; ".join(told + ([] if far is None else [f"{what}: from {text.short(far)}"])))]
