@@ -85,9 +85,9 @@ def test_nothing_of_the_suggestion_lies_over_the_data():
     ax = result(valley()).plot.response("loss")
     data = ax.lines[0]
     crossing = crosses(ax)[0]
-    for artist in (*ax.patches, *(line for line in ax.lines if line not in (data, crossing, *stars(ax)))):
-        assert artist.get_zorder() < data.get_zorder()
     (bar,) = [line for line in ax.lines if line.get_marker() == "|"]
+    for artist in (*ax.patches, *(line for line in ax.lines if line not in (data, crossing, bar, *stars(ax)))):
+        assert artist.get_zorder() < data.get_zorder()
     ax.figure.canvas.draw()
     lowest = ax.transData.transform(np.column_stack(data.get_data()))[:, 1]
     assert bar.get_transform().transform(np.column_stack(bar.get_data()))[:, 1].max() < np.nanmin(lowest)
@@ -178,6 +178,20 @@ def test_it_fits_into_axes_without_a_layout_and_groups_have_none():
     ax.figure.canvas.draw()
     inside(ax.figure)
     assert not four_groups().plot.response("loss").patches
+
+
+def test_where_runs_end_no_better_than_they_began_is_shaded_and_cut_off():
+    rec = valley(lost=0)
+    rec.losses["loss"][-3:] = 1e4 * np.arange(1, 4)[:, None, None]
+    rec.losses["loss"][:, :, 0] = 2.5
+    ax = result(rec).plot.response("loss")
+    assert "ends no better than it began: from 0.215" in flat_legend(ax)
+    assert ax.patches[-1].get_x() == pytest.approx(RATES[-3])
+    assert ax.get_ylim()[1] < 3.0
+    diverged = np.full(rec.diverged_at.shape, np.nan)
+    diverged[-1] = 9.0
+    ax = result(dataclasses.replace(rec, diverged_at=diverged)).plot.response("loss")
+    assert "ends no better than it began: from 0.215; diverges: from 1" in flat_legend(ax)
 
 
 def test_the_basin_of_one_value_is_marked_alone():

@@ -32,10 +32,11 @@ def draw_suggestion(ax: Axes, fit: Fit, record: SweepRecord, ranked: scores.Rank
     """Draws all of it behind the data, of which ``shown`` are the scores at the fit's values; returns what a legend says."""
     right = float(ax.get_xlim()[1])  # as the data have it: what is drawn here changes nothing
     left = float(ax.get_xlim()[0])
-    entries = [_value(ax, fit, _through(record, ranked, fit.name)), _interval(ax, fit)]
+    through = _through(record, ranked, fit.name)
+    entries = [_value(ax, fit, through), _interval(ax, fit)]
     entries += _curves(ax, fit, shown)
     entries += [_basin(ax, fit, ranked.mode)]
-    entries += _wall(ax, fit, record, right)
+    entries += _wall(ax, fit, record, right, ", the other numbers as suggested" if through else "")
     ax.set_xlim(left, right)
     return entries
 
@@ -111,7 +112,7 @@ def _basin(ax: Axes, fit: Fit, mode: str) -> style.Entry:
     return style.Entry(bar, f"within 5 % of the best: {where}")
 
 
-def _wall(ax: Axes, fit: Fit, record: SweepRecord, right: float) -> list[style.Entry]:
+def _wall(ax: Axes, fit: Fit, record: SweepRecord, right: float, others: str) -> list[style.Entry]:
     """The part of the axes above the minimum in which runs diverge, or end no better than they began, shaded."""
     lost = np.flatnonzero(fit.curve.lost())
     lost = lost[lost > fit.found.place]
@@ -122,4 +123,5 @@ def _wall(ax: Axes, fit: Fit, record: SweepRecord, right: float) -> list[style.E
     far = None if fit.about.wall is None else float(fit.number(fit.about.wall))
     what = "diverges" if record.diverged.any() else "not finite"
     told = [] if far is not None and np.isclose(far, begin) else [f"ends no better than it began: from {text.short(begin)}"]
-    return [style.Entry(wall, "; ".join(told + ([] if far is None else [f"{what}: from {text.short(far)}"])))]
+    told += [] if far is None else [f"{what}: from {text.short(far)}"]
+    return [style.Entry(wall, "; ".join(told) + others)]
