@@ -105,7 +105,9 @@ def test_numbers_over_decades_lie_on_a_logarithmic_axis_and_names_are_ticks():
     assert list(rate.ticks) == ["0.0001", "0.001", "0.01", "0.1", "1"]
     np.testing.assert_allclose(np.diff(list(rate.ticks.values())), 0.23, rtol=1e-9)
     assert list(nesterov.ticks) == ["False", "True"]
-    assert len(set(rate.places)) == 5
+    each = rate.places.reshape(5, 6)
+    np.testing.assert_allclose(each.mean(1), list(rate.ticks.values()), rtol=1e-9)  # the tick is in the middle
+    assert (each.max(1)[:-1] < each.min(1)[1:]).all()
 
 
 @pytest.mark.parametrize(

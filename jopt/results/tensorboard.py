@@ -33,13 +33,13 @@ class Run(NamedTuple):
       name: Of its directory, below that of the whole.
       hparams: Name -> value: a number, a bool or a string.
       record: Where it is from.
-      index: Where in its grid.
+      place: Where in its grid.
     """
 
     name: str
     hparams: dict[str, Any]
     record: SweepRecord
-    index: tuple[int, ...]
+    place: tuple[int, ...]
 
 
 def write(records: Mapping[str, SweepRecord], directory: storage.Path) -> None:
@@ -52,10 +52,10 @@ def write(records: Mapping[str, SweepRecord], directory: storage.Path) -> None:
     _write_events(root, [(0, _experiment(runs))])
     finals = {id(record): _finals(record) for record in records.values()}
     for run in runs:
-        for place in range(len(run.record.seeds)):
-            folder = root / run.name / (f"seed={run.record.seeds[place]}" if len(run.record.seeds) > 1 else "")
+        for i, seed in enumerate(run.record.seeds):
+            folder = root / run.name / (f"seed={seed}" if len(run.record.seeds) > 1 else "")
             folder.mkdir(parents=True)
-            _write_events(folder, _events(run, place, finals[id(run.record)]))
+            _write_events(folder, _events(run, i, finals[id(run.record)]))
 
 
 def _check_installed() -> None:
@@ -153,9 +153,9 @@ def _write_events(folder: Path, summaries: Any) -> None:
         writer.close()
 
 
-def _events(run: Run, place: int, finals: Mapping[str, NDArray[np.float64]]) -> Iterator[tuple[int, Any]]:
+def _events(run: Run, seed: int, finals: Mapping[str, NDArray[np.float64]]) -> Iterator[tuple[int, Any]]:
     """All of one lane: what it is, its curves, its final scores, how it ended."""
-    lane = (*run.index, place)
+    lane = (*run.place, seed)
     yield 0, _session_start(run)
     yield from _curves(run.record, lane)
     end = int(run.record.steps_done[lane])

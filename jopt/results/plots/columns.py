@@ -14,7 +14,8 @@ from jopt.results.record import SweepRecord
 MARGIN = 0.04  # of the height, under the lowest value and over the highest
 APART = 0.055  # of the height: so far apart are two ticks at least
 EACH = 8  # values up to which each has a tick
-SPREAD = 0.3  # of the distance of two names: over so much are the lines of one spread
+SPREAD = 0.3  # of the distance of two values: over so much are the lines through one of a few spread
+MANY = 12  # lines through one value that take all of it
 
 
 class Column(NamedTuple):
@@ -38,7 +39,7 @@ def columns_of(record: SweepRecord, rank: NDArray[Any]) -> tuple[Column, ...]:
 
     Args:
       record: Of the settings.
-      rank: [setting], their order by score, by which lines through one name are spread.
+      rank: [setting], their order by score, by which lines through one of a few values are spread.
     """
     names = [name for dim in record.dims for name in record.names_along(dim)]
     several = [name for name in names if len(record.coords[name][1]) > 1]
@@ -52,24 +53,32 @@ def _column(name: str, axis: int, values: NDArray[Any], where: NDArray[Any], ran
         return _named(name, [style.value(found) for found in values], mine, rank)
     scale = scale_for(values)
     places = _stretched(scale.forward(values), scale.forward(values))
-    ticks = _each(values, places) if len(np.unique(values)) <= EACH else _some(values, scale)
-    return Column(name, places[mine], ticks, scale.kind)
+    found, level = np.unique(values, return_inverse=True)
+    if len(found) > EACH:
+        return Column(name, places[mine], _some(values, scale), scale.kind)
+    width = min([2 * MARGIN, *(SPREAD * np.diff(np.unique(places)))])
+    return Column(name, _spread(places[mine], level[mine], rank, width), _each(values, places), scale.kind)
 
 
 def _named(name: str, labels: list[str], mine: NDArray[Any], rank: NDArray[Any]) -> Column:
-    """Values evenly apart, and the lines through each of them side by side, so that one can follow them."""
+    """Values evenly apart, in the order of the axis."""
     levels = list(dict.fromkeys(labels))
     side = SPREAD / 2 / max(len(levels) - 1, 1)
     at = np.arange(len(levels), dtype=float)
     heights = _stretched(at, at, margin=(side + MARGIN / 2) / (1 + 2 * side))  # what is spread stays inside
     level = np.array([levels.index(label) for label in labels])[mine]
-    distance = heights[1] - heights[0] if len(levels) > 1 else 1.0
-    places = heights[level]
-    for each in range(len(levels)):
+    width = SPREAD * (heights[1] - heights[0] if len(levels) > 1 else 1.0)
+    return Column(name, _spread(heights[level], level, rank, width), dict(zip(levels, heights.tolist(), strict=True)), "named")
+
+
+def _spread(places: NDArray[np.float64], level: NDArray[Any], rank: NDArray[Any], width: float) -> NDArray[np.float64]:
+    """The lines through one value side by side, in the order of their scores, so that one can follow them."""
+    spread = places.copy()
+    for each in np.unique(level):
         members = np.flatnonzero(level == each)
         members = members[np.argsort(rank[members], kind="stable")]
-        places[members] += np.linspace(-0.5, 0.5, len(members)) * SPREAD * distance * min(1.0, len(members) / 12)
-    return Column(name, places, dict(zip(levels, heights.tolist(), strict=True)), "named")
+        spread[members] += np.linspace(-0.5, 0.5, len(members)) * width * min(1.0, len(members) / MANY)
+    return spread
 
 
 def scale_for(values: NDArray[Any]) -> Scale:
@@ -104,7 +113,7 @@ def _some(values: NDArray[Any], scale: Scale) -> dict[str, float]:
 
     low, high = float(np.min(values)), float(np.max(values))
     if scale.kind == "linear":
-        between = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+        between: Any = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
     else:
         least = np.min(values[values > 0])
         between = 10.0 ** np.arange(np.ceil(np.log10(least)), np.floor(np.log10(high)) + 1)

@@ -88,8 +88,10 @@ class Rungs(Curves):
         flat, values = self.chosen.settled[row], self.settled.mean[row]
         kept, best = flat in self.kept, flat == self.chosen.best
         color = style.BEST if best else PRUNED if self.named and not kept else self.hues.color(flat)
-        options = {"lw": 2.2, "zorder": 3} if best else {"lw": 1.6, "zorder": 2} if kept else {"lw": 0.8, "zorder": 1.6}
-        (line,) = ax.plot(self.steps, values, color=color, alpha=1.0 if kept else 0.7, **options)
+        look: dict[str, Any] = (
+            {"lw": 2.2, "zorder": 3} if best else {"lw": 1.6, "zorder": 2} if kept else {"lw": 0.8, "zorder": 1.6}
+        )
+        (line,) = ax.plot(self.steps, values, color=color, alpha=1.0 if kept else 0.7, **look)
         there = np.flatnonzero(np.isfinite(values))
         if not kept and len(there):
             end = float(self._seen.clip(values[there[-1]]))  # at the edge, where the line left the picture
@@ -133,7 +135,8 @@ def _count(ax: Axes, curves: Rungs) -> None:
     """Over the axes, between the rungs, how many settings train there; as many counts as have room."""
     low, high = ax.get_xlim()
     edges = [low, *curves.rungs, float(curves.steps[-1])]
-    places, labels = [], []
+    places: list[float] = []
+    labels: list[str] = []
     for begin, end in itertools.pairwise(edges):
         middle = (begin + end) / 2
         if end > begin and (not places or middle - places[-1] >= APART * (high - low)):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jopt.results import scores, text
-from jopt.results.along import Fit, Floats, fitted, ordered
+from jopt.results.along import Fit, fitted, ordered
 from jopt.results.plots import style
 from jopt.results.record import SweepRecord
+from jopt.results.suggesting import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
