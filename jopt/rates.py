@@ -15,6 +15,7 @@ from jopt.transforms.combining import constant_rate, rate_of_the_others
 from jopt.transforms.plateau import ReduceOnPlateauState, multiplier
 from jopt.values import checks
 from jopt.values.binding import Bound, find, is_value, key_name
+from jopt.values.names import shortened
 from jopt.values.numbers import is_number
 from jopt.values.pairs import ScheduledState, at_count, evaluate, holds_schedule, is_transformation, varies
 
@@ -42,8 +43,9 @@ def learning_rate(optimizer: Any, state: Any, path: str | None = None) -> Any:
         no other rate has.
 
     Returns:
-      The rate, a floating scalar (an array where the argument is one). Where there are several, a dict from the path of each
-      to it. The function is pure: it works under ``jit``, and under ``vmap`` over lanes.
+      The rate, a floating scalar (an array where the argument is one). Where there are several, a dict by path, without the
+      steps that all paths begin with ("fast.learning_rate" in a partition, not "transforms.fast.learning_rate").
+      The function is pure: it works under ``jit``, and under ``vmap`` over lanes.
 
     Raises:
       ValueError: Where there is no learning rate, or none of this path, and for the state of another optimizer.
@@ -61,16 +63,16 @@ def learning_rate(optimizer: Any, state: Any, path: str | None = None) -> Any:
             f"learning_rate takes (optimizer, state), a transformation and its state, but got {type(optimizer).__name__}; of a "
             f"tree of optimizers ask for each one's."
         )
-    rates = rates_of(optimizer, state, state)
+    rates = rates_of(optimizer, state, state, whole=path is not None)
     if path is not None:
         return list(rates.values())[find(path, list(rates), "learning_rate")]
     return rates if len(rates) > 1 else next(iter(rates.values()))
 
 
-def rates_of(optimizer: Any, before: Any, after: Any) -> dict[str, jax.Array]:
+def rates_of(optimizer: Any, before: Any, after: Any, *, whole: bool = False) -> dict[str, jax.Array]:
     """The learning rates by path: of schedules before an update, of plateaus as the state ``after`` it says.
 
-    Where both states are one, what a next update would use.
+    Where both states are one, what a next update would use. What all paths begin with is left out, unless ``whole``.
     """
     if is_value(optimizer):
         checks.no_axes(optimizer.bound)
@@ -80,7 +82,8 @@ def rates_of(optimizer: Any, before: Any, after: Any) -> dict[str, jax.Array]:
             f"There is no learning rate in {_named(optimizer)}: no argument of a rule in it is called {RATE!r}. Optax's own "
             f"pairs hide their numbers; lift the factory, jopt.lift(optax.lion)(1e-4), or use jopt's own."
         )
-    return found.scaled()
+    rates = found.scaled()
+    return rates if whole else shortened(rates, _names_a_rate)
 
 
 def decays(optimizer: Any, steps: int) -> bool:

@@ -134,8 +134,8 @@ def test_a_plateau_behind_one_label_leaves_the_other_alone():
     optimizer = jopt.lift(optax.partition)({"fast": fast, "slow": jopt.sgd(0.4)}, LABELS)
     found = jopt.learning_rate(optimizer, after(optimizer, 2, value=1.0))
     assert found == {
-        "transforms.fast.sgd.learning_rate": pytest.approx(0.4),
-        "transforms.slow.learning_rate": pytest.approx(0.4),
+        "fast.sgd.learning_rate": pytest.approx(0.4),
+        "slow.learning_rate": pytest.approx(0.4),
     }
 
 
@@ -147,8 +147,8 @@ def test_several_rates_are_a_dict_by_path_and_a_path_picks_one():
     state = after(optimizer, 2)
     found = jopt.learning_rate(optimizer, state)
     assert {path: float(rate) for path, rate in found.items()} == {
-        "transforms.fast.learning_rate": falling(2),
-        "transforms.slow.learning_rate": pytest.approx(0.1),
+        "fast.learning_rate": falling(2),
+        "slow.learning_rate": pytest.approx(0.1),
     }
     assert float(jopt.learning_rate(optimizer, state, "transforms.slow.learning_rate")) == pytest.approx(0.1)
     assert float(jopt.learning_rate(optimizer, state, "fast.learning_rate")) == falling(2)

@@ -155,9 +155,9 @@ def test_several_rates_are_recorded_by_path():
         {"slow": jopt.sgd(DECAY), "fast": jopt.adam(jopt.choice(0.1, 0.2))}, {"b": "fast", "w": "slow"}
     )
     made = sweep(parted, record=("rate",)).record.losses
-    assert set(made) == {"loss", "rate.transforms.fast.learning_rate", "rate.transforms.slow.learning_rate"}
-    np.testing.assert_allclose(made["rate.transforms.fast.learning_rate"][:, 0, 5], [0.1, 0.2], rtol=1e-6)
-    np.testing.assert_allclose(made["rate.transforms.slow.learning_rate"][1, 0], 0.2 - 0.02 * np.arange(8), rtol=1e-5)
+    assert set(made) == {"loss", "rate.fast.learning_rate", "rate.slow.learning_rate"}
+    np.testing.assert_allclose(made["rate.fast.learning_rate"][:, 0, 5], [0.1, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(made["rate.slow.learning_rate"][1, 0], 0.2 - 0.02 * np.arange(8), rtol=1e-5)
 
 
 def test_a_rate_for_each_branch_is_recorded_by_branch():

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from jopt.engine.files import AnyPath
-from jopt.results import report, scores, storage, tables, text
+from jopt.results import report, scores, storage, tables, tensorboard, text
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial, top_trials
@@ -135,6 +135,25 @@ class Result(abc.ABC):
         if kind not in ("final", "curves"):
             raise ValueError(f"kind must be 'final' or 'curves', but is {kind!r}.")
         return tables.frame(self._records(), metric, kind)
+
+    def to_tensorboard(self, directory: AnyPath) -> None:
+        """Writes the result as runs for TensorBoard: ``tensorboard --logdir directory``.
+
+        A setting is a run with the name of its numbers, "learning_rate=0.01,b1=0.9", of several optimizers below the name of
+        its group, and with several seeds a run for each below that: ".../seed=0". Scalars are all recorded curves, up to where
+        a lane ended. The HParams table has the swept numbers (and ``group``) and for each recorded value its last score,
+        "final/loss", as ``best`` ranks them: of the training loss the mean over the last tenth. It averages seeds, shows
+        settings that diverged as failed, and like those that were pruned without a score.
+
+        Args:
+          directory: A new or an empty directory. It needs tensorboardX, ``python -m pip install "jopt[tensorboard]"``, and no
+            TensorFlow or PyTorch.
+
+        Raises:
+          FileExistsError: For a directory with something in it.
+          ImportError: Without tensorboardX.
+        """
+        tensorboard.write(self._records(), directory)
 
     def save(self, path: AnyPath) -> None:
         """Writes the result to one file, which ``jopt.load_result`` reads back.

@@ -128,6 +128,11 @@ class SweepRecord:
         return ~np.isnan(np.asarray(self.pruned_at, np.float64))
 
     @property
+    def steps_saved(self) -> int:
+        """Optimizer steps that pruned lanes did not do."""
+        return int((self.steps_done.max(initial=0) - self.steps_done[self.pruned]).sum())
+
+    @property
     def metric_names(self) -> tuple[str, ...]:
         """Names of everything recorded over time: losses first, then metrics."""
         return (*self.losses, *self.metrics)

@@ -141,10 +141,8 @@ class SweepResult(Kept, Result):
         Wide blocks are quicker for each lane than the few lanes that were left, so a full sweep of small models would have
         taken fewer seconds than that.
         """
-        record = self.record
-        steps = int(record.steps_done.max(initial=0)) - record.steps_done[record.pruned]
-        pace = self.timings.lane_steps_per_second
-        return Saved(int(steps.sum()), float(steps.sum() / pace) if pace else 0.0)
+        steps, pace = self.record.steps_saved, self.timings.lane_steps_per_second
+        return Saved(steps, steps / pace if pace else 0.0)
 
     def suggest(self, name: str | None = None, metric: str | None = None) -> Suggestion:
         """Which value of a number to use, with an interval, reasons and warnings; ``print`` it for a sentence.
@@ -209,8 +207,8 @@ class SweepResult(Kept, Result):
           steps_done: [*axes, seed].
         Hyperparameters that were walked together are coordinates along one dimension. Along an axis of structure stand bools
         and strings as they are, functions by name, and ``None`` beside others in an array of objects. Where batch sizes were
-        swept, ``examples_seen`` stands beside ``step``. Types that NumPy has only from others (bfloat16, say) are float32
-        here.
+        swept, ``examples_seen`` stands beside ``step``, and ``eval_examples_seen`` beside ``eval_step``. Types that NumPy has
+        only from others (bfloat16, say) are float32 here.
         """
         steps = int(self.record.steps_done.max(initial=0))
         attrs = {"title": "jopt sweep", "optimizer": self.description, "steps": steps}
@@ -218,7 +216,7 @@ class SweepResult(Kept, Result):
 
     @property
     def plot(self) -> Plots:
-        """Pictures: ``.curves()``, ``.response()``, ``.heatmap()``, ``.compare()``; axes in, axes out."""
+        """Pictures: ``.curves()``, ``.response()``, ``.heatmap()``, ``.rungs()`` ...; axes in, axes out."""
         return Plots(self.record)
 
     def concat(self, other: SweepResult) -> SweepResult:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from jopt import axes
 from jopt.rates import decays
 from jopt.results import report, scores, text
-from jopt.results.record import SweepRecord
-from jopt.results.suggesting import Curve, Minimum, Shape, minimum, shape
+from jopt.results.along import fitted, ordered
+from jopt.results.suggesting import Curve, Minimum, Shape
 from jopt.results.trial import Swept, Trial, best_trial
 from jopt.values.binding import key_name
 
@@ -63,7 +63,7 @@ class Suggestion:
         what = "" if self.name == RATE else f"{self.name} "
         whose = "" if self.trial.group is None else f"{self.trial.group}: "
         told = "; ".join(each.rstrip(".") for each in (*self.reasons, *(f"but {each}" for each in self.warnings)))
-        return f"{whose}use {what}{_short(self.value)} ({_short(self.low)} to {_short(self.high)}): {told}."
+        return f"{whose}use {what}{text.short(self.value)} ({text.short(self.low)} to {text.short(self.high)}): {told}."
 
 
 def suggest(result: Swept, name: str | None, metric: str | None, group: str | None = None) -> Suggestion:
@@ -74,20 +74,19 @@ def suggest(result: Swept, name: str | None, metric: str | None, group: str | No
     if trial is None:
         raise ValueError(report.no_best({"": record}, ranked.metric))
     name = which(result, name)
-    values, curve = curve_of(record, ranked, trial, name)
-    found = minimum(curve) if len(values) > 2 else _of_few(curve)
-    about = shape(curve, found.place)
-    value, low, high = (float(np.exp(v)) if curve.log_x else float(v) for v in (found.x, found.low, found.high))
+    fit = fitted(record, ranked, trial.index, name)
+    found, curve = fit.found, fit.curve
+    value, low, high = (float(fit.number(v)) for v in (found.x, found.low, found.high))
     return Suggestion(
         name,
         value,
         low,
         high,
         found.rule,
-        tuple(_reasons(curve, found, about, trial)),
+        tuple(_reasons(curve, found, fit.about, trial)),
         tuple(_warnings(curve, found, trial, name in _rates(result, trial.index))),
         _with(trial.optimizer, name, value),
-        _extended(values, found.edge, curve.log_x),
+        _extended(fit.values, found.edge, curve.log_x),
         trial,
     )
 
@@ -95,19 +94,17 @@ def suggest(result: Swept, name: str | None, metric: str | None, group: str | No
 def which(result: Swept, name: str | None) -> str:
     """The number to suggest: the one asked for; else the rate, the only one in the rate's schedule, or the only ordered one."""
     record = result.record
-    ordered = [each for each, (dim, values) in record.coords.items() if _is_ordered(record, dim, values)]
+    known = ordered(record)
     if name is not None:
         record.coordinate(name)  # raises where there is none
-        if name not in ordered:
-            raise ValueError(f"suggest: {name!r} has no order, or was drawn together with others; it is one of {ordered}.")
+        if name not in known:
+            raise ValueError(f"suggest: {name!r} has no order, or was drawn together with others; it is one of {known}.")
         return name
-    inside = [each for each in ordered if each in _rates(result, (0,) * len(record.dims))]
-    for candidates in ([each for each in ordered if each == RATE], inside, ordered):
+    inside = [each for each in known if each in _rates(result, (0,) * len(record.dims))]
+    for candidates in ([each for each in known if each == RATE], inside, known):
         if len(candidates) == 1:
             return candidates[0]
-    raise ValueError(
-        f"suggest: name= is needed, one of {ordered}." if ordered else "suggest: no number with an order was swept."
-    )
+    raise ValueError(f"suggest: name= is needed, one of {known}." if known else "suggest: no number with an order was swept.")
 
 
 def _rates(result: Swept, index: tuple[int, ...]) -> set[str]:
@@ -118,52 +115,9 @@ def _rates(result: Swept, index: tuple[int, ...]) -> set[str]:
     return ends & set(result.record.coords)
 
 
-def _is_ordered(record: SweepRecord, dim: str, values: NDArray[Any]) -> bool:
-    if not np.issubdtype(np.asarray(values).dtype, np.number):  # structure, ``None`` beside numbers
-        return False
-    return len(record.names_along(dim)) == 1 and len(np.unique(values)) == len(values) > 1
-
-
-def curve_of(record: SweepRecord, ranked: scores.Ranking, trial: Trial, name: str) -> tuple[NDArray[Any], Curve]:
-    """The numbers of an axis, ascending, and the scores through the best setting along it."""
-    along, values = record.coordinate(name)
-    at = tuple(slice(None) if axis == along else i for axis, i in enumerate(trial.index))
-    per_seed = np.where(record.diverged[at], np.inf, scores.score(record, ranked).per_seed[at])
-    order = np.argsort(values)
-    order = order[~np.asarray(record.pruned[at].any(axis=-1))[order]]  # what was pruned has no score of a whole run
-    values, per_seed = np.asarray(values, np.float64)[order], _lower_is_better(per_seed[order], ranked.mode)
-    before = _lower_is_better(np.asarray(_before(record, ranked.metric)), ranked.mode)
-    log_x = bool(values[0] > 0)
-    finite = per_seed[np.isfinite(per_seed)]
-    by_ratio = bool((finite >= 0).all())
-    return values, Curve(np.log(values) if log_x else values, per_seed, float(before), by_ratio, log_x)
-
-
-def _lower_is_better(values: NDArray[np.float64], mode: str) -> NDArray[np.float64]:
-    if mode == "min":
-        return values
-    finite = values[np.isfinite(values)]
-    share = bool(((finite >= 0) & (finite <= 1)).all())  # an accuracy: its complement is an error, which has ratios
-    return np.where(np.isfinite(values), 1 - values if share else -values, np.inf)
-
-
-def _before(record: SweepRecord, metric: str) -> float:
-    """The score before the first step; infinite where nobody looked."""
-    _, steps, values = record.series(metric)
-    known = metric in record.losses or steps[0] == 0
-    first = np.asarray(values[..., 0], np.float64)
-    first = first[np.isfinite(first)]
-    return float(np.median(first)) if known and len(first) else math.inf
-
-
-def _of_few(curve: Curve) -> Minimum:
-    place = int(np.argmin(curve.heights()))
-    return Minimum(float(curve.x[place]), float(curve.x[0]), float(curve.x[-1]), place, 0, "the lowest of too few points")
-
-
 def _reasons(curve: Curve, found: Minimum, about: Shape, trial: Trial) -> list[str]:
     def shown(x: float) -> str:
-        return _short(math.exp(x) if curve.log_x else x)
+        return text.short(math.exp(x) if curve.log_x else x)
 
     low, high = about.basin
     basin = f"{shown(low)} to {shown(high)} are" if low < high else f"only {shown(low)} is"
@@ -214,11 +168,3 @@ def _extended(values: NDArray[Any], edge: int, log_x: bool) -> Any:
         return axes.geomspace(low, high, BEYOND)
     low, high = sorted((2 * last - inner, last + BEYOND * (last - inner)))
     return axes.linspace(low, high, BEYOND)
-
-
-def _short(x: float) -> str:
-    """Two digits, "3.2e-3"; of what is near one as results show it."""
-    if x == 0 or 0.1 <= abs(x) < 1e4:
-        return text.number(float(x))
-    mantissa, exponent = f"{x:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from jopt.recording import RECORDS
 from jopt.results.record import SweepRecord
-from jopt.values.names import EXAMPLES
+from jopt.values.names import EVALUATED_EXAMPLES, EXAMPLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,11 +66,15 @@ def _as_they_are(values: NDArray[Any]) -> Any:
 
 
 def _examples(record: SweepRecord) -> dict[str, Any]:
-    """How many examples a lane has seen at each record, where batch sizes were swept."""
+    """How many examples a lane has seen at each record and each evaluation, where batch sizes were swept."""
     if record.examples is None:
         return {}
     dim, each = record.examples
-    return {EXAMPLES: ((dim, "step"), each[:, None] * record.step, _about("examples seen", "examples"))}
+    about = _about("examples seen", "examples")
+    return {
+        EXAMPLES: ((dim, "step"), each[:, None] * record.step, about),
+        EVALUATED_EXAMPLES: ((dim, "eval_step"), each[:, None] * record.eval_step, about),
+    }
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:

@@ -31,7 +31,7 @@ from jopt.sweeps.partial import partial_result
 from jopt.sweeps.telling import Teller
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
-from jopt.values.names import EXAMPLES, check_names
+from jopt.values.names import EVALUATED_EXAMPLES, EXAMPLES, check_names
 from jopt.values.numbers import Axis
 from jopt.values.pairs import as_pair, is_transformation
 
@@ -237,7 +237,7 @@ class _Work:
     def _check(self, job: Job, recorded: Iterable[str]) -> None:
         dimensions = job.space.dimensions
         swept = [name for d in dimensions for name in (d.name, *(m[0] for m in d.members))]
-        batches = [EXAMPLES] if isinstance(self.asked.batch_size, Axis) else []
+        batches = [EXAMPLES, EVALUATED_EXAMPLES] if isinstance(self.asked.batch_size, Axis) else []
         check_names([*swept, *batches], recorded, self.grouped)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+
+V = TypeVar("V")
 
 # The dimensions and variables that every result has, beside what was recorded.
 OWN = ("seed", "step", "eval_step", "diverged_at", "steps_done", "group")
@@ -15,6 +17,7 @@ LOSS = "loss"
 AXIS = "an axis"  # what the name of one is, in words
 SAMPLE = "sample"  # the dimension of drawn axes
 EXAMPLES = "examples_seen"  # a coordinate of the curves, where batch sizes are swept
+EVALUATED_EXAMPLES = "eval_examples_seen"  # the same of the evaluations
 # What an axis may not be called: neither like these, nor like the columns of a table of curves.
 RESERVED = (*OWN, LOSS, SAMPLE, "metric", "value")
 
@@ -95,3 +98,20 @@ def check_groups(names: Iterable[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
             raise ValueError(f"groups: the name {name!r} must be a non-empty string without '/'.")
+
+
+def shortened(by_path: Mapping[str, V], stays: Callable[[str], bool]) -> dict[str, V]:
+    """The same by paths without the steps that all begin with: "transforms.enc.learning_rate" is "enc.learning_rate".
+
+    A step that ``stays`` is kept with all behind it. Each name is the end of its path and of no other, so that it stands for
+    the same number wherever paths do; where that can't be, the paths stay whole.
+    """
+    parts = [path.split(".") for path in by_path]
+    common = 0
+    for steps in zip(*(each[:-1] for each in parts), strict=False):
+        if len(set(steps)) > 1 or stays(steps[0]):
+            break
+        common += 1
+    names = [".".join(each[common:]) for each in parts]
+    alone = all(sum(f".{path}".endswith(f".{name}") for path in by_path) == 1 for name in names)
+    return dict(zip(names, by_path.values(), strict=True)) if alone else dict(by_path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from jopt.results.record import SweepRecord
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+X = Literal["step", "examples_seen"]
 ENDS = 6  # dashed lines that lead to the crosses of diverged settings; the other crosses stand alone
 
 
@@ -29,6 +31,7 @@ class Asked(NamedTuple):
     smooth: float | None = None
     color: str | None = None
     legend: bool = True
+    x: X = "step"
 
 
 class Lines(NamedTuple):
@@ -60,6 +63,7 @@ class Curves:
     Attributes:
       chosen: Which settings.
       steps: [n].
+      per_step: [setting], how much of what is drawn to the right a step is: 1, or the examples of a batch.
       settled: Those that did not diverge, in the order of ``chosen``.
       diverged: Those that did.
       ended: [diverged], the step at which the first seed diverged.
@@ -69,6 +73,7 @@ class Curves:
 
     def __init__(self, record: SweepRecord, ranked: scores.Ranking, name: str, asked: Asked) -> None:
         self.record, self.mode, self.name, self.smooth = record, ranked.mode, name, asked.smooth
+        self.across, self.per_step = asked.x, _per_step(record, asked.x)
         self.chosen = choosing.choose(record, ranked, asked.top, asked.select)
         _, self.steps, values = record.series(name)
         values = values.reshape(-1, len(record.seeds), len(self.steps))
@@ -98,27 +103,39 @@ class Curves:
         low, high = self.settled.low, self.settled.high
         return self.named and bool((low < high).any())
 
+    @property
+    def title(self) -> str | None:
+        """What stands over the legend."""
+        return self.chosen.title
+
+    def at(self, flat: int) -> NDArray[Any]:
+        """[n], where the records of a setting stand: steps, or examples seen."""
+        return np.asarray(self.steps * self.per_step[flat])
+
     def draw(self, ax: Axes, seen: View) -> list[style.Entry]:
         """Draws every setting, the diverged below, the best above the others; returns what the legend says of them."""
         seen.apply(ax)
         for row in range(len(self.chosen.diverged)):
             self._draw_diverged(ax, row, seen)
-        entries = [self._draw_settled(ax, row) for row in range(len(self.chosen.settled))]
-        style.label_axes(ax, "step", style.words(self.name) + choosing.smoothing(self.smooth))
-        _frame_steps(ax, self.steps)
+        entries = [self.draw_settled(ax, row) for row in range(len(self.chosen.settled))]
+        style.label_axes(ax, style.words(self.across), style.words(self.name) + choosing.smoothing(self.smooth))
+        shown = [*self.chosen.settled, *self.chosen.diverged]
+        _frame_steps(ax, self.steps, self.per_step[shown] if shown else self.per_step)
         return [entry for entry in entries if entry.label]
 
-    def _draw_settled(self, ax: Axes, row: int) -> style.Entry:
+    def draw_settled(self, ax: Axes, row: int) -> style.Entry:
+        """Draws one that did not diverge; returns what the legend says of it."""
         flat, role = self.chosen.settled[row], self.chosen.roles[row]
         best = flat == self.chosen.best
+        steps = self.at(flat)
         color = style.BEST if best else self.hues.color(flat)
         width = 2.2 if best else 1.3 if self.named else 0.9
         if self.smooth is not None:
-            ax.plot(self.steps, self.settled.raw[row], color=color, lw=0.7, alpha=0.3, zorder=1.2)
-        (line,) = ax.plot(self.steps, self.settled.mean[row], color=color, lw=width, zorder=3 if best else 2)
-        _dot_the_lonely(line, self.settled.mean[row])
+            ax.plot(steps, self.settled.raw[row], color=color, lw=0.7, alpha=0.3, zorder=1.2)
+        (line,) = ax.plot(steps, self.settled.mean[row], color=color, lw=width, zorder=3 if best else 2)
+        dot_the_lonely(line, self.settled.mean[row])
         if self.banded:
-            ax.fill_between(self.steps, self.settled.low[row], self.settled.high[row], color=color, alpha=0.13, lw=0)
+            ax.fill_between(steps, self.settled.low[row], self.settled.high[row], color=color, alpha=0.13, lw=0)
         label = self._label(flat, role) if self.named or best else ""
         line.set_label(label or "_nolegend_")
         return style.Entry(line, label)
@@ -138,18 +155,18 @@ class Curves:
     def _draw_diverged(self, ax: Axes, row: int, seen: View) -> None:
         # The line ends where it leaves the picture, at the latest where a seed diverged: what is
         # evaluated after that is finite but means nothing.
-        line = self.diverged.raw[row]
+        line, steps = self.diverged.raw[row], self.at(self.chosen.diverged[row])
         over = ~np.isfinite(line) | (self.steps >= self.ended[row])
         length = int(np.argmax(over)) if over.any() else len(line)
         gone = (line[:length] > seen.high) | (line[:length] < seen.low)
         end = int(np.argmax(gone)) if gone.any() else max(length - 1, 0)
         shown = slice(0, min(end + 1, length))
         if row in self._led():
-            ax.plot(self.steps[shown], line[shown], color=style.OUT, lw=1.0, ls="--", zorder=1.5)
+            ax.plot(steps[shown], line[shown], color=style.OUT, lw=1.0, ls="--", zorder=1.5)
         bad_edge = seen.high if self.mode == "min" else seen.low
         height = seen.clip(line[end]) if length else bad_edge
         color = style.OUT if self.named else self.hues.color(self.chosen.diverged[row])
-        ax.plot(self.steps[end], height, "x", color=color, ms=6, mew=1.6, clip_on=False, zorder=4)
+        ax.plot(steps[end], height, "x", color=color, ms=6, mew=1.6, clip_on=False, zorder=4)
 
     def _led(self) -> set[int]:
         """The diverged settings, evenly picked, to whose crosses a line leads."""
@@ -164,17 +181,34 @@ class Curves:
         return [*bands, *([style.diverged_entry(label, line=True)] if count else [])]
 
 
-def _frame_steps(ax: Axes, steps: NDArray[Any]) -> None:
+def _per_step(record: SweepRecord, x: X) -> NDArray[Any]:
+    """[setting], how much of ``x`` a step is."""
+    if x not in get_args(X):
+        raise ValueError(f"x must be one of {list(get_args(X))}, but is {x!r}.")
+    if x == "step":
+        return np.ones(math.prod(record.shape), int)
+    if record.examples is None:
+        raise ValueError(
+            'x="examples_seen" is for a sweep of batch sizes, batch_size=jopt.choice(16, 64); here every setting sees '
+            'as many examples in a step as the others, so draw against the steps, x="step".'
+        )
+    dim, each = record.examples
+    shape = [len(each) if name == dim else 1 for name in record.dims]
+    return np.broadcast_to(np.reshape(each, shape), record.shape).ravel()
+
+
+def _frame_steps(ax: Axes, steps: NDArray[Any], per_step: NDArray[Any]) -> None:
     """The steps from where the first record begins; whole numbers, and no empty width where there is one of them."""
     from matplotlib.ticker import MaxNLocator
 
     spacing = steps[1] - steps[0] if len(steps) > 1 else steps[0]
-    low, high = max(0, steps[0] - spacing), max(steps[-1], 1)
+    low = max(0, steps[0] - spacing) * per_step.min()
+    high = max(steps[-1], 1) * per_step.max()
     ax.set_xlim(low, high + 0.02 * (high - low))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
-def _dot_the_lonely(line: Any, values: NDArray[Any]) -> None:
+def dot_the_lonely(line: Any, values: NDArray[Any]) -> None:
     """Dots where a value has no neighbour that a line could join it to."""
     there = np.isfinite(values)
     before, after = np.append(False, there[:-1]), np.append(there[1:], False)
@@ -187,16 +221,17 @@ def draw_curves(record: SweepRecord, ranked: scores.Ranking, asked: Asked, ax: A
     """One record in one axes."""
     choosing.check_smooth(asked.smooth)
     curves = Curves(record, ranked, ranked.metric, asked)
-    return _draw_alone(curves, asked, ax, view(curves.shown(), ranked.mode, curves.starts()))
+    return draw_alone(curves, asked, ax, view(curves.shown(), ranked.mode, curves.starts()))
 
 
 def draw_rate(record: SweepRecord, ranked: scores.Ranking, asked: Asked, ax: Axes | None) -> Axes:
     """The learning rate of one record as it ran."""
-    curves = Curves(record, ranked, _rate_of(record), asked)
-    return _draw_alone(curves, asked, ax, view_of_rates(curves.shown()))
+    curves = Curves(record, ranked, rate_of(record), asked)
+    return draw_alone(curves, asked, ax, view_of_rates(curves.shown()))
 
 
-def _rate_of(record: SweepRecord) -> str:
+def rate_of(record: SweepRecord) -> str:
+    """The name of the one rate that was recorded."""
     if "rate" not in record.metric_names:
         several = [name for name in record.losses if name.startswith("rate.")]
         if several:
@@ -205,80 +240,12 @@ def _rate_of(record: SweepRecord) -> str:
     return "rate"
 
 
-def _draw_alone(curves: Curves, asked: Asked, ax: Axes | None, seen: View) -> Axes:
+def draw_alone(curves: Curves, asked: Asked, ax: Axes | None, seen: View) -> Axes:
+    """The curves in one axes, with legend and colour bar."""
     ax = style.axes(ax, 9.0 if curves.named and asked.legend else 7.6)
     entries = [*curves.draw(ax, seen), *curves.notes(), *curves.hues.entries()]
     if curves.hues.bar:
         curves.hues.add_bar(ax)
     if asked.legend:
-        style.legend(ax, entries, under=curves.hues.bar, title=curves.chosen.title)
+        style.legend(ax, entries, under=curves.hues.bar, title=curves.title)
     return ax
-
-
-def draw_panels(
-    records: Mapping[str, SweepRecord],
-    ranked: scores.Ranking,
-    asked: Asked,
-    panels: Sequence[Axes] | NDArray[Any] | None,
-    *,
-    rate: bool = False,
-) -> NDArray[Any]:
-    """A panel per group, all with the same view; of the rates, or of what ranks."""
-    choosing.check_smooth(asked.smooth)
-    every = {
-        name: Curves(record, ranked, _rate_of(record) if rate else ranked.metric, _of_group(asked, record, records))
-        for name, record in records.items()
-    }
-    beside = asked.legend and any(curves.named for curves in every.values())
-    shown = _grid(len(every), 8.0 if beside else 6.0) if panels is None else np.asarray(panels).ravel()
-    if len(shown) != len(every):
-        raise ValueError(f"curves: {len(every)} groups need as many axes, but {len(shown)} were given.")
-    _draw_each(shown, every, _common_view(list(every.values()), ranked.mode, rate), asked.legend)
-    return shown
-
-
-def _common_view(every: Sequence[Curves], mode: str, rate: bool) -> View:
-    if rate:
-        length = max(len(curves.steps) for curves in every)
-        return view_of_rates(np.concatenate([_filled(curves.shown(), length) for curves in every]))
-    values = np.concatenate([curves.shown().ravel() for curves in every])
-    return view(values, mode, [start for curves in every for start in curves.starts()])
-
-
-def _filled(lines: NDArray[Any], length: int) -> NDArray[Any]:
-    """Lines [..., n] as rows of one length."""
-    rows = lines.reshape(-1, lines.shape[-1])
-    return np.pad(rows, [(0, 0), (0, length - rows.shape[1])], constant_values=np.nan)
-
-
-def _of_group(asked: Asked, record: SweepRecord, records: Mapping[str, SweepRecord]) -> Asked:
-    """What is asked of one group: only names that it swept, unless no group did."""
-    swept = {name for each in records.values() for name in (*each.coords, *each.dims)}
-    mine = {*record.coords, *record.dims} | ({*(asked.select or {})} - swept)
-    select = None if asked.select is None else {name: asked.select[name] for name in asked.select if name in mine}
-    color = asked.color if asked.color in mine or asked.color not in swept else None
-    return asked._replace(select=select, color=color)
-
-
-def _draw_each(shown: NDArray[Any], every: Mapping[str, Curves], seen: View, legend: bool) -> None:
-    barred = [curves.hues for curves in every.values() if curves.hues.bar]
-    shared = len(barred) > 1 and Hues.unite(barred)
-    for ax, (name, curves) in zip(shown, every.items(), strict=True):
-        entries = [*curves.draw(ax, seen), *curves.notes(), *curves.hues.entries()]
-        ax.set_title(name, parse_math=False)
-        if curves.hues.bar and not shared:
-            curves.hues.add_bar(ax)
-        if legend:
-            style.legend(ax, entries, under=curves.hues.bar, title=curves.chosen.title)
-    if shared:
-        barred[0].add_bar([ax for ax, curves in zip(shown, every.values(), strict=True) if curves.hues.bar])
-
-
-def _grid(count: int, width: float) -> NDArray[Any]:
-    columns = min(count, 2)
-    rows = -(-count // columns)
-    size = (width * columns, 3.8 * rows)
-    figure, panels = style.pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
-    for spare in panels.ravel()[count:]:
-        figure.delaxes(spare)
-    return np.asarray(panels.ravel()[:count])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jopt.results import scores, text
+from jopt.results.along import capped
 from jopt.results.plots import style
 from jopt.results.plots.scales import Scale, scale_of, view
+from jopt.results.plots.suggested import draw_suggestion, fit_of
 from jopt.results.record import SweepRecord
 
 if TYPE_CHECKING:
@@ -85,11 +87,13 @@ def _first_swept(record: SweepRecord) -> str:
     return record.names_along((several or list(record.dims))[0])[0]
 
 
-def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, color: str | None, ax: Axes | None) -> Axes:
-    """One record: line, or points where settings were drawn; the spread of seeds, the best, what diverged."""
+def draw_response(
+    record: SweepRecord, ranked: scores.Ranking, x: str | None, color: str | None, suggestion: bool, ax: Axes | None
+) -> Axes:
+    """One record: line, or points where settings were drawn; the spread of seeds, the best, what diverged, the suggestion."""
     line = profile(record, ranked, x)
     ax = style.axes(ax, 8.0)
-    _set_scales(ax, [line], ranked, scores.moment(record, ranked), rows=1)
+    _set_scales(ax, [line], [record], ranked)
     if line.others:
         entries = _draw_points(ax, line, _color_of(line, color))
     else:
@@ -101,6 +105,9 @@ def draw_response(record: SweepRecord, ranked: scores.Ranking, x: str | None, co
         score = float(line.mean[line.best])
         label = f"best: {line.name}={line.where}, {ranked.metric} {text.number(score)}"
         entries.insert(0, style.Entry(style.star(ax, line.x[line.best], score, style.BEST), label))
+    fit = fit_of(record, ranked, line.name) if suggestion else None
+    if fit is not None:
+        entries += draw_suggestion(ax, fit, record, ranked, line.mean[np.isin(line.x, fit.values)])
     style.legend(ax, entries, under=True)
     return ax
 
@@ -139,8 +146,7 @@ def draw_compare(
     ax = style.axes(ax, 9.0)
     single = {n: scores.score(r, ranked) for n, r in records.items() if not r.dims}
     levels = np.array([float(scored.mean) for scored in single.values()])
-    when = scores.moment(next(iter(records.values())), ranked)
-    _set_scales(ax, list(lines.values()), ranked, when, rows=len(records), more=levels)
+    _set_scales(ax, list(lines.values()), records.values(), ranked, levels)
     entries = []
     for row, name in enumerate(records):
         color = style.GROUPS[row % len(style.GROUPS)]
@@ -184,17 +190,19 @@ def _compare_notes(lines: Sequence[Profile], records: Mapping[str, SweepRecord])
 def _set_scales(
     ax: Axes,
     lines: Sequence[Profile],
+    records: Collection[SweepRecord],
     ranked: scores.Ranking,
-    when: str,
-    rows: int,
     more: NDArray[Any] | None = None,
 ) -> None:
     values = np.concatenate([*[np.concatenate([line.low, line.high]) for line in lines], [] if more is None else more])
-    seen = view(values, ranked.mode)
+    seen = view(capped(values, records, ranked), ranked.mode)
     crossed = any(np.isnan(line.mean).any() for line in lines)
+    rows = len(records)
     seen.widened(ranked.mode, _row_height(rows) * rows if crossed else 0.0).apply(ax)
     names = sorted({line.name for line in lines})
-    style.label_axes(ax, " / ".join(map(style.words, names)), f"{style.words(ranked.metric)} ({when})")
+    style.label_axes(
+        ax, " / ".join(map(style.words, names)), f"{style.words(ranked.metric)} ({scores.moment(next(iter(records)), ranked)})"
+    )
     _lay_out(ax, lines)
     if not np.isfinite(values).any():
         ax.set_yticks([])  # no score, so no scale

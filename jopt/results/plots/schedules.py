@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from jopt.expanding import expand
 from jopt.kinds import Drawn
+from jopt.rates import RATE
 from jopt.results import text
 from jopt.results.plots import style
 from jopt.results.plots.scales import scale_of
 from jopt.schedules import Schedule, as_time
 from jopt.values.binding import Bound, is_value, key_name
+from jopt.values.names import shortened
 from jopt.values.numbers import whole
 from jopt.values.pairs import is_transformation
 
@@ -83,7 +85,8 @@ def plot_schedule(schedule: Any, steps: int | None = None, *, ax: Axes | None = 
 def _rates(schedule: Any) -> dict[str, Any]:
     """What is drawn by name: the schedule, or the learning rates of the optimizer by their paths."""
     if is_transformation(schedule):
-        rates = dict(_learning_rates(schedule.bound)) if is_value(schedule) else {}
+        found = dict(_learning_rates(schedule.bound)) if is_value(schedule) else {}
+        rates = shortened(found, lambda step: step == RATE)
         if not rates:
             raise ValueError(
                 f"plot_schedule: {schedule!r} has no learning_rate of jopt's; give the schedule itself, "
@@ -102,7 +105,7 @@ def _learning_rates(bound: Bound, path: tuple[str, ...] = ()) -> Iterator[tuple[
     for name, argument in bound.arguments().items():
         for keys, leaf in jax.tree_util.tree_flatten_with_path(argument, is_leaf=is_value)[0]:
             below = (*path, name, *map(key_name, keys))
-            if name == "learning_rate":
+            if name == RATE:
                 yield ".".join(below), leaf
             elif is_value(leaf) and not isinstance(leaf, Schedule):
                 yield from _learning_rates(leaf.bound, below)
