@@ -22,7 +22,7 @@ Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Kind = TypeVar("Kind")
 
 FORMAT = "jopt sweep result"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Stored:
     plan: str
     timings: Timings
     version: str
+    environment: Mapping[str, str]
     state: PickledTree
     by_step: bool
     key_kinds: Sequence[Any]
@@ -114,6 +115,7 @@ def _write(result: Stored, writer: _Writer) -> dict[str, Any]:
         "plan": result.plan,
         "timings": asdict(result.timings),
         "version": result.version,
+        "environment": dict(result.environment),
     }
 
 
@@ -183,6 +185,7 @@ def _read(content: dict[str, Any], reader: _Reader) -> Stored:
         plan=_typed(content["plan"], str),
         timings=_read_timings(content["timings"]),
         version=_typed(content["version"], str),
+        environment={name: _typed(told, str) for name, told in _typed(content["environment"], dict).items()},
         state=reader.tree(content["state"]),
         by_step=_typed(content["by_step"], bool),
         key_kinds=tuple(_typed(content["key_kinds"], list)),

@@ -15,6 +15,7 @@ from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.underway import Outcome
 from jopt.results import SweepRecord, SweepResult, Timings
+from jopt.results.environment import environment
 from jopt.results.ragged import Ragged
 from jopt.spaces import Settings
 from jopt.values.names import labels
@@ -56,6 +57,7 @@ def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcom
         key_kinds=_key_kinds(params, records) if by_step else (),
         plan=_plan([outcome.plan for outcome in outcomes]),
         timings=_timings(outcomes),
+        environment=environment(),
     )
 
 
