@@ -1,4 +1,4 @@
-"""A headless browser for tests, driven by the DevTools protocol over a pipe: it needs no driver, no port, and ends with the test.
+"""A headless browser for tests, driven by the DevTools protocol over a pipe: no driver, no port, and it ends with the test.
 
 https://chromedevtools.github.io/devtools-protocol/
 """
@@ -112,7 +112,9 @@ class Browser:
         page.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         page.send("Page.navigate", url=Path(path).absolute().as_uri())
         if scripts:
-            page.run("(async () => { while (!document.documentElement.dataset.ready) await new Promise((r) => setTimeout(r, 20)); })()")
+            page.run(
+                "(async () => { while (!document.documentElement.dataset.ready) await new Promise((r) => setTimeout(r, 20)); })()"
+            )
         else:
             while not page.told("Page.loadEventFired"):
                 page.run("0")

@@ -83,13 +83,15 @@ def quadratic(optimizer, **options):
 def hostile():
     """Groups and metrics with names that mean something to somebody."""
     rates = {"learning_rate": ("learning_rate", np.geomspace(1e-3, 1e-1, 3))}
-    odd = {"</script><img src=x onerror=hacked()>": ("</script><img src=x onerror=hacked()>", np.array(["<b>", "%{x}", "a&amp;b"]))}
+    odd = {
+        "</script><img src=x onerror=hacked()>": ("</script><img src=x onerror=hacked()>", np.array(["<b>", "%{x}", "a&amp;b"]))
+    }
     loss = np.broadcast_to(np.array([3.0, 1.0, 2.0])[:, None, None], (3, 2, 12)) + np.linspace(1, 0, 12)
     metric = "<svg onload=hacked()>{{ 7 * 7 }} $x_1$ %{y}"
     made = {
-        "<script>hacked()</script>": by_hand(loss, rates, metrics={metric: loss}),
+        "<script>hacked()": by_hand(loss, rates, metrics={metric: loss}),
         "_x_$y$": by_hand(loss + 1, odd, metrics={metric: loss + 1}),
-        "half \ud800 & {{ data }}": by_hand(loss + 2, {}, metrics={metric: loss[0] + 2}) if False else by_hand(loss + 2, rates, metrics={metric: loss + 2}),
+        "half \ud800 & {{ data }}": by_hand(loss + 2, rates, metrics={metric: loss + 2}),
     }
     return GroupedResult(made)
 

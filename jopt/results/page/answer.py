@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jopt.results import report, scores, text
 from jopt.results.page.expression import expression
-from jopt.results.page.listing import Row, is_number, label
+from jopt.results.page.listing import Row, label
 from jopt.results.suggestion import Suggestion, suggest
 from jopt.results.trial import Swept, Trial, best_trial
 
@@ -62,7 +62,7 @@ def answer(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ranki
     trial = best_trial(parts[best], ranked, best or None)
     assert trial is not None
     lead = found[best][0] if found[best] else None
-    code = _code(trial, lead)
+    code = _code(trial, lead, label(first, best))
     if lead is None:
         return Answer(_best(first, best, ranked), (), (), [str(each) for each in every], code, every)
     reasons, warnings = [_clean(each) for each in lead.reasons], [_clean(each) for each in lead.warnings]
@@ -95,13 +95,13 @@ def _best(row: Row, group: str, ranked: scores.Ranking) -> str:
     return f"the best of all settings: {label(row, group)} ({ranked.metric} {score})"
 
 
-def _code(trial: Trial, lead: Suggestion | None) -> list[Code]:
+def _code(trial: Trial, lead: Suggestion | None, setting: str) -> list[Code]:
     """The optimizer of the best setting, what else was swept, and the optimizer with the suggested value."""
     swept = {name.rpartition(".")[2] for name in trial.result.record.coords}
     try:
         optimizer = trial.optimizer
     except ValueError as error:  # of a file that could not hold it
-        return [Code("the best setting that ran", f"{label_of(trial)}. {error}", False)]
+        return [Code("the best setting that ran", f"{setting}. {error}", False)]
     made = [_line("the best setting that ran", optimizer, swept)]
     try:
         hyper = trial.hyper
@@ -129,9 +129,6 @@ def _rounded(suggestion: Suggestion) -> object:
 
 def _line(about: str, value: object, swept: set[str]) -> Code:
     line = expression(value, swept)
-    return Code(about, repr(value) if line is None else line, line is not None)
-
-
-def label_of(trial: Trial) -> str:
-    """The setting of a trial in words."""
-    return ", ".join(f"{k}={text.number(v) if is_number(v) else v}" for k, v in trial.setting.items()) or "the only setting"
+    if line is None:
+        return Code(f"{about} (no line of public functions makes it, so this only describes it)", repr(value), False)
+    return Code(about, line, True)

@@ -64,8 +64,8 @@ def _summary(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ran
     ran += [text.count(len(rows), "setting"), text.count(lanes, "training run"), f"{steps:,} steps"]
     states = [row.state for row in rows]
     ended = [f"{states.count(state)} {state}" for state in listing.STATES if state in states]
-    best = "lower" if ranked.mode == "min" else "higher"
-    return f"{', '.join(ran)}: {', '.join(ended)}. Ranked by {ranked.metric} ({scores.moment(records[0], ranked)}, {best} is better)."
+    better = f"{scores.moment(records[0], ranked)}, {'lower' if ranked.mode == 'min' else 'higher'} is better"
+    return f"{', '.join(ran)}: {', '.join(ended)}. Ranked by {ranked.metric} ({better})."
 
 
 def _axes(rows: Sequence[Row], told: Answer) -> list[dict[str, Any]]:
@@ -144,5 +144,3 @@ def _environment(parts: Mapping[str, Swept]) -> dict[str, str]:
     """Where and when it ran, as far as that is known."""
     first = next(iter(parts.values()))
     return {"jopt": first.version, **first.environment}
-
-

@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from jopt import optimizers, schedules, transforms
@@ -20,12 +21,12 @@ PLAIN = (bool, int, float, str)
 def expression(value: Any, swept: Collection[str] = ()) -> str | None:
     """A line of public functions that evaluates to a value, or to a tree of them; None where there is none.
 
-    Arguments that have their default are left out, but for those that were swept.
+    It takes ``jopt``, ``optax`` and ``jnp``. Arguments that have their default are left out, but for those that were swept.
     """
     try:
         line = _written(value, swept)
-        same = eval(line, {"jopt": importlib.import_module("jopt"), "optax": optax}) == value
-    except Exception:  # user's classes, compared
+        same = eval(line, {"jopt": importlib.import_module("jopt"), "optax": optax, "jnp": jnp}) == value
+    except Exception:  # of classes of the user's, which are compared here, and of what has no line
         return None
     return line if same is True else None
 
@@ -37,8 +38,11 @@ def _written(value: Any, swept: Collection[str]) -> str:
         return f"{{{', '.join(f'{_written(k, swept)}: {_written(x, swept)}' for k, x in value.items())}}}"
     if type(value) in (tuple, list):
         parts = [_written(x, swept) for x in value]
-        ends = "[]" if isinstance(value, list) else "()"
-        return ends[0] + ", ".join(parts) + ("," if parts[1:] == [] and type(value) is tuple and parts else "") + ends[1]
+        if isinstance(value, list):
+            return f"[{', '.join(parts)}]"
+        return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
+    if isinstance(value, type) and getattr(jnp, value.__name__, None) is value:
+        return f"jnp.{value.__name__}"
     if value is not None and type(value) not in PLAIN:
         raise ValueError(f"{value!r} is no plain value.")
     return f"float('{value}')" if isinstance(value, float) and not math.isfinite(value) else repr(value)
@@ -46,13 +50,19 @@ def _written(value: Any, swept: Collection[str]) -> str:
 
 def _call(bound: Bound, swept: Collection[str]) -> str:
     """A factory called with its arguments: by name, but for a part of ``*args``, and what stands before it."""
-    spec, factory = bound.spec, bound.spec.factory
-    arguments = list(bound.arguments().items())
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in factory.signature.parameters.values())
-    first = spec.positional if variadic else 0
-    given = [_written(value, swept) for _, value in arguments[:first]]
-    words = [(name, value) for name, value in arguments[first:] if name in swept or not _is_default(factory, name, value)]
-    return f"{_name(factory)}({', '.join([*given, *(f'{name}={_written(value, swept)}' for name, value in words)])})"
+    spec, factory, arguments = bound.spec, bound.spec.factory, bound.arguments()
+    parameters = factory.signature.parameters.values()
+    first = spec.positional if any(p.kind is p.VAR_POSITIONAL for p in parameters) else 0
+    given = list(arguments.values())[:first]
+    words = dict(list(arguments.items())[first:])
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):  # named_chain
+        given, words = list(words.items()), {}
+    if "boundaries" in words and "scales" in words:  # piecewise_constant_schedule, whose caller gives them together
+        pairs = dict(zip(words.pop("boundaries"), words.pop("scales"), strict=True))
+        words["boundaries_and_scales"] = pairs
+    kept = {name: x for name, x in words.items() if name in swept or not _is_default(factory, name, x)}
+    parts = [_written(x, swept) for x in given] + [f"{name}={_written(x, swept)}" for name, x in kept.items()]
+    return f"{_name(factory)}({', '.join(parts)})"
 
 
 def _is_default(factory: Factory, name: str, value: Any) -> bool:
@@ -67,9 +77,10 @@ def _name(factory: Factory) -> str:
     """How a user calls it."""
     if factory.lifted:
         rooms = {"optax": optax, "optax.contrib": optax.contrib}
-        found = [f"{room}.{name}" for room, module in rooms.items() for name, x in vars(module).items() if x is factory.function]
+        found = [
+            f"{room}.{name}" for room, module in rooms.items() for name, x in vars(module).items() if x is factory.function
+        ]
         return f"jopt.lift({found[0]})"
-    name = factory.function.__name__
-    if not any(getattr(getattr(room, name, None), "factory", None) is factory for room in (optimizers, transforms, schedules)):
+    if not any(hasattr(room, factory.name) for room in (optimizers, transforms, schedules)):
         raise ValueError(f"{factory.name} is not jopt's own.")
-    return f"jopt.{name}"
+    return f"jopt.{factory.name}"

@@ -109,7 +109,9 @@ def columns(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Rank
 
 def _rank(rows: Sequence[Row]) -> Column:
     ranks = [i + 1 if row.state == "finished" else None for i, row in enumerate(rows)]
-    return Column("#", "the place among the settings that have a score", "number", ranks, ["" if r is None else str(r) for r in ranks])
+    return Column(
+        "#", "the place among the settings that have a score", "number", ranks, ["" if r is None else str(r) for r in ranks]
+    )
 
 
 def _swept(rows: Sequence[Row], name: str) -> Column:

@@ -46,7 +46,9 @@ def budget(settings: int, metrics: int, seeds: int) -> Budget:
     return Budget(settings, metrics, min(points, MOST), bands)
 
 
-def curves(records: Sequence[SweepRecord], rows: Sequence[Row], ranked: scores.Ranking) -> tuple[list[dict[str, Any]], list[str]]:
+def curves(
+    records: Sequence[SweepRecord], rows: Sequence[Row], ranked: scores.Ranking
+) -> tuple[list[dict[str, Any]], list[str]]:
     """The curves of each metric, the ranking one first, and what the page says of what was left out."""
     names = dict.fromkeys([ranked.metric, *(name for record in records for name in (*record.metrics, *record.losses))])
     known = [name for name in names if any(_recorded(record, name) for record in records)]
