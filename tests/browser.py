@@ -27,6 +27,7 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 PATIENCE = 120  # seconds without a word: a machine may be busy
+READY = "document.documentElement?.dataset.ready"  # what a page sets when its charts stand
 
 
 def found():
@@ -112,9 +113,7 @@ class Browser:
         page.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         page.send("Page.navigate", url=Path(path).absolute().as_uri())
         if scripts:
-            page.run(
-                "(async () => { while (!document.documentElement.dataset.ready) await new Promise((r) => setTimeout(r, 20)); })()"
-            )
+            page.run(f"(async () => {{ while (!({READY})) await new Promise((r) => setTimeout(r, 20)); }})()")
         else:
             while not page.told("Page.loadEventFired"):
                 page.run("0")

@@ -123,11 +123,11 @@ function suggested(axis) {
     shapes.push({ ...whole, type: "rect", x0: first.low, x1: first.high, fillcolor: colour("accent"), opacity: 0.13, line: { width: 0 } });
     shapes.push({ ...whole, type: "line", x0: first.value, x1: first.value, line: { color: colour("accent"), width: 1.5, dash: "dash" } });
     const text = `${plain(first.group ? `${first.group}: ` : "")}suggested`;
-    annotations.push({ x: place(first.value), y: 1, yref: "paper", yanchor: "top", text, showarrow: false, font: { color: colour("accent") } });
+    annotations.push({ x: place(first.value), y: 1, yref: "paper", yanchor: "bottom", text, showarrow: false, font: { color: colour("accent") } });
   }
   if (beyond) {
-    const text = `${beyond} beyond the picture; double-click shows all`;
-    annotations.push({ x: 1, y: 0, xref: "paper", yref: "paper", xanchor: "right", yanchor: "bottom", text, showarrow: false });
+    const text = `${beyond} beyond the picture (double-click)`;
+    annotations.push({ x: 1, y: 0, xref: "paper", yref: "paper", xanchor: "right", yanchor: "bottom", yshift: -42, text, showarrow: false, font: { size: 11, color: colour("soft") } });
   }
   return { shapes, annotations };
 }
@@ -138,7 +138,7 @@ function parallelChart() {
   const font = { size: 11, color: colour("soft") };
   const marks = [...DATA.axes.map((axis) => axis.marks), scoreMarks()];
   const labels = marks.flatMap((each, x) =>
-    each.map(([y, label]) => ({ x, y, text: plain(label), xanchor: "right", xshift: -6, showarrow: false, font })),
+    each.map(([y, label]) => ({ x, y, text: plain(label), xanchor: "right", xshift: -5, showarrow: false, bgcolor: colour("back"), borderpad: 0, font })),
   );
   return {
     traces: rows.map((i) => ({
@@ -156,7 +156,7 @@ function parallelChart() {
     layout: layoutOf({
       uirevision: "parallel",
       selectdirection: "v",
-      margin: { l: 64, r: 24, t: 10, b: 44 },
+      margin: { l: 64, r: 24, t: 32, b: 44 },
       xaxis: axisOf("", { tickvals: names.map((_, x) => x), ticktext: names.map(plain), range: [-0.35, names.length - 0.85], gridcolor: colour("out"), fixedrange: true }),
       yaxis: { range: [-0.05, 1.05], visible: false, fixedrange: true },
       annotations: labels,

@@ -48,7 +48,7 @@ function layoutOf(more) {
     font,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 56, r: 14, t: 10, b: 44 },
+    margin: { l: 56, r: 14, t: 32, b: 44 },
     hovermode: "closest",
     hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font, align: "left", namelength: -1 },
     showlegend: false,
@@ -64,7 +64,8 @@ function layoutOf(more) {
 const CONFIG = {
   responsive: true,
   displaylogo: false,
-  modeBarButtonsToRemove: ["lasso2d", "autoScale2d"],
+  showSendToCloud: false,
+  modeBarButtons: [["toImage", "zoom2d", "select2d", "resetScale2d"]], // nothing that would go out
   doubleClick: "reset+autosize",
   showTips: false,
 };
@@ -72,7 +73,7 @@ const CONFIG = {
 function valueAxis(title, view, magnitude, more) {
   const own = magnitude === view.log;
   const frame = own ? { range: view.range, autorange: false } : { autorange: true };
-  return axisOf(title, { type: magnitude ? "log" : "linear", ...frame, ...more });
+  return axisOf(title, { type: magnitude ? "log" : "linear", nticks: magnitude ? 3 : 0, ...frame, ...more });
 }
 
 // Zero has no place on a logarithmic axis; it is drawn at the floor where there is one.
