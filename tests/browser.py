@@ -138,7 +138,7 @@ class Page:
 
     def settled(self):
         """Waits until what was asked for is on the screen."""
-        self.run("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(r, 60))))")
+        self.run("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(r, 120))))")
 
     def resize(self, width, height, touch=False):
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
@@ -175,7 +175,7 @@ class Page:
         """The mouse goes there, in two steps, as a hand does."""
         for dx in (3, 0):
             self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x + dx, y=y)
-        self.settled()
+            self.settled()
 
     def click(self, x, y):
         self.move(x, y)

@@ -59,6 +59,19 @@ def shown(page):
     )
 
 
+def on_curve(page, k):
+    """Where the best curve, which lies on top, has its point k."""
+    return page.run(
+        f"""(() => {{ const e = document.getElementById("curves"); e.scrollIntoView({{block: "center"}});
+        const t = e.data.at(-1), f = e._fullLayout, r = e.getBoundingClientRect();
+        return [r.x + f.xaxis._offset + f.xaxis.d2p(t.x[{k}]), r.y + f.yaxis._offset + f.yaxis.d2p(t.y[{k}])]; }})()"""
+    )
+
+
+def losses(page):
+    return page.run("[...document.querySelectorAll('#settings tbody tr')].map((r) => r.cells[4].textContent)")
+
+
 def lit(page):
     """The settings that are marked in the table, and those whose curves are."""
     return page.run(
@@ -102,16 +115,18 @@ def test_every_chart_is_drawn(name, opened):
 def test_names_are_shown_as_they_are_and_do_nothing(opened):
     page = opened(pages.hostile(), before="window.hacked = () => { window.was = true; }")
     assert page.run("window.was") is None
+    assert (
+        page.run("document.querySelectorAll('.modebar-btn').length / document.querySelectorAll('.chart').length") == 4
+    )  # nothing sends
     assert page.run("document.querySelectorAll('main img, main b, main a:not(.modebar-btn)').length") == 0
     text = page.run("document.getElementById('legend').textContent")
     assert "<script>hacked()" in text
     assert "_x_$y$" in text
     titles = page.run("[...document.querySelectorAll('.chart .ytitle')].map((e) => e.textContent)")
     assert titles[0] == "<svg onload=hacked()>{{ 7 * 7 }} $x_1$ %{y}"
-    x, y = page.middle("#curves .scatterlayer .trace:last-child path")
-    page.move(x, y)
+    page.move(*on_curve(page, 6))
     hover = page.run("document.querySelector('#curves .hoverlayer').textContent")
-    assert "hacked()" in hover or "_x_$y$" in hover
+    assert "<script>hacked(): learning_rate=0.01" in hover
     assert page.run("window.was") is None
 
 
@@ -138,12 +153,12 @@ def test_rows_are_filtered_by_numbers_and_the_charts_follow(opened):
 def test_a_button_sorts_and_what_has_no_value_stays_last(opened):
     page = opened(pages.two_axes())
     page.click(*page.middle("th button[data-column='3']"))  # the loss
-    up = [row[0] for row in shown(page)]
-    assert up[:9] == [*map(str, range(1, 10))]
+    up = losses(page)
+    assert up[:9] == sorted(up[:9], key=float)
     page.click(*page.middle("th button[data-column='3']"))
-    down = [row[0] for row in shown(page)]
+    down = losses(page)
     assert down[:9] == up[:9][::-1]
-    assert down[9:] == ["", "", ""]
+    assert down[9:] == up[9:] == ["(1.775)", "(3.151)", ""]
 
 
 def test_the_keyboard_sorts_and_marks(opened):
@@ -180,12 +195,7 @@ def test_pointing_at_a_row_marks_its_curve_and_its_point(opened):
 
 def test_pointing_at_a_curve_marks_its_row(opened):
     page = opened(rates())
-    # The middle of the best curve, which lies on top.
-    x, y = page.run(
-        """(() => { const e = document.getElementById("curves"); e.scrollIntoView({block: "center"});
-        const t = e.data.at(-1), f = e._fullLayout, r = e.getBoundingClientRect(), k = 20;
-        return [r.x + f.xaxis._offset + f.xaxis.d2p(t.x[k]), r.y + f.yaxis._offset + f.yaxis.d2p(t.y[k])]; })()"""
-    )
+    x, y = on_curve(page, 20)
     page.move(x, y)
     assert lit(page) == [[0], [0]]
     page.click(x, y)
@@ -312,5 +322,9 @@ def test_headers_rows_and_charts_have_names_for_screen_readers(opened):
     tree = page.send("Accessibility.getFullAXTree")["nodes"]
     roles = [node.get("role", {}).get("value") for node in tree if not node.get("ignored")]
     assert roles.count("columnheader") == 8
-    named = [node for node in tree if node.get("role", {}).get("value") in ("button", "textbox", "combobox", "image", "table")]
+    named = [
+        node
+        for node in tree
+        if node.get("role", {}).get("value") in ("button", "textbox", "combobox", "image", "table", "checkbox")
+    ]
     assert [node for node in named if not node.get("ignored") and not node.get("name", {}).get("value")] == []

@@ -27,7 +27,6 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
     data = {
         "metric": ranked.metric,
         "mode": ranked.mode,
-        "moment": scores.moment(records[0], ranked),
         "groups": list(parts),
         "rows": [_row(row, list(parts)[row.part]) for row in rows[:listed]],
         "columns": [{"kind": c.kind, "values": [_plain(v) for v in c.values[:listed]]} for c in columns],

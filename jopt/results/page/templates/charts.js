@@ -26,7 +26,7 @@ function line(curve, i) {
     y: placed(curve.lines[i], curve),
     line: { color: colourOf(i), width: isBest(i) ? 3 : 1.4, dash: out ? "dot" : "solid" },
     marker: { color: colourOf(i) },
-    text: labelled(i),
+    text: curve.lines[i].map(() => labelled(i)),
     hovertemplate: "%{text}<br>step %{x}: %{y:.4g}<extra></extra>",
   };
 }
@@ -84,7 +84,7 @@ function responseChart(axis) {
     layout: layoutOf({
       uirevision: "response",
       xaxis: axisOf(axis.name, ticksOf(axis)),
-      yaxis: valueAxis(`${DATA.metric}, ${DATA.moment}`, DATA.score, DATA.score.log),
+      yaxis: valueAxis(DATA.metric, DATA.score, DATA.score.log),
       yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
       ...suggested(axis),
     }),
@@ -150,7 +150,7 @@ function parallelChart() {
       customdata: names.map(() => i),
       line: { color: colourOf(i), width: isBest(i) ? 3 : 1, dash: ROWS[i].state === "finished" ? "solid" : "dot" },
       marker: { size: 5, color: colourOf(i) },
-      text: labelled(i),
+      text: names.map(() => labelled(i)),
       hovertemplate: `%{text}<br>${plain(told(i).slice(ROWS[i].label.length + 2)).replace(/%/g, "&#37;")}<extra></extra>`,
     })),
     layout: layoutOf({

@@ -2,6 +2,7 @@
 const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#b5559a", "#7a5195", "#8c6d1f", "#444444"];
 const DARK = ["#56b4e9", "#ff9d4d", "#2fd6a3", "#e9a3cb", "#b79cff", "#e6c84f", "#cccccc"];
+const TITLE = 44; // signs that fit beside a chart
 const scheme = matchMedia("(prefers-color-scheme: dark)");
 const coarse = matchMedia("(pointer: coarse)");
 const isPrinted = () => "print" in document.documentElement.dataset;
@@ -33,13 +34,15 @@ function colourOf(i) {
   return isNamed(axis) ? hue(axis.ticks.findIndex(([at]) => at === axis.at[i])) : viridis(axis.place[i]);
 }
 
-// Plotly reads some tags in texts; names are the user's own, and no tags.
-const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+// Plotly reads some tags, and fills in what stands in %{}; names are the user's own.
+const MEANING = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "%{": "%&#123;" };
+const plain = (text) => text.replace(/[&<>]|%\{/g, (sign) => MEANING[sign]);
+const cut = (text) => (text.length > TITLE ? `${text.slice(0, TITLE)}…` : text);
 const labelled = (i) => plain(ROWS[i].label).replace(/, /g, ROWS[i].label.length > 36 ? ",<br>" : ", ");
 
 function axisOf(title, more) {
   const lines = { gridcolor: colour("grid"), zerolinecolor: colour("line"), linecolor: colour("line") };
-  return { title: { text: plain(title), standoff: 8 }, automargin: true, exponentformat: "power", ...lines, ...more };
+  return { title: { text: plain(cut(title)), standoff: 8 }, automargin: true, exponentformat: "power", ...lines, ...more };
 }
 
 function layoutOf(more) {

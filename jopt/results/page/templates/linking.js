@@ -14,6 +14,7 @@ function drawAll() {
     const { traces, layout } = chartOf(element);
     window.Plotly.react(element, traces, layout, CONFIG);
   }
+  document.querySelectorAll("svg").forEach((drawn) => drawn.setAttribute("aria-hidden", "true")); // the table says it all
   light();
 }
 
@@ -94,7 +95,7 @@ function scaleOf(axis, entry) {
 }
 
 const rowOf = (event) => lines.indexOf(event.target.closest("tr")); // -1 between rows
-const rowAt = (event) => event.points[0].data.meta?.row ?? event.points[0].customdata;
+const rowAt = (place) => place.data.meta?.row ?? place.customdata;
 
 function listen() {
   const body = table.tBodies[0];
@@ -151,14 +152,14 @@ function printing(on) {
 
 function listenTo(element) {
   element.on("plotly_hover", (event) => {
-    const i = rowAt(event);
+    const i = rowAt(event.points[0]);
     if (i === undefined) return;
     point(i);
     scrollTo(i);
   });
   element.on("plotly_unhover", () => point(null));
   element.on("plotly_click", (event) => {
-    const i = rowAt(event);
+    const i = rowAt(event.points[0]);
     if (i !== undefined) mark(i);
   });
   element.on("plotly_selected", (event) => {
