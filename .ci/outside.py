@@ -11,6 +11,10 @@ import jopt
 home = Path(jopt.__file__).resolve().parent
 assert Path(sys.argv[1]).resolve() not in home.parents, home
 assert (home / "py.typed").is_file()
+templates = home / "results" / "page" / "templates"
+assert {path.suffix for path in templates.iterdir()} == {".html", ".css", ".js"}, (
+    templates
+)  # data of the package, of result.report
 assert all(getattr(jopt, name) is not None for name in jopt.__all__)
 assert importlib.util.find_spec("rich") is None  # an extra, so that the line without it is what runs here
 

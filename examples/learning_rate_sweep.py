@@ -77,6 +77,8 @@ def main(rates=26, steps=1000, seeds=3, out="."):
     figure.suptitle(f"Validation loss on handwritten digits, {rates} learning rates for each optimizer")
     figure.savefig(path, dpi=110)
     print(f"\nThe validation loss of every rate against the step: {path}")
+    page = result.report(Path(out) / "learning_rate_sweep.html", "val_loss")
+    print(f"The same to look into, with a suggestion for each optimizer, in a browser: {page}")
     return result
 
 
@@ -108,5 +110,5 @@ def lowest(rates):
 if __name__ == "__main__":
     jopt.enable_compilation_cache()  # the next run compiles nothing
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default=".", help="the directory to save the picture in")
+    parser.add_argument("--out", default=".", help="the directory to save the picture and the page in")
     main(out=parser.parse_args().out)

@@ -1,4 +1,4 @@
-"""The examples run, find what they say, and leave one picture each."""
+"""The examples run, find what they say, and leave a picture each."""
 
 import importlib
 import itertools
@@ -12,14 +12,15 @@ import jopt
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
+pytest.importorskip("plotly")
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
-def _run(name, folder, **size):
-    """What the example's main returns at a small size; one picture must lie in the folder."""
+def _run(name, folder, kinds=(".png",), **size):
+    """What the example's main returns at a small size; one picture must lie in the folder, or a file of each kind."""
     made = importlib.import_module(f"examples.{name}").main(out=folder, **size)
-    assert [path.name for path in folder.iterdir()] == [f"{name}.png"]
+    assert {path.name for path in folder.iterdir()} == {name + kind for kind in kinds}
     return made
 
 
@@ -46,7 +47,7 @@ def test_the_lowest_of_six_rates_is_too_low(tmp_path, capsys):
 
 
 def test_the_main_job_reports_the_best_rate_of_each_optimizer(tmp_path, capsys):
-    result = _run("learning_rate_sweep", tmp_path, rates=3, steps=20, seeds=2)
+    result = _run("learning_rate_sweep", tmp_path, (".png", ".html"), rates=3, steps=20, seeds=2)
     lines = capsys.readouterr().out.splitlines()
     assert list(result) == ["gradient descent", "momentum", "RMSProp", "Adam"]
     for name, group in result.items():
@@ -56,7 +57,7 @@ def test_the_main_job_reports_the_best_rate_of_each_optimizer(tmp_path, capsys):
 
 
 def test_the_table_in_the_readme_is_what_the_main_job_prints(tmp_path, capsys):
-    _run("learning_rate_sweep", tmp_path)
+    _run("learning_rate_sweep", tmp_path, (".png", ".html"))
     printed = capsys.readouterr().out
     table = re.search(
         r"and prints\n\n```text\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(encoding="utf-8"), re.DOTALL

@@ -5,11 +5,12 @@ from __future__ import annotations
 import abc
 import copy
 import html
+import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from jopt.engine.files import AnyPath
-from jopt.results import report, scores, storage, tables, tensorboard, text
+from jopt.results import page, report, scores, storage, tables, tensorboard, text
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial, top_trials
@@ -170,6 +171,38 @@ class Result(abc.ABC):
           OSError: Where it can't be written: no such directory, no right to, a full disk.
         """
         storage.save({name: part._stored() for name, part in self._parts().items()}, path)
+
+    def report(
+        self, path: storage.Path, metric: str | None = None, mode: Mode | None = None, at: At | None = None
+    ) -> pathlib.Path:
+        """Writes one page for a browser: the answer, a table of all settings, charts that are linked with it, how it ran.
+
+        The page is one file, below 5 MB, and asks for nothing from elsewhere, so that it opens offline and can be sent. On top
+        stands what ``suggest()`` says, or the best setting where no number was swept, and the code that makes the best
+        optimizer. The table sorts and filters; what is pointed at there or in a chart is marked in both. Long curves are
+        thinned, which the page says. It needs ``jopt[report]``. The file appears whole or not at all.
+
+        Args:
+          path: The name of the file, such as "report.html".
+          metric: What ranks, as in ``best``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best", as in ``best``.
+
+        Returns:
+          The path.
+
+        Raises:
+          ValueError: As ``best``, but for the case that every setting diverged, of which the page is then.
+          OSError: Where the file can not be written.
+          ImportError: Where plotly or jinja2 is missing.
+
+        Example:
+          >>> rates = jopt.geomspace(0.01, 1.0, 7)
+          >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
+          >>> result.report("report.html").name
+          'report.html'
+        """
+        return page.write(self._parts(), scores.ranking(self._records().values(), metric, mode, at), path)
 
     def __copy__(self) -> Self:
         """A result of the same objects; the dataset is made again when it is asked for."""

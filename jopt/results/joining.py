@@ -36,7 +36,14 @@ def joined(one: Swept, other: Swept) -> dict[str, Any]:
     times = [result.timings for result in (one, other)]
     timings = Timings(**{f.name: sum(getattr(t, f.name) for t in times) for f in dataclasses.fields(Timings)})
     plan = one.plan if str(one.plan) == str(other.plan) else f"{one.plan}; and {other.plan}"
-    return {**made, "plan": plan, "timings": timings, "by_step": one.by_step, "key_kinds": one.key_kinds or other.key_kinds}
+    both = {"plan": plan, "timings": timings, "environment": _either(one.environment, other.environment)}
+    return {**made, **both, "by_step": one.by_step, "key_kinds": one.key_kinds or other.key_kinds}
+
+
+def _either(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """Two environments as one; where they differ, both are told."""
+    names = dict.fromkeys([*one, *other])
+    return {name: "; ".join(dict.fromkeys(each[name] for each in (one, other) if name in each)) for name in names}
 
 
 def _check(one: Swept, other: Swept) -> None:

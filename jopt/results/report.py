@@ -72,16 +72,21 @@ def _diverged(record: SweepRecord) -> str:
 
 def describe(record: SweepRecord, plan: Any, timings: Timings) -> str:
     """A few lines: what was swept, what ran, the best, what diverged, the plan, the time."""
-    lines = {
+    told = facts(record, plan, timings)
+    swept, ran = told.pop("swept"), told.pop("ran")
+    return "\n".join(["SweepResult", *_indented({"swept": swept, "ran": ran, "best": _best(record), **told})])
+
+
+def facts(record: SweepRecord, plan: Any, timings: Timings) -> dict[str, str]:
+    """What was swept, what ran, what diverged or was pruned, the plan, the time."""
+    return {
         "swept": _swept(record),
         "ran": _ran(record),
-        "best": _best(record),
         "diverged": f"{_diverged(record)} lanes",
         **({"pruned": f"{int(record.pruned.sum())} of {record.pruned.size} lanes"} if record.pruned.any() else {}),
         "plan": str(plan),
         "time": _time(timings),
     }
-    return "\n".join(["SweepResult", *_indented(lines)])
 
 
 def _best(record: SweepRecord) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ class SweepResult(Kept, Result):
       plan: What ran and why; its str() is a sentence.
       timings: Where the time went.
       version: The jopt that ran the sweep; None: this one.
+      environment: Where and when the sweep ran, texts by name; None: nobody knows.
       state: The optimizers' states where they were kept, leaves [*dims, seed, ...].
       by_step: Whether it is of ``jopt.sweep_steps``, whose carries are the parameters here.
       key_kinds: For each leaf of such a carry, of which kind of random keys it is the data, or None; empty: nobody knows.
@@ -64,6 +65,7 @@ class SweepResult(Kept, Result):
         plan: Any,
         timings: Timings,
         version: str | None = None,
+        environment: Mapping[str, str] | None = None,
         state: Any = None,
         by_step: bool = False,
         key_kinds: Sequence[Any] = (),
@@ -79,6 +81,7 @@ class SweepResult(Kept, Result):
         self._by_step = by_step
         self._key_kinds = tuple(key_kinds)
         self._version = _installed_version() if version is None else version
+        self._environment = dict(environment or {})
 
     @property
     def record(self) -> SweepRecord:
@@ -99,6 +102,11 @@ class SweepResult(Kept, Result):
     def version(self) -> str:
         """The version of jopt that ran the sweep."""
         return self._version
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Date, devices, system and versions of the sweep, texts by name; empty where nobody knows."""
+        return self._environment
 
     @property
     def optimizer(self) -> Any:
@@ -261,6 +269,7 @@ class SweepResult(Kept, Result):
             plan=str(self.plan),
             timings=self.timings,
             version=self.version,
+            environment=self.environment,
             state=tree_of(self._state),
             by_step=self.by_step,
             key_kinds=self.key_kinds,

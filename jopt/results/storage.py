@@ -41,6 +41,7 @@ class Stored:
     plan: str
     timings: Timings
     version: str
+    environment: Mapping[str, str]
     state: Any
     by_step: bool
     key_kinds: Sequence[Any]
@@ -124,6 +125,7 @@ def _about(result: Stored, lanes: NDArray[Any]) -> dict[str, Any]:
         "plan": result.plan,
         "timings": asdict(result.timings),
         "version": result.version,
+        "environment": dict(result.environment),
         "by_step": result.by_step,
         "key_kinds": [kind if isinstance(kind, str) else None for kind in result.key_kinds],
     }
@@ -209,6 +211,7 @@ def _read(store: Store, problem: int, about: dict[str, Any], like: Any) -> Store
         plan=_typed(about["plan"], str),
         timings=_timings(about["timings"]),
         version=_typed(about["version"], str),
+        environment={_typed(name, str): _typed(told, str) for name, told in _typed(about["environment"], dict).items()},
         by_step=_typed(about["by_step"], bool),
         key_kinds=tuple(_typed(about["key_kinds"], list)),
     )

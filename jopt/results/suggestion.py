@@ -14,6 +14,7 @@ from jopt import axes
 from jopt.rates import decays
 from jopt.results import report, scores, text
 from jopt.results.along import fitted, ordered
+from jopt.results.scores import At, Mode
 from jopt.results.suggesting import Curve, Minimum, Shape
 from jopt.results.trial import Swept, Trial, best_trial
 from jopt.values.binding import key_name
@@ -66,10 +67,17 @@ class Suggestion:
         return f"{whose}use {what}{text.short(self.value)} ({text.short(self.low)} to {text.short(self.high)}): {told}."
 
 
-def suggest(result: Swept, name: str | None, metric: str | None, group: str | None = None) -> Suggestion:
+def suggest(
+    result: Swept,
+    name: str | None,
+    metric: str | None,
+    group: str | None = None,
+    mode: Mode | None = None,
+    at: At | None = None,
+) -> Suggestion:
     """See ``SweepResult.suggest``."""
     record = result.record
-    ranked = scores.ranking([record], metric, None, None)
+    ranked = scores.ranking([record], metric, mode, at)
     trial = best_trial(result, ranked, group)
     if trial is None:
         raise ValueError(report.no_best({"": record}, ranked.metric))

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.results import scores, storage, text
+from jopt.engine.files import AnyPath
+from jopt.results import scores, text
 from jopt.results.record import SweepRecord
 
 FINAL = "final/"  # what the tags of scores begin with
@@ -42,7 +43,7 @@ class Run(NamedTuple):
     place: tuple[int, ...]
 
 
-def write(records: Mapping[str, SweepRecord], directory: storage.Path) -> None:
+def write(records: Mapping[str, SweepRecord], directory: AnyPath) -> None:
     """See ``Result.to_tensorboard``."""
     _check_installed()
     root = Path(os.fsdecode(directory))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from jopt.results import scores, text
 from jopt.results.plots import Plots
-from jopt.results.record import SweepRecord, Timings
+from jopt.results.record import Saved, SweepRecord, Timings
 from jopt.results.scores import At
 from jopt.results.storage import Stored
 from jopt.values.binding import hyperparams
@@ -57,6 +58,18 @@ class Swept(Protocol):
 
     def key_kinds_at(self, index: tuple[int, ...]) -> tuple[Any, ...]:
         """Which leaves of the carries of one setting are."""
+
+    @property
+    def saved(self) -> Saved:
+        """What pruning saved."""
+
+    @property
+    def version(self) -> str:
+        """The version of jopt that ran the sweep."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Where and when it ran."""
 
     @property
     def plan(self) -> Any:

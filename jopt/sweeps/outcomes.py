@@ -16,6 +16,7 @@ from jopt.engine.lanes.table import State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.underway import Outcome, Reached
 from jopt.results import SweepRecord, SweepResult, Timings
+from jopt.results.environment import environment
 from jopt.results.ragged import Ragged
 from jopt.spaces import Settings
 from jopt.values.names import labels
@@ -54,6 +55,7 @@ def _result(record: SweepRecord, settings: Settings, outcomes: Sequence[Outcome]
         hyper_at=_by_index(settings, settings.hyper_at),
         plan=_plan([outcome.plan for outcome in outcomes]),
         timings=_timings(outcomes),
+        environment=environment(),
         **kept,
     )
 

@@ -82,7 +82,7 @@ def clip_by_global_norm(max_norm: Numeric) -> Any:
 
 
 def _scaled_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
-    """A factor, and the norm of a tree times it: 1, or where squares leave their type's range, what brings the largest near 1."""
+    """A factor, and the norm of a tree times it: 1, or what brings the largest near 1, where squares leave their range."""
     leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
     wide = wide_dtype(*leaves)
     parts = [part.astype(wide) for x in leaves for part in ((jnp.real(x), jnp.imag(x)) if jnp.iscomplexobj(x) else (x,))]

@@ -1,0 +1,145 @@
+"""What stands on the page of a result, as its template and its charts take it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jopt.results import report, scores, text
+from jopt.results.page import layout, listing, thinning
+from jopt.results.page.answer import Answer, answer
+from jopt.results.page.listing import Row, label
+from jopt.results.record import Saved
+from jopt.results.trial import Swept
+
+AXES = 8  # that get a chart
+
+
+def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any]:
+    """The names of the template, with ``data`` for the charts."""
+    rows = listing.listed(parts, ranked)
+    columns = listing.columns(parts, rows, ranked)
+    told = answer(parts, rows, ranked)
+    listed = min(len(rows), max(1, listing.CELLS // len(columns)))
+    records = [part.record for part in parts.values()]
+    curves, notes = thinning.curves(records, rows, ranked)
+    axes = _axes(rows, told)
+    data = {
+        "metric": ranked.metric,
+        "mode": ranked.mode,
+        "groups": list(parts),
+        "rows": [_row(row, list(parts)[row.part]) for row in rows[:listed]],
+        "columns": [{"kind": c.kind, "values": [_plain(v) for v in c.values[:listed]]} for c in columns],
+        "axes": [_cut(axis, listed) for axis in axes],
+        "score": _score(rows, ranked),
+        "curves": [_fewer(curve, listed) for curve in curves],
+    }
+    return {
+        "answer": told,
+        "summary": _summary(parts, rows, ranked),
+        "columns": columns,
+        "cells": [[column.shown[i] for column in columns] for i in range(listed)],
+        "states": [row.state.replace(" ", "-") for row in rows[:listed]],
+        "labels": [label(row, list(parts)[row.part]) for row in rows[:listed]],
+        "unlisted": len(rows) - listed,
+        "total": len(rows),
+        "notes": notes,
+        "axes": axes,
+        "unseen": _unseen(rows),
+        "curves": [curve["name"] for curve in curves],
+        "runs": _runs(parts),
+        "saved": _saved(parts),
+        "environment": _environment(parts),
+        "data": data,
+    }
+
+
+def _summary(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ranking) -> str:
+    """What ran, and what became of it, in a line."""
+    records = [part.record for part in parts.values()]
+    lanes = sum(record.diverged.size for record in records)
+    steps = max(int(record.steps_done.max(initial=0)) for record in records)
+    ran = [text.count(len(parts), "optimizer")] if len(parts) > 1 else []
+    ran += [text.count(len(rows), "setting"), text.count(lanes, "training run"), f"{steps:,} steps"]
+    states = [row.state for row in rows]
+    ended = [f"{states.count(state)} {state}" for state in listing.STATES if state in states]
+    better = f"{scores.moment(records[0], ranked)}, {'lower' if ranked.mode == 'min' else 'higher'} is better"
+    return f"{', '.join(ran)}: {', '.join(ended)}. Ranked by {ranked.metric} ({better})."
+
+
+def _axes(rows: Sequence[Row], told: Answer) -> list[dict[str, Any]]:
+    """The axes of the charts: what has several values."""
+    names = _varied(rows)[:AXES]
+    return [
+        {
+            **layout.axis(name, [row.setting.get(name, layout.ABSENT) for row in rows]),
+            "suggested": [
+                {"group": s.trial.group or "", "value": s.value, "low": s.low, "high": s.high}
+                for s in told.suggestions
+                if s.name == name
+            ],
+        }
+        for name in names
+    ]
+
+
+def _varied(rows: Sequence[Row]) -> list[str]:
+    names = dict.fromkeys(name for row in rows for name in row.setting)
+    return [name for name in names if len({str(row.setting[name]) for row in rows if name in row.setting}) > 1]
+
+
+def _unseen(rows: Sequence[Row]) -> list[str]:
+    """Axes without a chart."""
+    return _varied(rows)[AXES:]
+
+
+def _row(row: Row, group: str) -> dict[str, Any]:
+    low, high = (None, None)
+    if row.score is not None and len(row.per_seed) > 1:
+        low, high = (layout.rounded(x) for x in (row.per_seed.min(), row.per_seed.max()))
+    score = None if row.score is None else layout.rounded(row.score)
+    return {"label": label(row, group), "group": row.part, "state": row.state, "score": score, "low": low, "high": high}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    return value if value is None or isinstance(value, (bool, int)) else str(value)
+
+
+def _cut(axis: dict[str, Any], listed: int) -> dict[str, Any]:
+    return {**axis, "at": axis["at"][:listed], "place": axis["place"][:listed]}
+
+
+def _fewer(curve: dict[str, Any], listed: int) -> dict[str, Any]:
+    return {**curve, **{name: curve[name] and curve[name][:listed] for name in ("lines", "low", "high")}}
+
+
+def _score(rows: Sequence[Row], ranked: scores.Ranking) -> dict[str, Any]:
+    """The axis of the scores: the part that is shown, and marks on it for the parallel coordinates."""
+    found = [row.score for row in rows if row.state == "finished" and row.score is not None]
+    return layout.view(found, ranked.mode)
+
+
+def _runs(parts: Mapping[str, Swept]) -> list[tuple[str, dict[str, str]]]:
+    """Of each group what was swept and run, how, and how long it took."""
+    return [(name, report.facts(part.record, part.plan, part.timings)) for name, part in parts.items()]
+
+
+def _saved(parts: Mapping[str, Swept]) -> str | None:
+    """What pruning saved, in a sentence; None where nothing was pruned."""
+    if not any(part.record.pruned.any() for part in parts.values()):
+        return None
+    saved = Saved(*(sum(each) for each in zip(*(part.saved for part in parts.values()), strict=True)))
+    done = sum(int((part.record.steps_done - part.record.first).sum()) for part in parts.values())
+    share = saved.lane_steps / max(1, saved.lane_steps + done)
+    return (
+        f"Pruning saved {saved.lane_steps:,} of {saved.lane_steps + done:,} lane-steps ({share:.0%}), "
+        f"about {saved.seconds:.3g} s at the pace of what ran."
+    )
+
+
+def _environment(parts: Mapping[str, Swept]) -> dict[str, str]:
+    """Where and when it ran, as far as that is known."""
+    first = next(iter(parts.values()))
+    return {"jopt": first.version, **first.environment}
