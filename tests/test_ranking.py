@@ -31,7 +31,7 @@ def of_losses(losses, step=None, **aux):
     rec = record(np.zeros(len(losses)), seeds=1, steps=losses.shape[-1])
     step = np.arange(1, losses.shape[-1] + 1) if step is None else np.asarray(step)
     nothing = {"eval_step": np.zeros(0, int), "metrics": {}, "step": step, "losses": {"loss": losses, **aux}}
-    return result(dataclasses.replace(rec, **nothing))
+    return result(dataclasses.replace(rec, **nothing, steps_done=np.full_like(rec.steps_done, step[-1])))
 
 
 # By what
