@@ -182,7 +182,7 @@ class _Work:
     def _nothing(self) -> dict[str, Reached]:
         def waiting(job: Job) -> Reached:
             records = Records(job)
-            return Reached(self.asked.plan, records, np.full(records.lanes, State.WAITING), 0.0, 0.0)
+            return Reached(self.asked.plan, records, np.full(records.steps_done.shape, State.WAITING), 0.0, 0.0)
 
         return {key: waiting(job) for key, job in self.jobs.items()}
 
