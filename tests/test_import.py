@@ -13,7 +13,7 @@ import pytest
 
 import jopt
 
-HEAVY = ["matplotlib", "pandas", "ray", "rich", "sklearn", "xarray"]
+HEAVY = ["matplotlib", "optuna", "pandas", "ray", "rich", "sklearn", "xarray"]
 
 
 def _run(code: str, **env: str) -> str:
@@ -95,10 +95,10 @@ def _imported(path: Path) -> set[str]:
 
 def test_every_library_that_is_imported_is_declared_with_its_lowest_version():
     extras = PROJECT["optional-dependencies"]
-    declared = [*PROJECT["dependencies"], *extras["plot"], *extras["progress"]]
+    declared = [*PROJECT["dependencies"], *extras["optuna"], *extras["plot"], *extras["progress"]]
     names = {re.match(r"[\w-]+", entry)[0] for entry in declared}
     imported = set().union(*map(_imported, (ROOT / "jopt").rglob("*.py")))
-    assert {"scipy", "pandas", "matplotlib", "rich"} <= imported  # inside functions too
+    assert {"scipy", "pandas", "matplotlib", "optuna", "rich"} <= imported  # inside functions too
     assert imported - names == set()
     assert [entry for entry in declared if ">=" not in entry] == []
 

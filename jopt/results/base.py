@@ -8,13 +8,14 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from jopt.results import report, scores, storage, tables, text
+from jopt.results import report, scores, storage, studies, tables, text
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial, top_trials
 from jopt.values.numbers import whole
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
 
 
@@ -129,6 +130,31 @@ class Result(abc.ABC):
         if kind not in ("final", "curves"):
             raise ValueError(f"kind must be 'final' or 'curves', but is {kind!r}.")
         return tables.frame(self._records(), metric, kind)
+
+    def to_optuna(
+        self, metric: str | None = None, mode: Mode | None = None, at: At | None = None
+    ) -> optuna.study.Study:
+        """The result as a study of Optuna in memory, a trial for each setting, for its pictures, importances and dashboard.
+
+        A trial has the numbers that were swept with the ranges that they had, its score (the mean over seeds) and its curve at
+        the evaluations, of a training loss at twenty parts of the run. What was pruned is pruned; what diverged has failed.
+        ``user_attrs`` hold the ``scores`` of the seeds, their ``spread``, ``diverged_at``, ``pruned_at``, and the ``index`` of
+        the setting in the grid. Several optimizers make one study with a parameter ``group``; a number that several of them
+        have gets the same range in all.
+
+        Args:
+          metric: What to score, as in ``best``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best", as in ``best``.
+
+        Returns:
+          An ``optuna.study.Study``; ``optuna.copy_study`` puts it into a storage that a dashboard reads.
+
+        Raises:
+          ImportError: Without Optuna, an extra: ``jopt[optuna]``.
+          ValueError: As ``best``, but for the case that every setting diverged.
+        """
+        return studies.to_study(self._parts(), metric, mode, at)
 
     def save(self, path: storage.Path) -> None:
         """Writes the result to one file, which ``jopt.load_result`` reads back.

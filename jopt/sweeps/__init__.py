@@ -3,5 +3,6 @@
 from jopt.sweeps.by_loss import sweep
 from jopt.sweeps.by_step import sweep_steps
 from jopt.sweeps.range_test import lr_range_test
+from jopt.sweeps.searching import OptunaSearch
 
-__all__ = ["lr_range_test", "sweep", "sweep_steps"]
+__all__ = ["OptunaSearch", "lr_range_test", "sweep", "sweep_steps"]

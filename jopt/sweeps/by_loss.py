@@ -18,6 +18,7 @@ from jopt.hyper import check
 from jopt.results import GroupedResult, Result, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.running import run
+from jopt.sweeps.searching import OptunaSearch
 from jopt.training import takes_key
 from jopt.values import checks
 from jopt.values.binding import is_value
@@ -44,6 +45,7 @@ def sweep(
     record_every: int = ...,
     record: str | Sequence[str] = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -68,6 +70,7 @@ def sweep(
     record_every: int = ...,
     record: str | Sequence[str] = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -91,6 +94,7 @@ def sweep(
     record_every: int = 1,
     record: str | Sequence[str] = (),
     prune: Pruner | str | None = None,
+    search: OptunaSearch | None = None,
     keep: Keep = "params",
     plan: Plan | str = "auto",
     workers: int | None = None,
@@ -153,6 +157,9 @@ def sweep(
         jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out and never best, but for ``jopt.EarlyStop``. It looks
         at the training loss, or at the metric that ranks, which is evaluated then, too. With a rate that does not decay it
         warns.
+      search: Who chooses the values of drawn axes, and of all others with them: ``jopt.OptunaSearch()``, block after block of
+        ``samples`` settings, by what came of those before, which all stand along one dimension; ``prune`` prunes within a
+        block. ``None``: drawn axes are drawn evenly, and stand beside a grid of the others.
       keep: What the result keeps of each lane, on the host. "params": the parameters that it ended with. "carry": the
         optimizer's state too, to go on from, for Adam three times as much. "best": the parameters of its best evaluation, by
         the first metric of ``evaluate`` in its direction, and ``best`` scores there; on the device they take the place of
@@ -203,6 +210,7 @@ def sweep(
         eval_every=eval_every,
         record_every=record_every,
         prune=prune,
+        search=search,
         keep=keep,
         plan=plan,
         workers=workers,

@@ -17,6 +17,7 @@ from jopt.results import GroupedResult, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.going_on import first_carry
 from jopt.sweeps.running import run
+from jopt.sweeps.searching import OptunaSearch
 from jopt.values.numbers import Axis
 from jopt.values.trees import is_function
 
@@ -37,6 +38,7 @@ def sweep_steps(
     eval_every: int | None = ...,
     record_every: int = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -59,6 +61,7 @@ def sweep_steps(
     eval_every: int | None = ...,
     record_every: int = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -81,6 +84,7 @@ def sweep_steps(
     eval_every: int | None = ...,
     record_every: int = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -102,6 +106,7 @@ def sweep_steps(
     eval_every: int | None = None,
     record_every: int = 1,
     prune: Pruner | str | None = None,
+    search: OptunaSearch | None = None,
     keep: Keep = "params",
     plan: Plan | str = "auto",
     workers: int | None = None,
@@ -131,6 +136,7 @@ def sweep_steps(
       record_every: As in ``jopt.sweep``. What else is to be recorded, the step returns: the rate, say, is
         ``jopt.learning_rate(optimizer, state)``.
       prune: As in ``jopt.sweep``.
+      search: As in ``jopt.sweep``.
       keep: As in ``jopt.sweep``; the carry is parameters and state in one, so "params" and "carry" are the same here.
       plan: As in ``jopt.sweep``.
       workers: As in ``jopt.sweep``.
@@ -176,6 +182,7 @@ def sweep_steps(
         eval_every=eval_every,
         record_every=record_every,
         prune=prune,
+        search=search,
         keep=keep,
         plan=plan,
         workers=workers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,35 @@ from jopt.engine.planning.plan import Plan
 from jopt.engine.running.underway import Outcome
 from jopt.results import SweepRecord, SweepResult, Timings
 from jopt.results.ragged import Ragged
-from jopt.spaces import Settings
+from jopt.spaces import Settings, one_after_another
 from jopt.values.names import labels
 from jopt.values.trees import structure
 
 
-def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcome], by_step: bool) -> SweepResult:
-    """The result of one group, of a job for each of its programs; ``by_step`` says that it is of ``sweep_steps``."""
+class Finished(NamedTuple):
+    """What ran of one group: its settings, and a job for each of its programs with what came of it; in blocks, if searched."""
+
+    settings: Settings
+    jobs: Sequence[Job]
+    outcomes: Sequence[Outcome]
+    blocks: int = 1
+
+
+def joined(parts: Sequence[Finished]) -> Finished:
+    """The blocks of a search, in the order in which they ran."""
+    if len(parts) == 1:
+        return parts[0]
+    settings = one_after_another([part.settings for part in parts])
+    jobs, outcomes = ([x for each in lists for x in each] for lists in zip(*(part[1:3] for part in parts), strict=True))
+    return Finished(settings, jobs, outcomes, len(parts))
+
+
+def record_of(finished: Finished) -> SweepRecord:
+    """The arrays of one group and their names."""
+    settings, jobs, outcomes, _ = finished
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
     first = jobs[0]
-    record = SweepRecord(
+    return SweepRecord(
         dims=tuple(d.name for d in settings.dimensions),
         coords={name: (d.name, labels(values)) for d in settings.dimensions for name, _, values in d.members},
         seeds=np.asarray(first.seeds),
@@ -42,11 +61,18 @@ def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcom
         keep=first.keep,
         sweep_seed=first.seed,
     )
+
+
+def result_of(finished: Finished, by_step: bool) -> SweepResult:
+    """The result of one group; ``by_step`` says that it is of ``sweep_steps``."""
+    settings, jobs, outcomes, blocks = finished
+    records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
+    first = jobs[0]
     kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
     carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if first.keep == "carry" else []
     params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
     return SweepResult(
-        record,
+        record_of(finished),
         optimizer=settings.optimizer,
         optimizer_at=_by_index(settings, settings.at),
         hyper_at=_by_index(settings, settings.hyper_at),
@@ -54,7 +80,7 @@ def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcom
         state=_together(whole, [program.state(carry) for program, carry in carries]) if carries else None,
         by_step=by_step,
         key_kinds=_key_kinds(params, records) if by_step else (),
-        plan=_plan([outcome.plan for outcome in outcomes]),
+        plan=_plan([outcome.plan for outcome in outcomes], blocks),
         timings=_timings(outcomes),
     )
 
@@ -122,17 +148,24 @@ def _examples(settings: Settings, jobs: Sequence[Job]) -> tuple[str, np.ndarray]
     return None
 
 
-def _plan(plans: Sequence[Plan]) -> Any:
-    return plans[0] if len(plans) == 1 else Plans(plans)
+def _plan(plans: Sequence[Plan], blocks: int) -> Any:
+    if len(plans) == 1:
+        return plans[0]
+    made = Plans(plans)
+    made.blocks = blocks
+    return made
 
 
 class Plans(tuple[Plan, ...]):
-    """How each program of a sweep ran, where structure was swept."""
+    """How each program of a sweep ran, where structure was swept, or each block of a search."""
+
+    blocks = 1
 
     def __str__(self) -> str:
         """The plans in a sentence."""
         different = dict.fromkeys(map(str, self))
-        return f"{len(self)} programs: " + "; ".join(different)
+        ran = f"{len(self)} programs" if self.blocks == 1 else f"{self.blocks} blocks of a search"
+        return f"{ran}: " + "; ".join(different)
 
 
 def _timings(outcomes: Sequence[Outcome]) -> Timings:

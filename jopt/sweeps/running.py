@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -17,14 +17,15 @@ from jopt.engine.program import Program
 from jopt.engine.running import eager
 from jopt.engine.running.carry_out import Sweep
 from jopt.engine.running.underway import Outcome
-from jopt.expanding import Groups, expand
+from jopt.expanding import Groups, axes_of, expand
 from jopt.kinds import Drawn
 from jopt.results import GroupedResult, Progress, SweepResult
 from jopt.spaces import Settings
 from jopt.standing import places
 from jopt.sweeps.arguments import Asked, compared
 from jopt.sweeps.deciding import Decider
-from jopt.sweeps.outcomes import result_of
+from jopt.sweeps.outcomes import Finished, result_of
+from jopt.sweeps.searching import OptunaSearch, Part, Searching
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
 from jopt.values.names import EXAMPLES, check_names
@@ -48,20 +49,37 @@ def run(
         given = jax.tree.map(_own, given)
         feeds = _Feeds(data, asked, stack)
 
-        def jobs_of(shaping: Collection[Axis]) -> tuple[dict[str, Settings], Jobs]:
-            settings = _settings(optimizer, asked, shaping)
-            return settings, {
-                f"{name}/{i}" if i else name: _job(program, given, asked, feeds.of(space.batch_size), space)
-                for name, each in settings.items()
-                for i, space in enumerate(each.spaces)
-            }
+        def train(part: Part) -> dict[str, Finished]:
+            feeds.begin_anew()
 
-        settings, jobs, outcomes = _Work(jobs_of, asked, isinstance(optimizer, Groups)).carry_out()
-    results = {}
-    for name, each in settings.items():
-        mine = _of_group(jobs, name)
-        results[name] = result_of(each, [jobs[key] for key in mine], [outcomes[key] for key in mine], by_step)
+            def jobs_of(shaping: Collection[Axis]) -> tuple[dict[str, Settings], Jobs]:
+                settings = _settings(optimizer, asked, shaping, part)
+                return settings, {
+                    f"{name}/{i}" if i else name: _job(program, given, asked, feeds.of(space.batch_size), space)
+                    for name, each in settings.items()
+                    for i, space in enumerate(each.spaces)
+                }
+
+            return _Work(jobs_of, asked, isinstance(optimizer, Groups), part).carry_out()
+
+        finished = train(Part()) if asked.search is None else _searching(asked.search, optimizer, data, asked).carry_out(train)
+    results = {name: result_of(each, by_step) for name, each in finished.items()}
     return GroupedResult(results) if isinstance(optimizer, Groups) else results[""]
+
+
+def _searching(search: OptunaSearch, optimizer: Any, data: Any, asked: Asked) -> Searching:
+    axes = {name: axes_of(tree, asked.hyper, asked.batch_size) for name, tree in _values(optimizer).items()}
+    made = Searching(search, axes, asked.samples, asked.seed, asked.maximize)
+    if isinstance(data, Iterator) and len(made.sizes) > 1:
+        raise ValueError(
+            "search= trains one block of settings after the other, but data is an iterator, which can be passed over once only; "
+            "give what can be passed over again (a list, a DataLoader), arrays, a function, or batch=samples."
+        )
+    return made
+
+
+def _values(optimizer: Any) -> dict[str, Any]:
+    return {name: jax.tree.map(_as_value, tree, is_leaf=is_transformation) for name, tree in compared(optimizer).items()}
 
 
 def _job(program: Callable[[Feed, Any], Program], given: Any, asked: Asked, feed: Feed, space: Any) -> Job:
@@ -87,13 +105,14 @@ def _of_group(jobs: Jobs, name: str) -> list[str]:
     return [key for key in jobs if key.split("/")[0] == name]
 
 
-def _settings(optimizer: Any, asked: Asked, shaping: Collection[Axis]) -> dict[str, Settings]:
+def _settings(optimizer: Any, asked: Asked, shaping: Collection[Axis], part: Part) -> dict[str, Settings]:
     """The settings of each group; ``samples=`` is for those with drawn axes, or an error if there are none."""
-    values = {name: jax.tree.map(_as_value, tree, is_leaf=is_transformation) for name, tree in compared(optimizer).items()}
+    values = {name: value for name, value in _values(optimizer).items() if part.includes(name)}
     drawn = {name for name, value in values.items() if any(isinstance(p.axis, Drawn) for p in places((value, asked.hyper)))}
     more = {"hyper": asked.hyper, "batch_size": asked.batch_size, "shaping": shaping}
     samples = {name: asked.samples if name in drawn or not drawn else None for name in values}
-    return {name: expand(value, samples[name], asked.seed, **more) for name, value in values.items()}
+    draws = part.draws or {}
+    return {name: expand(x, samples[name], asked.seed, draws=draws.get(name), **more) for name, x in values.items()}
 
 
 class _Feeds:
@@ -102,6 +121,10 @@ class _Feeds:
     def __init__(self, data: Any, asked: Asked, stack: contextlib.ExitStack) -> None:
         self.data, self.asked, self.stack = data, asked, stack
         self.made: list[tuple[Any, Feed]] = []
+
+    def begin_anew(self) -> None:
+        """Prepares for further lanes: a new pass over an iterable; arrays are read once."""
+        self.made = [(size, feed) for size, feed in self.made if not feed.lockstep]
 
     def of(self, batch_size: Any) -> Feed:
         """The feed of one batch size."""
@@ -125,16 +148,29 @@ class _Work:
         program.
       asked: the arguments of the call.
       grouped: whether several optimizers are compared.
+      part: what is trained of what the call asks for.
     """
 
     def __init__(
-        self, jobs_of: Callable[[Collection[Axis]], tuple[dict[str, Settings], Jobs]], asked: Asked, grouped: bool
+        self,
+        jobs_of: Callable[[Collection[Axis]], tuple[dict[str, Settings], Jobs]],
+        asked: Asked,
+        grouped: bool,
+        part: Part,
     ) -> None:
-        self.jobs_of, self.asked, self.grouped = jobs_of, asked, grouped
+        self.jobs_of, self.asked, self.grouped, self.part = jobs_of, asked, grouped, part
         self.counts = frozenset(place.axis for place in places(asked.hyper) if _counts(place.axis))
 
-    def carry_out(self) -> tuple[dict[str, Settings], Jobs, dict[str, Outcome]]:
-        """What ran, and what came of it."""
+    def carry_out(self) -> dict[str, Finished]:
+        """What ran of each group, and what came of it."""
+        settings, jobs, outcomes = self._carried_out()
+        mine = {name: _of_group(jobs, name) for name in settings}
+        return {
+            name: Finished(each, [jobs[key] for key in mine[name]], [outcomes[key] for key in mine[name]])
+            for name, each in settings.items()
+        }
+
+    def _carried_out(self) -> tuple[dict[str, Settings], Jobs, dict[str, Outcome]]:
         if jax.config.values["jax_disable_jit"]:
             settings, jobs = self.jobs_of(self._shaping() if self.counts and not self._traces(()) else ())
             # A bar would write over what a debugger shows.
@@ -144,6 +180,8 @@ class _Work:
         with contextlib.closing(traced), eager.nans_explained():
             for key, job in jobs.items():
                 self._check(job, traced.runtimes[key].analysis.names)
+            if self.part.hear:
+                self.part.hear(traced.recorded)
             decider = self._decider(settings, jobs)
             decide = decider(traced.recorded) if decider else None
             with self._bar(jobs, self.asked.progress) as bar:
@@ -154,7 +192,8 @@ class _Work:
         if self.asked.pruner is None:
             return None
         groups = [_of_group(jobs, name) for name in settings]
-        return functools.partial(Decider, self.asked.pruner, jobs, groups, self.asked.maximize)
+        maximize, again = self.asked.maximize, self.part.number > 0
+        return functools.partial(Decider, self.asked.pruner, jobs, groups, maximize, again=again)
 
     def _traced(self) -> tuple[dict[str, Settings], Jobs, Sweep]:
         """Every program of every group, traced: mistakes show before the first one has run."""
@@ -189,7 +228,7 @@ class _Work:
     def _bar(self, jobs: Jobs, shown: bool | None) -> Progress:
         lanes = sum(job.lanes for job in jobs.values())
         lane_steps = sum(job.lane_steps for job in jobs.values())
-        return Progress(shown, total_lane_steps=lane_steps, lanes=lanes, description="sweep")
+        return Progress(shown, total_lane_steps=lane_steps, lanes=lanes, description=self.part.description)
 
 
 def _counts(axis: Axis) -> bool:
