@@ -1,8 +1,8 @@
 """Four numbers searched by Optuna: blocks of 16 settings, each trained side by side, the next chosen by what came of them.
 
 What goes wrong first: asked for one setting after the other, Optuna trains one after the other. A sweep asks for a block at
-once, so the batch is a choice: large ones train faster, small ones choose better. And a rate that diverges is told as infinitely
-bad rather than as failed, because samplers do not look at what has failed, and would go on to ask for it.
+once, so the batch is a choice: large ones train faster, small ones choose better. And a rate that diverges is told as
+infinitely bad rather than as failed, because samplers do not look at what has failed, and would go on to ask for it.
 """
 
 import jax

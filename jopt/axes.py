@@ -28,8 +28,8 @@ def geomspace(start: float, stop: float, num: int, *, name: str | None = None, d
       The axis.
 
     Raises:
-      ValueError: For an end that is not above 0 or not finite, or ``num`` under 1; with ``dtype=int`` for an end that is no whole
-        number, and for fewer whole numbers than ``num``.
+      ValueError: For an end that is not above 0 or not finite, or ``num`` under 1; with ``dtype=int`` for an end that is no
+        whole number, and for fewer whole numbers than ``num``.
 
     Example:
       >>> jopt.geomspace(1e-4, 1e-2, 3).values

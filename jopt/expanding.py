@@ -42,8 +42,8 @@ def expand(
 ) -> Settings:
     """Takes what has axes apart into the dimensions of its sweep.
 
-    ``shaping`` are the axes of whole numbers in ``hyper`` that a program needs in Python. ``draws`` are the values of every axis
-    in settings that a search has chosen, whatever kind of axis it is: then all lie along one dimension.
+    ``shaping`` are the axes of whole numbers in ``hyper`` that a program needs in Python. ``draws`` are the values of every
+    axis in settings that a search has chosen, whatever kind of axis it is: then all lie along one dimension.
     """
     asked = _Asked(optimizer, hyper, batch_size)
     named = axes_of(*asked)

@@ -361,7 +361,8 @@ def test_a_joined_result_is_saved_pickled_and_drawn(tmp_path):
     by_kind = loaded.plot.response(color="nesterov")
     assert {"nesterov=False", "nesterov=True"} <= {text.get_text() for text in by_kind.figure.legends[0].get_texts()}
     kinds = loaded.plot.response(x="nesterov")
-    assert [tick.get_text() for tick in kinds.get_xticklabels()] == list(dict.fromkeys(map(str, result.dataset.nesterov.values)))
+    names = list(dict.fromkeys(map(str, result.dataset.nesterov.values)))
+    assert [tick.get_text() for tick in kinds.get_xticklabels()] == names
     assert loaded.plot.curves()
 
 

@@ -60,7 +60,10 @@ def metric_of(
     recorded: tuple[Sequence[str], Sequence[str]],
     maximize: Iterable[str],
 ) -> tuple[str, scores.Mode]:
-    """What a pruner or a search scores, and in which direction; ``recorded`` are names of a step's values, and of evaluations."""
+    """What a pruner or a search scores, and in which direction.
+
+    ``recorded`` are the names of a step's values, and of evaluations.
+    """
     losses, evaluated = recorded
     metric = metric or next(iter(evaluated), None) or ("loss" if "loss" in losses else next(iter(losses)))
     if metric not in (*losses, *evaluated):

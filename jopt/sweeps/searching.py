@@ -27,10 +27,10 @@ class OptunaSearch:
     """Lets Optuna choose the settings of a sweep, a block of them at once, by what came of those before.
 
     For each block the study is asked ``batch`` times, with the trials that it has not heard of yet held to be bad (a *constant
-    liar*), so that they do not all ask for the same. The block is trained side by side, and each setting's mean score over its
-    seeds is told, with its curve. What ``prune=`` took out is told as pruned. What diverged is told as complete with an infinite
-    score (or minus infinity): Optuna's samplers look at complete and pruned trials only, so they would go on to ask for what had
-    merely failed. All axes are asked for, choices and grids too, as categories.
+    liar*), so that they do not all ask for the same. The block is trained side by side, and each setting's mean score over
+    its seeds is told, with its curve. What ``prune=`` took out is told as pruned. What diverged is told as complete with an
+    infinite score (or minus infinity): Optuna's samplers look at complete and pruned trials only, so they would go on to ask
+    for what had merely failed. All axes are asked for, choices and grids too, as categories.
 
     A block has the shape of the one before, so it compiles nothing. Where ``samples`` is no multiple of ``batch``, blocks are
     smaller and of one size if there is such a size of more than half of ``batch``; else the last is smaller. Each value of
@@ -181,7 +181,10 @@ class Searching:
 
 
 class _Study:
-    """The study of one group; one of our own minimizes, whatever the metric: its direction is not known when it is first asked."""
+    """The study of one group.
+
+    One of our own minimizes, whatever the metric: it is asked before anybody knows what is recorded.
+    """
 
     def __init__(self, search: OptunaSearch, group: str, axes: Sequence[tuple[Any, str]], seed: int) -> None:
         self.search, self.whose = search, {studies.GROUP: group} if group else {}
