@@ -496,12 +496,14 @@ def test_a_loaded_result_and_one_of_a_single_setting_are_studies_too(tmp_path):
 
 def test_a_study_can_be_put_into_a_storage_that_a_dashboard_reads(tmp_path):
     study = grid().to_optuna()
-    storage = f"sqlite:///{tmp_path}/study.db"
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/study.db")
     optuna.copy_study(
         from_study_name=study.study_name, from_storage=study._storage, to_storage=storage, to_study_name="sweep"
     )
     loaded = optuna.load_study(study_name="sweep", storage=storage)
     assert [trial.params for trial in loaded.trials] == [trial.params for trial in study.trials]
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_functions_stand_by_their_names():

@@ -40,7 +40,7 @@ def test_draws_on_a_logarithmic_scale_are_as_many_in_each_octave():
     assert found.min() == 1
     assert found.max() > 900
     octaves = np.bincount(np.floor(np.log2(found + 0.5)).astype(int))
-    assert octaves.max() - octaves[2:].min() <= 12  # of 51 in each; the smallest numbers are few
+    assert np.ptp(octaves[2:]) <= 4  # rounding makes the first ones wider
     assert set(draws(jopt.loguniform(1, 3, dtype=int), 64)) == {1, 2, 3}
 
 
@@ -119,4 +119,4 @@ def test_a_zoom_of_a_sweep_stays_whole():
 
 
 def _axis(optimizer):
-    return optimizer.hyperparams["learning_rate"].hyperparams["decay_steps"]
+    return optimizer.hyperparams["learning_rate"]["decay_steps"]

@@ -242,8 +242,7 @@ def _new_study(search: OptunaSearch, seed: int) -> Any:
         if search.sampler is not None:
             return optuna.create_study(sampler=copy.deepcopy(search.sampler))
         # As Optuna 5 has it by default: the one finds numbers that go together, the other is for asking for several at once.
-        options = {"multivariate": True, "constant_liar": True, "warn_independent_sampling": False}
-        return optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, **options))
+        return optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True))
 
 
 @dataclasses.dataclass(frozen=True)
