@@ -6,7 +6,6 @@ infinitely bad rather than as failed, because samplers do not look at what has f
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import optuna

@@ -131,9 +131,7 @@ class Result(abc.ABC):
             raise ValueError(f"kind must be 'final' or 'curves', but is {kind!r}.")
         return tables.frame(self._records(), metric, kind)
 
-    def to_optuna(
-        self, metric: str | None = None, mode: Mode | None = None, at: At | None = None
-    ) -> optuna.study.Study:
+    def to_optuna(self, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> optuna.study.Study:
         """The result as a study of Optuna in memory, a trial for each setting, for its pictures, importances and dashboard.
 
         A trial has the numbers that were swept with the ranges that they had, its score (the mean over seeds) and its curve at
@@ -154,7 +152,8 @@ class Result(abc.ABC):
           ImportError: Without Optuna, an extra: ``jopt[optuna]``.
           ValueError: As ``best``, but for the case that every setting diverged.
         """
-        return studies.to_study(self._parts(), metric, mode, at)
+        study: optuna.study.Study = studies.to_study(self._parts(), metric, mode, at)
+        return study
 
     def save(self, path: storage.Path) -> None:
         """Writes the result to one file, which ``jopt.load_result`` reads back.

@@ -7,7 +7,7 @@ import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from jopt.results.plots.scales import scale_of
 from jopt.results.record import SweepRecord
 from jopt.results.trial import Swept
 from jopt.values.names import SAMPLE, labels
-
-if TYPE_CHECKING:
-    import optuna
 
 GROUP = "group"  # the parameter that says whose setting it is, where several optimizers were swept
 LOOKS = 20  # at a curve of training losses
@@ -54,14 +51,14 @@ class Told(NamedTuple):
     """What there is to say of one setting.
 
     Attributes:
-      index: Its place in the grid.
+      place: Its index in the grid.
       state: "lost" where a seed diverged, or there is no finite score.
       score: Of a setting that is complete, the mean over seeds.
       curve: The mean over seeds by step, where it is finite.
       attributes: What else is known: ``scores`` (of each seed), ``spread``, ``diverged_at``, ``pruned_at``.
     """
 
-    index: tuple[int, ...]
+    place: tuple[int, ...]
     state: Literal["complete", "pruned", "lost"]
     score: float
     curve: dict[int, float]
@@ -84,7 +81,7 @@ def told(record: SweepRecord, ranked: scores.Ranking) -> Iterator[Told]:
                 attributes[name] = int(np.nanmin(when))
         out = lost[index] or not (pruned[index] or np.isfinite(scored.mean[index]))
         yield Told(
-            index=index,
+            place=index,
             state="lost" if out else "pruned" if pruned[index] else "complete",
             score=float(scored.mean[index]),
             curve={int(s): float(x) for s, x in zip(steps, curves[index], strict=True) if np.isfinite(x)},
@@ -130,9 +127,7 @@ def categories(choices: Iterable[Any]) -> Any:
     return library().distributions.CategoricalDistribution(tuple(choices))
 
 
-def to_study(
-    parts: Mapping[str, Swept], metric: str | None, mode: scores.Mode | None, at: scores.At | None
-) -> optuna.study.Study:
+def to_study(parts: Mapping[str, Swept], metric: str | None, mode: scores.Mode | None, at: scores.At | None) -> Any:
     """See ``Result.to_optuna``."""
     ranked = scores.ranking([part.record for part in parts.values()], metric, mode, at)
     grouped = list(parts) != [""]
@@ -152,7 +147,7 @@ def to_study(
 def _trial(record: SweepRecord, found: Told, distributions: Mapping[str, Any], whose: Mapping[str, str]) -> Any:
     optuna = library()
     states = optuna.trial.TrialState
-    setting = {**record.setting(found.index), **whose}
+    setting = {**record.setting(found.place), **whose}
     value = {"complete": found.score, "pruned": next(reversed(found.curve.values()), None), "lost": None}[found.state]
     return optuna.trial.create_trial(
         state={"complete": states.COMPLETE, "pruned": states.PRUNED, "lost": states.FAIL}[found.state],
@@ -160,7 +155,7 @@ def _trial(record: SweepRecord, found: Told, distributions: Mapping[str, Any], w
         params={name: _as(distribution, setting[name]) for name, distribution in distributions.items()},
         distributions=dict(distributions),
         intermediate_values=found.curve,
-        user_attrs={**whose, "index": list(found.index), **found.attributes},
+        user_attrs={**whose, "index": list(found.place), **found.attributes},
     )
 
 

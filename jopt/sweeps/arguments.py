@@ -17,7 +17,7 @@ from jopt.expanding import Groups
 from jopt.results import Trial
 from jopt.sweeps.deciding import pruner_of, rungs_of
 from jopt.sweeps.going_on import begun_of
-from jopt.sweeps.searching import OptunaSearch, search_of
+from jopt.sweeps.optuna_search import OptunaSearch, search_of
 from jopt.values.numbers import whole
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
@@ -17,8 +18,8 @@ from jopt.expanding import Groups, groups
 from jopt.hyper import check
 from jopt.results import GroupedResult, Result, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
+from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
-from jopt.sweeps.searching import OptunaSearch
 from jopt.training import takes_key
 from jopt.values import checks
 from jopt.values.binding import is_value
@@ -219,20 +220,22 @@ def sweep(
         trial=params if isinstance(params, Trial) else None,
     )
     given = None if init is not None else params if asked.begun is None else asked.begun.of(0)[0]
-
-    def program(feed: Feed, value: Any) -> Program:
-        return Gradient(
-            loss=loss,
-            init=init,
-            takes_key=takes_key(loss),
-            has_aux=has_aux,
-            record=to_record,
-            source=feed.source,
-            evaluation=evaluate,
-            feedback=_monitors(value, evaluate),
-        )
-
+    program = functools.partial(_program, loss, init, has_aux, to_record, evaluate)
     return run(program, given, optimizer, data, asked)
+
+
+def _program(loss: Any, init: Any, has_aux: bool, record: tuple[str, ...], evaluate: Any, feed: Feed, value: Any) -> Program:
+    """What one lane does with its batches, and an optimizer."""
+    return Gradient(
+        loss=loss,
+        init=init,
+        takes_key=takes_key(loss),
+        has_aux=has_aux,
+        record=record,
+        source=feed.source,
+        evaluation=evaluate,
+        feedback=_monitors(value, evaluate),
+    )
 
 
 def _check_params(params: Any) -> None:

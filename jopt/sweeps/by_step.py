@@ -16,8 +16,8 @@ from jopt.hyper import check
 from jopt.results import GroupedResult, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.going_on import first_carry
+from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
-from jopt.sweeps.searching import OptunaSearch
 from jopt.values.numbers import Axis
 from jopt.values.trees import is_function
 

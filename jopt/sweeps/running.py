@@ -24,8 +24,9 @@ from jopt.spaces import Settings
 from jopt.standing import places
 from jopt.sweeps.arguments import Asked, compared
 from jopt.sweeps.deciding import Decider
+from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.outcomes import Finished, result_of
-from jopt.sweeps.searching import OptunaSearch, Part, Searching
+from jopt.sweeps.searching import Part, Searching
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
 from jopt.values.names import EXAMPLES, check_names
