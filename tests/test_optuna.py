@@ -456,7 +456,10 @@ def test_groups_are_one_study_with_a_parameter_that_tells_them_apart():
     assert {trial.user_attrs["group"] for trial in study.trials} == {"sgd", "adam"}
     rate = {str(trial.distributions["learning_rate"]) for trial in study.trials}
     assert len(rate) == 1
-    importance = optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of Optuna 4
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
     assert set(importance) == {"group", "learning_rate"}
 
 
