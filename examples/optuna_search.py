@@ -1,6 +1,6 @@
-"""Four numbers searched by Optuna: blocks of 16 settings, each trained side by side, the next chosen by what came of them.
+"""Four numbers searched by Optuna: rounds of 16 settings, each trained side by side, the next chosen by what came of them.
 
-What goes wrong first: asked for one setting after the other, Optuna trains one after the other. A sweep asks for a block at
+What goes wrong first: asked for one setting after the other, Optuna trains one after the other. A sweep asks for a round at
 once, so the batch is a choice: large ones train faster, small ones choose better. And a rate that diverges is told as
 infinitely bad rather than as failed, because samplers do not look at what has failed, and would go on to ask for it.
 """
@@ -43,7 +43,7 @@ def main(samples=64, batch=16, steps=400):
     drawn = jopt.sweep(loss, init, optimizer, train, **setup)
     searched = jopt.sweep(loss, init, optimizer, train, search=jopt.OptunaSearch(batch=batch), **setup)
     for name, result in (("drawn evenly", drawn), ("searched", searched)):
-        print(f"{name:<13}{result.best().score:.4f} at {result.best().hyperparams}")
+        print(f"{name:<13}{result.best()}")
     study = searched.to_optuna()  # for Optuna's pictures and dashboard
     for name, share in optuna.importance.get_param_importances(study).items():
         print(f"{share:>6.0%} {name}")

@@ -73,7 +73,7 @@ def _drawn(axes: Sequence[Any], samples: int | None, seed: int) -> dict[Axis, Se
         raise ValueError(f"{drawn[0]!r} is drawn, so jopt.sweep needs samples=, the number of draws.")
     if samples is not None and not drawn:
         raise ValueError("samples= is for drawn axes (loguniform, uniform), but there are none.")
-    points = _sobol(len(drawn), samples or 0, seed)
+    points = sobol(len(drawn), samples or 0, seed)
     return {axis: axis.values for axis in axes} | {axis: axis.at(points[:, i]) for i, axis in enumerate(drawn)}
 
 
@@ -178,7 +178,8 @@ def _shortest(paths: dict[Axis, str]) -> dict[Axis, str]:
     return names
 
 
-def _sobol(dimensions: int, samples: int, seed: int) -> np.ndarray:
+def sobol(dimensions: int, samples: int, seed: int) -> np.ndarray:
+    """Points of the unit cube, ``[samples, dimensions]``; more of them begin with the fewer."""
     if dimensions == 0:
         return np.zeros((0, 0))
     from scipy.stats import qmc

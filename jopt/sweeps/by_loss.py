@@ -158,9 +158,9 @@ def sweep(
         jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out and never best, but for ``jopt.EarlyStop``. It looks
         at the training loss, or at the metric that ranks, which is evaluated then, too. With a rate that does not decay it
         warns.
-      search: Who chooses the values of drawn axes, and of all others with them: ``jopt.OptunaSearch()``, block after block of
+      search: Who chooses the values of drawn axes, and of all others with them: ``jopt.OptunaSearch()``, round after round of
         ``samples`` settings, by what came of those before, which all stand along one dimension; ``prune`` prunes within a
-        block. ``None``: drawn axes are drawn evenly, and stand beside a grid of the others.
+        round. ``None``: drawn axes are drawn evenly, and stand beside a grid of the others.
       keep: What the result keeps of each lane, on the host. "params": the parameters that it ended with. "carry": the
         optimizer's state too, to go on from, for Adam three times as much. "best": the parameters of its best evaluation, by
         the first metric of ``evaluate`` in its direction, and ``best`` scores there; on the device they take the place of

@@ -12,23 +12,24 @@ if TYPE_CHECKING:
 
 
 class OptunaSearch:
-    """Lets Optuna choose the settings of a sweep, a block of them at once, by what came of those before.
+    """Lets Optuna choose the settings of a sweep, a round of them at once, by what came of those before.
 
-    For each block the study is asked ``batch`` times, with the trials that it has not heard of yet held to be bad (a *constant
-    liar*), so that they do not all ask for the same. The block is trained side by side, and each setting's mean score over
+    For each round the study is asked ``batch`` times, with the trials that it has not heard of yet held to be bad (a *constant
+    liar*), so that they do not all ask for the same. The round is trained side by side, and each setting's mean score over
     its seeds is told, with its curve. What ``prune=`` took out is told as pruned. What diverged is told as complete with an
     infinite score (or minus infinity): Optuna's samplers look at complete and pruned trials only, so they would go on to ask
     for what had merely failed. All axes are asked for, choices and grids too, as categories.
 
-    A block has the shape of the one before, so it compiles nothing. Where ``samples`` is no multiple of ``batch``, blocks are
+    A round has the shape of the one before, so it compiles nothing. Where ``samples`` is no multiple of ``batch``, rounds are
     smaller and of one size if there is such a size of more than half of ``batch``; else the last is smaller. Each value of
-    structure (``jopt.choice(False, True)``) is a program of its own, which blocks hold in different numbers, so that more is
+    structure (``jopt.choice(False, True)``) is a program of its own, which rounds hold in different numbers, so that more is
     compiled.
 
     Args:
-      sampler: Any sampler of Optuna; by default its TPE, multivariate and with a constant liar, which ``seed=`` of the sweep
-        makes reproducible. A sampler is copied before it is used, so that each sweep begins with it as it was given.
-      batch: Settings in a block, at least 1. Larger blocks train faster, smaller ones choose better.
+      sampler: Any sampler of Optuna; by default its TPE, multivariate and with a constant liar, after a first round of the
+        points that a sweep without search draws. The sweep's ``seed=`` makes that reproducible. A sampler is copied before it
+        is used, so that each sweep begins with it as it was given.
+      batch: Settings in a round, at least 1. Larger rounds train faster, smaller ones choose better.
       study: A study of yours, which is asked and told instead of a new one in memory; it brings its sampler, and it goes on
         from what it knows already. Its direction must be that of the metric. Its pruner is not asked: give ``prune=``.
       metric: What is told; None: what ranks in ``best()``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,16 +23,16 @@ from jopt.values.trees import structure
 
 
 class Finished(NamedTuple):
-    """What ran of one group: its settings, and a job for each of its programs with what came of it; in blocks, if searched."""
+    """What ran of one group: its settings, and a job for each of its programs with what came of it; in rounds, if searched."""
 
     settings: Settings
     jobs: Sequence[Job]
     outcomes: Sequence[Outcome]
-    blocks: int = 1
+    rounds: int = 1
 
 
 def joined(parts: Sequence[Finished]) -> Finished:
-    """The blocks of a search, in the order in which they ran."""
+    """The rounds of a search, in the order in which they ran."""
     if len(parts) == 1:
         return parts[0]
     settings = one_after_another([part.settings for part in parts])
@@ -65,7 +66,7 @@ def record_of(finished: Finished) -> SweepRecord:
 
 def result_of(finished: Finished, by_step: bool) -> SweepResult:
     """The result of one group; ``by_step`` says that it is of ``sweep_steps``."""
-    settings, jobs, outcomes, blocks = finished
+    settings, jobs, outcomes, rounds = finished
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
     first = jobs[0]
     kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
@@ -80,7 +81,7 @@ def result_of(finished: Finished, by_step: bool) -> SweepResult:
         state=_together(whole, [program.state(carry) for program, carry in carries]) if carries else None,
         by_step=by_step,
         key_kinds=_key_kinds(params, records) if by_step else (),
-        plan=_plan([outcome.plan for outcome in outcomes], blocks),
+        plan=_plan([outcome.plan for outcome in outcomes], rounds),
         timings=_timings(outcomes),
     )
 
@@ -148,24 +149,25 @@ def _examples(settings: Settings, jobs: Sequence[Job]) -> tuple[str, np.ndarray]
     return None
 
 
-def _plan(plans: Sequence[Plan], blocks: int) -> Any:
+def _plan(plans: Sequence[Plan], rounds: int) -> Any:
     if len(plans) == 1:
         return plans[0]
     made = Plans(plans)
-    made.blocks = blocks
+    made.rounds = rounds
     return made
 
 
 class Plans(tuple[Plan, ...]):
-    """How each program of a sweep ran, where structure was swept, or each block of a search."""
+    """How each program of a sweep ran, where structure was swept, or each round of a search."""
 
-    blocks = 1
+    rounds = 1
 
     def __str__(self) -> str:
         """The plans in a sentence."""
-        different = dict.fromkeys(map(str, self))
-        ran = f"{len(self)} programs" if self.blocks == 1 else f"{self.blocks} blocks of a search"
-        return f"{ran}: " + "; ".join(different)
+        if self.rounds == 1:
+            return f"{len(self)} programs: " + "; ".join(dict.fromkeys(map(str, self)))
+        without_reasons = (str(dataclasses.replace(plan, reason="")) for plan in self)
+        return f"{self.rounds} rounds of a search: " + "; ".join(dict.fromkeys(without_reasons))
 
 
 def _timings(outcomes: Sequence[Outcome]) -> Timings:

@@ -73,7 +73,7 @@ def _searching(search: OptunaSearch, optimizer: Any, data: Any, asked: Asked) ->
     made = Searching(search, axes, asked.samples, asked.seed, asked.maximize)
     if isinstance(data, Iterator) and len(made.sizes) > 1:
         raise ValueError(
-            "search= trains one block of settings after the other, but data is an iterator, which can be passed over once "
+            "search= trains one round of settings after the other, but data is an iterator, which can be passed over once "
             "only; give what can be passed over again (a list, a DataLoader), arrays, a function, or batch=samples."
         )
     return made

@@ -1,4 +1,4 @@
-"""``search=`` carried out: a block of settings after the other, by what came of those before."""
+"""``search=`` carried out: a round of settings after the other, by what came of those before."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Recorded = Callable[[str], tuple[Sequence[str], Sequence[str]]]  # of a job: nam
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What of a call is trained at once: all of it, or a block of a search.
+    """What of a call is trained at once: all of it, or a round of a search.
 
     Attributes:
-      draws: The settings of each group that is searched, and of no other from the second block on; None: there is no search.
-      number: Of the block, from 0.
-      count: Of blocks.
+      draws: The settings of each group that is searched, and of no other from the second round on; None: there is no search.
+      number: Of the round, from 0.
+      count: Of rounds.
       hear: Called with what jobs record, before anything is trained.
     """
 
@@ -34,13 +34,13 @@ class Part:
     hear: Callable[[Recorded], None] | None = None
 
     def includes(self, group: str) -> bool:
-        """Whether a group is trained: what is not searched is in the first block, as a whole."""
+        """Whether a group is trained: what is not searched is in the first round, as a whole."""
         return self.draws is None or self.number == 0 or group in self.draws
 
     @property
     def description(self) -> str:
         """A word or two before the bar."""
-        return "sweep" if self.draws is None else f"block {self.number + 1} of {self.count}"
+        return "sweep" if self.draws is None else f"round {self.number + 1} of {self.count}"
 
 
 class Searching:
@@ -75,7 +75,7 @@ class Searching:
         self.studies = {name: Study(search, name, each, seed) for name, each in drawn.items()}
 
     def carry_out(self, train: Callable[[Part], Mapping[str, Finished]]) -> dict[str, Finished]:
-        """What came of all blocks, by group; ``train`` carries one out."""
+        """What came of all rounds, by group; ``train`` carries one out."""
         found: dict[str, list[Finished]] = {}
         for number, size in enumerate(self.sizes):
             with self._asked(size) as draws:
@@ -87,7 +87,7 @@ class Searching:
 
     @contextlib.contextmanager
     def _asked(self, size: int) -> Iterator[dict[str, Draws]]:
-        """A block of settings; where it comes to nothing, its trials have failed, so that no study waits for them."""
+        """A round of settings; where it comes to nothing, its trials have failed, so that no study waits for them."""
         try:
             yield {name: study.ask(size) for name, study in self.studies.items()}
         finally:
@@ -101,7 +101,7 @@ class Searching:
 
 
 def _sizes(samples: int, batch: int) -> list[int]:
-    """The sizes of blocks: all alike, if there is such a size of more than half a batch; else the last is smaller."""
+    """The sizes of rounds: all alike, if there is such a size of more than half a batch; else the last is smaller."""
     if samples <= batch:
         return [samples]
     size = next((n for n in range(batch, batch // 2, -1) if samples % n == 0), batch)
