@@ -71,6 +71,7 @@ if typing.TYPE_CHECKING:
     from jopt.results import inspect as inspect
     from jopt.results import load_result as load_result
     from jopt.results.plots.schedules import plot_schedule as plot_schedule
+    from jopt.sweeps import OptunaSearch as OptunaSearch
     from jopt.sweeps import lr_range_test as lr_range_test
     from jopt.sweeps import sweep as sweep
     from jopt.sweeps import sweep_steps as sweep_steps
@@ -91,6 +92,7 @@ _LAZY = {
     "lr_range_test": "jopt.sweeps",
     "MedianStop": "jopt.deciding",
     "metrics": "jopt.engine.evaluation",
+    "OptunaSearch": "jopt.sweeps",
     "Plan": "jopt.engine.planning.plan",
     "plot_schedule": "jopt.results.plots.schedules",
     "Pruner": "jopt.deciding",

@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.kinds import Choice, Drawn, Grid, given, number
+from jopt.kinds import Choice, Drawn, Grid, given, number, whole_number
 from jopt.values.numbers import is_number, whole
 
 
-def geomspace(start: float, stop: float, num: int, *, name: str | None = None) -> Grid:
+def geomspace(start: float, stop: float, num: int, *, name: str | None = None, dtype: type = float) -> Grid:
     """An axis of values evenly spaced on a logarithmic scale, both ends included.
 
     Args:
@@ -22,22 +22,26 @@ def geomspace(start: float, stop: float, num: int, *, name: str | None = None) -
       stop: The last value, above 0.
       num: How many values, at least 1.
       name: The name of its dimension; by default that of the argument where it stands.
+      dtype: ``int`` for whole numbers, the nearest to those values.
 
     Returns:
       The axis.
 
     Raises:
-      ValueError: For an end that is not above 0 or not finite, or ``num`` under 1.
+      ValueError: For an end that is not above 0 or not finite, or ``num`` under 1; with ``dtype=int`` for an end that is no
+        whole number, and for fewer whole numbers than ``num``.
 
     Example:
       >>> jopt.geomspace(1e-4, 1e-2, 3).values
       (0.0001, 0.001, 0.01)
+      >>> jopt.geomspace(10, 1000, 5, dtype=int).values
+      (10, 32, 100, 316, 1000)
     """
     _positive("geomspace", start=start, stop=stop)
-    return Grid(_between(start, stop, np.geomspace(start, stop, _count("geomspace: num", num))), name)
+    return _grid("geomspace", start, stop, np.geomspace(start, stop, _count("geomspace: num", num)), name, dtype)
 
 
-def linspace(start: float, stop: float, num: int, *, name: str | None = None) -> Grid:
+def linspace(start: float, stop: float, num: int, *, name: str | None = None, dtype: type = float) -> Grid:
     """An axis of evenly spaced values, both ends included.
 
     Args:
@@ -45,12 +49,13 @@ def linspace(start: float, stop: float, num: int, *, name: str | None = None) ->
       stop: The last value.
       num: How many values, at least 1.
       name: The name of its dimension; by default that of the argument where it stands.
+      dtype: ``int`` for whole numbers, the nearest to those values.
 
     Returns:
       The axis.
 
     Raises:
-      ValueError: For an end that is not finite, or ``num`` under 1.
+      ValueError: For an end that is not finite, or ``num`` under 1; with ``dtype=int`` as ``geomspace``.
 
     Example:
       >>> jopt.linspace(0.0, 1.0, 3).values
@@ -58,7 +63,8 @@ def linspace(start: float, stop: float, num: int, *, name: str | None = None) ->
     """
     start, stop = number(start), number(stop)
     u = np.linspace(0.0, 1.0, _count("linspace: num", num))
-    return Grid(_between(start, stop, start * (1.0 - u) + stop * u), name)  # stop - start may be more than a float holds
+    spaced = start * (1.0 - u) + stop * u  # stop - start may be more than a float holds
+    return _grid("linspace", start, stop, spaced, name, dtype)
 
 
 def decades(start: float, stop: float, *, name: str | None = None) -> Grid:
@@ -152,7 +158,7 @@ def zipped(*axes: Grid | Choice | Sequence[Any]) -> tuple[Any, ...]:
     )
 
 
-def loguniform(low: float, high: float, *, name: str | None = None) -> Drawn:
+def loguniform(low: float, high: float, *, name: str | None = None, dtype: type = float) -> Drawn:
     """An axis drawn evenly on a logarithmic scale, with ``jopt.sweep(..., samples=)``.
 
     The draws are quasi-random (scrambled Sobol points, one dimension per drawn axis), the same for the same ``seed=``.
@@ -161,22 +167,23 @@ def loguniform(low: float, high: float, *, name: str | None = None) -> Drawn:
       low: The lower end, above 0.
       high: The upper end.
       name: The name of its dimension; by default that of the argument where it stands.
+      dtype: ``int`` for whole numbers, both ends among them.
 
     Returns:
       The axis.
 
     Raises:
-      ValueError: Unless 0 < low < high.
+      ValueError: Unless 0 < low < high; with ``dtype=int`` for an end that is no whole number.
 
     Example:
       >>> jopt.loguniform(1e-5, 1e-1)
       loguniform(1e-05, 0.1)
     """
     _positive("loguniform", low=low, high=high)
-    return Drawn(low, high, log=True, name=name)
+    return Drawn(low, high, log=True, whole=_is_whole("loguniform", dtype), name=name)
 
 
-def uniform(low: float, high: float, *, name: str | None = None) -> Drawn:
+def uniform(low: float, high: float, *, name: str | None = None, dtype: type = float) -> Drawn:
     """An axis drawn evenly between two ends, with ``jopt.sweep(..., samples=)``.
 
     The draws are quasi-random (scrambled Sobol points, one dimension per drawn axis), the same for the same ``seed=``.
@@ -185,18 +192,21 @@ def uniform(low: float, high: float, *, name: str | None = None) -> Drawn:
       low: The lower end.
       high: The upper end.
       name: The name of its dimension; by default that of the argument where it stands.
+      dtype: ``int`` for whole numbers, both ends among them.
 
     Returns:
       The axis.
 
     Raises:
-      ValueError: Unless low < high.
+      ValueError: Unless low < high; with ``dtype=int`` for an end that is no whole number.
 
     Example:
       >>> jopt.uniform(0.8, 0.99)
       uniform(0.8, 0.99)
+      >>> jopt.uniform(1, 8, dtype=int)
+      uniform(1, 8, dtype=int)
     """
-    return Drawn(low, high, log=False, name=name)
+    return Drawn(low, high, log=False, whole=_is_whole("uniform", dtype), name=name)
 
 
 def _positive(name: str, **ends: float) -> None:
@@ -209,6 +219,22 @@ def _count(name: str, num: Any) -> int:
     if not is_number(num):
         raise TypeError(f"{name} must be a number, a whole one of at least 1, but got {num!r}.")
     return whole(name, num)
+
+
+def _is_whole(name: str, dtype: Any) -> bool:
+    if dtype not in (float, int):
+        raise TypeError(f"{name}: dtype must be float or int, but got {dtype!r}.")
+    return dtype is int
+
+
+def _grid(owner: str, start: float, stop: float, spaced: np.ndarray, name: str | None, dtype: Any) -> Grid:
+    if not _is_whole(owner, dtype):
+        return Grid(_between(start, stop, spaced), name)
+    ends = whole_number(start), whole_number(stop)
+    values = [int(x) for x in np.rint(np.clip(spaced, min(ends), max(ends)))]
+    if len(set(values)) < len(values):
+        raise ValueError(f"{owner}: {len(values)} whole numbers from {ends[0]} to {ends[1]} would repeat some; lower num.")
+    return Grid(values, name)
 
 
 def _between(start: float, stop: float, spaced: np.ndarray) -> list[float]:

@@ -38,33 +38,43 @@ def expand(
     hyper: Any = None,
     batch_size: Any = None,
     shaping: Collection[Axis] = (),
+    draws: Mapping[Axis, Sequence[Any]] | None = None,
 ) -> Settings:
     """Takes what has axes apart into the dimensions of its sweep.
 
-    ``shaping`` are the axes of whole numbers in ``hyper`` that a program needs in Python.
+    ``shaping`` are the axes of whole numbers in ``hyper`` that a program needs in Python. ``draws`` are the values of every
+    axis in settings that a search has chosen, whatever kind of axis it is: then all lie along one dimension.
     """
     asked = _Asked(optimizer, hyper, batch_size)
-    found = list(places(asked))
-    named = _named(found, optimizer)
-    drawn = [axis for axis, _ in named if isinstance(axis, Drawn)]
+    named = axes_of(*asked)
+    values = _drawn([axis for axis, _ in named], samples, seed) if draws is None else draws
+    groups: dict[Any, list[tuple[Any, str]]] = {}
+    for axis, name in named:
+        together = draws is not None or isinstance(axis, Drawn)
+        groups.setdefault(SAMPLE if together else axis.group, []).append((axis, name))
+    dimensions = []
+    for key, members in groups.items():
+        each = tuple((name, axis, tuple(values[axis])) for axis, name in members)
+        dimensions.append(Dimension(SAMPLE if key == SAMPLE and len(members) > 1 else members[0][1], each))
+    spaces = _Spaces(tuple(dimensions), frozenset(shaping))
+    batch_axis = batch_size if isinstance(batch_size, Axis) else None
+    return Settings(optimizer, spaces.dimensions, tuple(spaces.of(asked, np.arange(spaces.size))), batch_axis)
+
+
+def axes_of(optimizer: Any, hyper: Any = None, batch_size: Any = None) -> list[tuple[Any, str]]:
+    """Every axis in what a sweep is given, each once, with its name."""
+    return _named(list(places(_Asked(optimizer, hyper, batch_size))), optimizer)
+
+
+def _drawn(axes: Sequence[Any], samples: int | None, seed: int) -> dict[Axis, Sequence[Any]]:
+    """The values of each axis; those of drawn ones are the first points of a sequence, so that more of them only add some."""
+    drawn = [axis for axis in axes if isinstance(axis, Drawn)]
     if drawn and samples is None:
         raise ValueError(f"{drawn[0]!r} is drawn, so jopt.sweep needs samples=, the number of draws.")
     if samples is not None and not drawn:
         raise ValueError("samples= is for drawn axes (loguniform, uniform), but there are none.")
-    points = _sobol(len(drawn), samples or 0, seed)
-    values = {axis: axis.values for axis, _ in named}
-    values.update({axis: axis.at(points[:, i]) for i, axis in enumerate(drawn)})
-    groups: dict[int, list[tuple[Any, str]]] = {}
-    for axis, name in named:
-        groups.setdefault(id(drawn) if isinstance(axis, Drawn) else id(axis.group), []).append((axis, name))
-    dimensions = []
-    for members in groups.values():
-        together = len(members) > 1 and isinstance(members[0][0], Drawn)
-        each = tuple((name, axis, values[axis]) for axis, name in members)
-        dimensions.append(Dimension(SAMPLE if together else members[0][1], each))
-    spaces = _Spaces(tuple(dimensions), frozenset(shaping))
-    batch_axis = next((place.axis for place in found if place.path == ("batch_size",)), None)
-    return Settings(optimizer, spaces.dimensions, tuple(spaces.of(asked, np.arange(spaces.size))), batch_axis)
+    points = sobol(len(drawn), samples or 0, seed)
+    return {axis: axis.values for axis in axes} | {axis: axis.at(points[:, i]) for i, axis in enumerate(drawn)}
 
 
 class _Spaces:
@@ -168,7 +178,8 @@ def _shortest(paths: dict[Axis, str]) -> dict[Axis, str]:
     return names
 
 
-def _sobol(dimensions: int, samples: int, seed: int) -> np.ndarray:
+def sobol(dimensions: int, samples: int, seed: int) -> np.ndarray:
+    """Points of the unit cube, ``[samples, dimensions]``; more of them begin with the fewer."""
     if dimensions == 0:
         return np.zeros((0, 0))
     from scipy.stats import qmc

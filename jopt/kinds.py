@@ -56,9 +56,12 @@ class Choice(Axis):
 class Drawn(Axis):
     """An axis whose values ``jopt.sweep(..., samples=)`` draws between two ends."""
 
-    def __init__(self, low: float, high: float, *, log: bool, name: str | None = None) -> None:
+    def __init__(self, low: float, high: float, *, log: bool, whole: bool = False, name: str | None = None) -> None:
         self.values = (number(low), number(high))
+        if whole:
+            self.values = (whole_number(low), whole_number(high))
         self.log = log
+        self.whole = whole  # whether only whole numbers are drawn, both ends among them
         self.name = _name(name)
         if not self.values[0] < self.values[1]:
             raise ValueError(f"A drawn axis needs low < high, but got low={low} and high={high}.")
@@ -66,12 +69,17 @@ class Drawn(Axis):
     def at(self, u: np.ndarray) -> tuple[float, ...]:
         """The values for points of the unit interval."""
         low, high = self.values
-        ends = (np.log(low), np.log(high)) if self.log else (low, high)
+        half = 0.5 if self.whole else 0.0  # so that the ends come as often as what lies between them
+        ends = low - half, high + half
+        if self.log:
+            ends = np.log(ends[0]), np.log(ends[1])
         drawn = ends[0] * (1.0 - u) + ends[1] * u  # high - low and high / low may be more than a float holds
-        return tuple(np.clip(np.exp(drawn) if self.log else drawn, low, high).tolist())
+        drawn = np.clip(np.exp(drawn) if self.log else drawn, low, high)
+        return tuple((np.rint(drawn).astype(np.int64) if self.whole else drawn).tolist())
 
     def __repr__(self) -> str:
-        return f"{'loguniform' if self.log else 'uniform'}({self.values[0]:.3g}, {self.values[1]:.3g})"
+        ends = ", ".join(f"{x}" if self.whole else f"{x:.3g}" for x in self.values)
+        return f"{'loguniform' if self.log else 'uniform'}({ends}{', dtype=int' if self.whole else ''})"
 
 
 def given(values: Iterable[Any], name: str | None = None, group: object | None = None) -> Grid | Choice:
@@ -90,6 +98,13 @@ def number(x: Any) -> float:
     if not math.isfinite(x):
         raise ValueError(f"The values of an axis must be finite, but got {x!r}.")
     return float(x)
+
+
+def whole_number(x: Any) -> int:
+    """A value of an axis of whole numbers; an error where it is none."""
+    if not number(x).is_integer():
+        raise ValueError(f"With dtype=int the ends of an axis must be whole numbers, but got {x!r}.")
+    return int(x)
 
 
 def _numbers(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -133,3 +133,17 @@ def _stack(values: np.ndarray) -> jax.Array:
     # Weakly typed, as a Python number is, so that a lane computes in the types of its solo run. An array made of one
     # Python number is weakly typed, and stays so when its elements are replaced.
     return jnp.full(values.shape, values.dtype.type(0).item()).at[:].set(values)
+
+
+def one_after_another(parts: Sequence[Settings]) -> Settings:
+    """The settings of several rounds of one search, which lie along one dimension, as those of the whole."""
+    members = zip(*(part.dimensions[0].members for part in parts), strict=True)
+    each = tuple((of[0][0], of[0][1], tuple(x for _, _, values in of for x in values)) for of in members)
+    dimensions = (Dimension(parts[0].dimensions[0].name, each),)
+    begins = np.cumsum([0, *(part.size for part in parts)])[:-1]
+    spaces = [
+        dataclasses.replace(space, places=space.places + begin, dimensions=dimensions)
+        for part, begin in zip(parts, begins, strict=True)
+        for space in part.spaces
+    ]
+    return dataclasses.replace(parts[0], dimensions=dimensions, spaces=tuple(spaces))

@@ -13,7 +13,8 @@ import pytest
 
 import jopt
 
-HEAVY = ["jinja2", "matplotlib", "pandas", "plotly", "ray", "rich", "sklearn", "xarray"]
+EXTRAS = "optuna", "plot", "report", "tensorboard"
+HEAVY = ["jinja2", "matplotlib", "optuna", "pandas", "plotly", "ray", "rich", "sklearn", "tensorboardX", "xarray"]
 
 
 def _run(code: str, **env: str) -> str:
@@ -95,10 +96,10 @@ def _imported(path: Path) -> set[str]:
 
 def test_every_library_that_is_imported_is_declared_with_its_lowest_version():
     extras = PROJECT["optional-dependencies"]
-    declared = [*PROJECT["dependencies"], *extras["plot"], *extras["report"], *extras["tensorboard"]]
+    declared = [*PROJECT["dependencies"], *(each for name in EXTRAS for each in extras[name])]
     names = {re.match(r"[\w-]+", entry)[0] for entry in declared}
     imported = set().union(*map(_imported, (ROOT / "jopt").rglob("*.py")))
-    assert {"scipy", "pandas", "matplotlib", "plotly", "jinja2", "tensorboardX"} <= imported  # inside functions too
+    assert {"scipy", "pandas", "matplotlib", "plotly", "jinja2", "tensorboardX", "optuna"} <= imported  # inside functions too
     assert imported - names == set()
     assert [entry for entry in declared if ">=" not in entry] == []
 

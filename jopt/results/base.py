@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from jopt.engine.files import AnyPath
-from jopt.results import page, report, scores, storage, tables, tensorboard, text
+from jopt.results import page, report, scores, storage, studies, tables, tensorboard, text
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial, top_trials
 from jopt.values.numbers import whole
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
 
 
@@ -156,6 +157,30 @@ class Result(abc.ABC):
         """
         tensorboard.write(self._records(), directory)
 
+    def to_optuna(self, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> optuna.study.Study:
+        """The result as a study of Optuna in memory, a trial for each setting, for its pictures, importances and dashboard.
+
+        A trial has the numbers that were swept with the ranges that they had, its score (the mean over seeds) and its curve at
+        the evaluations, of a training loss at twenty parts of the run. What was pruned is pruned; what diverged has failed.
+        ``user_attrs`` hold the ``scores`` of the seeds, their ``spread``, ``diverged_at``, ``pruned_at``, and the ``index`` of
+        the setting in the grid. Several optimizers make one study with a parameter ``group``; a number that several of them
+        have gets the same range in all.
+
+        Args:
+          metric: What to score, as in ``best``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best", as in ``best``.
+
+        Returns:
+          An ``optuna.study.Study``; ``optuna.copy_study`` puts it into a storage that a dashboard reads.
+
+        Raises:
+          ImportError: Without Optuna, an extra: ``jopt[optuna]``.
+          ValueError: As ``best``, but for the case that every setting diverged.
+        """
+        study: optuna.study.Study = studies.to_study(self._parts(), metric, mode, at)
+        return study
+
     def save(self, path: AnyPath) -> None:
         """Writes the result to one file, which ``jopt.load_result`` reads back.
 
@@ -173,7 +198,7 @@ class Result(abc.ABC):
         storage.save({name: part._stored() for name, part in self._parts().items()}, path)
 
     def report(
-        self, path: storage.Path, metric: str | None = None, mode: Mode | None = None, at: At | None = None
+        self, path: AnyPath, metric: str | None = None, mode: Mode | None = None, at: At | None = None
     ) -> pathlib.Path:
         """Writes one page for a browser: the answer, a table of all settings, charts that are linked with it, how it ran.
 

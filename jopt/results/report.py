@@ -128,9 +128,10 @@ def _axis(record: SweepRecord, dim: str) -> str:
 
 
 def _span(values: Any) -> str:
-    """From where to where numbers reach; what is no number one by one."""
+    """From where to where numbers reach; what is no number one by one, each once."""
     if values.dtype.kind not in "iuf":
-        return ", ".join(map(text.number, values.tolist()))
+        each = dict.fromkeys((type(value), value) for value in values.tolist())  # a search chooses some again
+        return ", ".join(text.number(value) for _, value in each)
     low, high = text.number(values.min().item()), text.number(values.max().item())
     return f"{low} to {high}" if len(values) > 1 else low
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import jax
+import numpy as np
 
 from jopt.axes import geomspace, linspace, loguniform, uniform
 from jopt.kinds import Drawn, Grid
@@ -16,7 +17,7 @@ from jopt.values.trees import flatten
 def zoomed(value: Any, trial: Trial, factor: float) -> Any:
     """A value with axes, each cut to a ``factor``-th of its span around the number of a trial; see ``SweepResult.zoom``.
 
-    Axes of structure, which have no span, stay as they are.
+    Axes of structure, which have no span, stay as they are; whole numbers stay whole, and as many.
     """
     if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 < factor < math.inf:
         raise ValueError(f"zoom: factor must be a number above 1, but is {factor!r}.")
@@ -47,6 +48,21 @@ def _narrower(axis: Any, best: float, factor: float) -> Any:
         width = (high - low) / factor
         begin = min(max(best - width / 2, low), high - width)
         ends = begin, begin + width
+    if axis.whole if isinstance(axis, Drawn) else all(isinstance(x, int) for x in axis.values):
+        return _whole(axis, best, ends, log)
     if isinstance(axis, Drawn):
         return (loguniform if log else uniform)(*ends, name=axis.name)
     return (geomspace if log else linspace)(*ends, len(axis.values), name=axis.name)
+
+
+def _whole(axis: Any, best: float, ends: tuple[float, float], log: bool) -> Any:
+    """An axis of whole numbers between two ends, wider where there are fewer of them than the axis has values."""
+    first, last, count = min(axis.values), max(axis.values), len(axis.values)
+    low, high = (max(1, round(end)) if log else round(end) for end in ends)
+    if high - low < count - 1:
+        low = min(max(round(best) - count // 2, first), last - count + 1)
+        high = low + count - 1
+    if isinstance(axis, Drawn):
+        return (loguniform if log else uniform)(low, high, name=axis.name, dtype=int)
+    repeats = log and len(set(np.rint(np.geomspace(low, high, count)).tolist())) < count
+    return (geomspace if log and not repeats else linspace)(low, high, count, name=axis.name, dtype=int)

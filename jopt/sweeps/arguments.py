@@ -17,6 +17,7 @@ from jopt.expanding import Groups
 from jopt.results import Trial
 from jopt.sweeps.deciding import pruner_of, rungs_of
 from jopt.sweeps.going_on import begun_of
+from jopt.sweeps.optuna_search import OptunaSearch, search_of
 from jopt.sweeps.telling import Callback, callbacks_of, looks_of
 from jopt.values.numbers import whole
 
@@ -46,6 +47,7 @@ class Asked:
     evaluations: np.ndarray  # the steps after which is evaluated, 0 among them
     pruner: Pruner | None
     rungs: tuple[int, ...]  # where it decides
+    search: OptunaSearch | None
     record_every: int
     keep: Keep
     begun: Begun | None  # where the lanes go on
@@ -68,6 +70,7 @@ class Asked:
         eval_every: Any,
         record_every: Any,
         prune: Any,
+        search: Any,
         keep: Any,
         plan: Any,
         workers: Any,
@@ -99,6 +102,7 @@ class Asked:
             evaluations=np.union1d(evaluations, rungs).astype(np.int64) if len(evaluations) else evaluations,
             pruner=pruner,
             rungs=rungs,
+            search=search_of(search, samples),
             record_every=record_every,
             keep=_keep(keep, evaluate, by_step),
             begun=begun,

@@ -18,6 +18,7 @@ from jopt.expanding import Groups, groups
 from jopt.hyper import check
 from jopt.results import GroupedResult, Result, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
+from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
 from jopt.sweeps.telling import Callback
 from jopt.training import takes_key
@@ -46,6 +47,7 @@ def sweep(
     record_every: int = ...,
     record: str | Sequence[str] = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -71,6 +73,7 @@ def sweep(
     record_every: int = ...,
     record: str | Sequence[str] = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -95,6 +98,7 @@ def sweep(
     record_every: int = 1,
     record: str | Sequence[str] = (),
     prune: Pruner | str | None = None,
+    search: OptunaSearch | None = None,
     keep: Keep = "params",
     plan: Plan | str = "auto",
     workers: int | None = None,
@@ -158,6 +162,9 @@ def sweep(
         jopt's, or a ``jopt.Pruner`` of your own. What is stopped is out and never best, but for ``jopt.EarlyStop``. It looks
         at the training loss, or at the metric that ranks, which is evaluated then, too. With a rate that does not decay it
         warns.
+      search: Who chooses the values of drawn axes, and of all others with them: ``jopt.OptunaSearch()``, round after round of
+        ``samples`` settings, by what came of those before, which all stand along one dimension; ``prune`` prunes within a
+        round. ``None``: drawn axes are drawn evenly, and stand beside a grid of the others.
       keep: What the result keeps of each lane, on the host. "params": the parameters that it ended with. "carry": the
         optimizer's state too, to go on from, for Adam three times as much. "best": the parameters of its best evaluation, by
         the first metric of ``evaluate`` in its direction, and ``best`` scores there; on the device they take the place of
@@ -219,6 +226,7 @@ def sweep(
         eval_every=eval_every,
         record_every=record_every,
         prune=prune,
+        search=search,
         keep=keep,
         plan=plan,
         workers=workers,
@@ -228,7 +236,6 @@ def sweep(
         trial=params if isinstance(params, Trial) else None,
     )
     given = None if init is not None else params if asked.begun is None else asked.begun.of(0)[0]
-
     program = functools.partial(_program, loss, init, has_aux, to_record, evaluate)
     return run(program, given, optimizer, data, asked)
 

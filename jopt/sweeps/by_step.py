@@ -16,6 +16,7 @@ from jopt.hyper import check
 from jopt.results import GroupedResult, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.going_on import first_carry
+from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
 from jopt.sweeps.telling import Callback
 from jopt.values.numbers import Axis
@@ -38,6 +39,7 @@ def sweep_steps(
     eval_every: int | None = ...,
     record_every: int = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -61,6 +63,7 @@ def sweep_steps(
     eval_every: int | None = ...,
     record_every: int = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -84,6 +87,7 @@ def sweep_steps(
     eval_every: int | None = ...,
     record_every: int = ...,
     prune: Pruner | str | None = ...,
+    search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
     workers: int | None = ...,
@@ -106,6 +110,7 @@ def sweep_steps(
     eval_every: int | None = None,
     record_every: int = 1,
     prune: Pruner | str | None = None,
+    search: OptunaSearch | None = None,
     keep: Keep = "params",
     plan: Plan | str = "auto",
     workers: int | None = None,
@@ -136,6 +141,7 @@ def sweep_steps(
       record_every: As in ``jopt.sweep``. What else is to be recorded, the step returns: the rate, say, is
         ``jopt.learning_rate(optimizer, state)``.
       prune: As in ``jopt.sweep``.
+      search: As in ``jopt.sweep``.
       keep: As in ``jopt.sweep``; the carry is parameters and state in one, so "params" and "carry" are the same here.
       plan: As in ``jopt.sweep``.
       workers: As in ``jopt.sweep``.
@@ -182,6 +188,7 @@ def sweep_steps(
         eval_every=eval_every,
         record_every=record_every,
         prune=prune,
+        search=search,
         keep=keep,
         plan=plan,
         workers=workers,

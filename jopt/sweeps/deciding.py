@@ -53,6 +53,24 @@ def _rung(pruner: Pruner, step: Any) -> int:
     return int(step)
 
 
+def metric_of(
+    what: str,
+    metric: str | None,
+    mode: scores.Mode | None,
+    recorded: tuple[Sequence[str], Sequence[str]],
+    maximize: Iterable[str],
+) -> tuple[str, scores.Mode]:
+    """What a pruner or a search scores, and in which direction.
+
+    ``recorded`` are the names of a step's values, and of evaluations.
+    """
+    losses, evaluated = recorded
+    metric = metric or next(iter(evaluated), None) or ("loss" if "loss" in losses else next(iter(losses)))
+    if metric not in (*losses, *evaluated):
+        raise ValueError(f"{what}: there is no metric {metric!r}; recorded are {', '.join((*losses, *evaluated))}.")
+    return metric, scores.directed(maximize, metric, mode)
+
+
 class Decider:
     """Asks a pruner about the lanes of each group; what ``engine.running.carry_out`` calls at rungs.
 
@@ -62,6 +80,7 @@ class Decider:
       groups: The names of the jobs whose settings are compared.
       maximize: The metrics that are better the higher they are.
       recorded: Of each job what is recorded: names of a step's values, and of evaluations.
+      again: Whether other settings were pruned before in the same call, which warned of what there is to warn of.
     """
 
     def __init__(
@@ -71,6 +90,7 @@ class Decider:
         groups: Sequence[Sequence[str]],
         maximize: Iterable[str],
         recorded: Callable[[str], tuple[Sequence[str], Sequence[str]]],
+        again: bool = False,
     ) -> None:
         self.pruner, self.jobs, self.groups = pruner, jobs, groups
         self.ends = bool(getattr(pruner, "ends", False))
@@ -78,12 +98,8 @@ class Decider:
         self.windows: dict[str, int] = {}  # of losses that have been looked at
         self.metric: dict[str, tuple[str, str]] = {}
         for name in jobs:
-            losses, evaluated = recorded(name)
-            metric = pruner.metric or next(iter(evaluated), None) or ("loss" if "loss" in losses else next(iter(losses)))
-            if metric not in (*losses, *evaluated):
-                raise ValueError(f"prune: there is no metric {metric!r}; recorded are {', '.join((*losses, *evaluated))}.")
-            self.metric[name] = metric, scores.directed(maximize, metric, pruner.mode)
-        if not self.ends:
+            self.metric[name] = metric_of("prune", pruner.metric, pruner.mode, recorded(name), maximize)
+        if not self.ends and not again:
             self._warn()
 
     def _warn(self) -> None:

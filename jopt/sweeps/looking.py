@@ -15,7 +15,7 @@ from jopt.engine.running.underway import Reached
 from jopt.results import scores, text
 from jopt.results.facts import Best, Facts
 from jopt.spaces import Settings
-from jopt.sweeps.outcomes import record_of
+from jopt.sweeps.outcomes import recorded
 
 
 def facts_of(
@@ -118,7 +118,7 @@ def _best(
 ) -> Best | None:
     """The best setting so far as ``result.best()`` ranks; None where nothing can be ranked."""
     records = {
-        name: record_of(settings[name], [jobs[key] for key in names], [found[key].records for key in names], complete=False)
+        name: recorded(settings[name], [jobs[key] for key in names], [found[key].records for key in names], complete=False)
         for name, names in groups.items()
         if any(found[key].records.lane_steps for key in names)
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,50 +19,75 @@ from jopt.engine.running.underway import Outcome, Reached
 from jopt.results import SweepRecord, SweepResult, Timings
 from jopt.results.environment import environment
 from jopt.results.ragged import Ragged
-from jopt.spaces import Settings
+from jopt.spaces import Settings, one_after_another
 from jopt.values.names import labels
 from jopt.values.trees import structure
 
 WORDS = np.array([{State.DEAD: "dead", State.DONE: "done", State.PRUNED: "pruned"}.get(state, "running") for state in State])
 
 
-def result_of(settings: Settings, jobs: Sequence[Job], outcomes: Sequence[Outcome], by_step: bool) -> SweepResult:
-    """The result of one group, of a job for each of its programs; ``by_step`` says that it is of ``sweep_steps``."""
+class Finished(NamedTuple):
+    """What ran of one group: its settings, and a job for each of its programs with what came of it; in rounds, if searched."""
+
+    settings: Settings
+    jobs: Sequence[Job]
+    outcomes: Sequence[Outcome]
+    rounds: int = 1
+
+
+def joined(parts: Sequence[Finished]) -> Finished:
+    """The rounds of a search, in the order in which they ran."""
+    if len(parts) == 1:
+        return parts[0]
+    settings = one_after_another([part.settings for part in parts])
+    jobs, outcomes = ([x for each in lists for x in each] for lists in zip(*(part[1:3] for part in parts), strict=True))
+    return Finished(settings, jobs, outcomes, len(parts))
+
+
+def so_far(settings: Settings, jobs: Sequence[Job], reached: Sequence[Reached], until: int) -> Finished:
+    """What there would be of one group if all had ended at a step."""
+    return Finished(settings, jobs, [each.outcome(until) for each in reached])
+
+
+def result_of(finished: Finished, by_step: bool) -> SweepResult:
+    """The result of one group; ``by_step`` says that it is of ``sweep_steps``."""
+    settings, jobs, outcomes, _ = finished
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
-    first = jobs[0]
     kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
-    carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if first.keep == "carry" else []
+    carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if jobs[0].keep == "carry" else []
     params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
     state = _together(whole, [program.state(carry) for program, carry in carries]) if carries else None
     kinds = _key_kinds(params, records) if by_step else ()
-    record = record_of(settings, jobs, records)
-    return _result(record, settings, outcomes, params=params, state=state, by_step=by_step, key_kinds=kinds)
+    return _result(finished, record_of(finished), params=params, state=state, by_step=by_step, key_kinds=kinds)
 
 
-def result_so_far(
-    settings: Settings, jobs: Sequence[Job], reached: Sequence[Reached], until: int, by_step: bool
-) -> SweepResult:
-    """What one group has recorded up to a step, as a result without parameters; NaN where nothing ran."""
-    outcomes = [each.outcome(until) for each in reached]
-    record = record_of(settings, jobs, [outcome.records for outcome in outcomes], complete=False)
-    return _result(record, settings, outcomes, params=None, by_step=by_step)
+def result_so_far(finished: Finished, by_step: bool) -> SweepResult:
+    """The result of one group of which not all has run, without parameters; NaN where nothing ran."""
+    return _result(finished, record_of(finished, complete=False), params=None, by_step=by_step)
 
 
-def _result(record: SweepRecord, settings: Settings, outcomes: Sequence[Outcome], **kept: Any) -> SweepResult:
+def _result(finished: Finished, record: SweepRecord, **kept: Any) -> SweepResult:
+    settings = finished.settings
     return SweepResult(
         record,
         optimizer=settings.optimizer,
         optimizer_at=_by_index(settings, settings.at),
         hyper_at=_by_index(settings, settings.hyper_at),
-        plan=_plan([outcome.plan for outcome in outcomes]),
-        timings=_timings(outcomes),
+        plan=_plan([outcome.plan for outcome in finished.outcomes], finished.rounds),
+        timings=_timings(finished.outcomes),
         environment=environment(),
         **kept,
     )
 
 
-def record_of(settings: Settings, jobs: Sequence[Job], records: Sequence[Records], complete: bool = True) -> SweepRecord:
-    """What was recorded of one group, under its names."""
+def record_of(finished: Finished, complete: bool = True) -> SweepRecord:
+    """The arrays of one group and their names."""
+    records = [outcome.records for outcome in finished.outcomes]
+    return recorded(finished.settings, finished.jobs, records, complete)
+
+
+def recorded(settings: Settings, jobs: Sequence[Job], records: Sequence[Records], complete: bool) -> SweepRecord:
+    """What jobs of one group have recorded, under its names."""
     whole, first = _Whole(settings, len(jobs[0].seeds)), jobs[0]
     return SweepRecord(
         dims=tuple(d.name for d in settings.dimensions),
@@ -152,17 +178,25 @@ def _examples(settings: Settings, jobs: Sequence[Job]) -> tuple[str, np.ndarray]
     return None
 
 
-def _plan(plans: Sequence[Plan]) -> Any:
-    return plans[0] if len(plans) == 1 else Plans(plans)
+def _plan(plans: Sequence[Plan], rounds: int) -> Any:
+    if len(plans) == 1:
+        return plans[0]
+    made = Plans(plans)
+    made.rounds = rounds
+    return made
 
 
 class Plans(tuple[Plan, ...]):
-    """How each program of a sweep ran, where structure was swept."""
+    """How each program of a sweep ran, where structure was swept, or each round of a search."""
+
+    rounds = 1
 
     def __str__(self) -> str:
         """The plans in a sentence."""
-        different = dict.fromkeys(map(str, self))
-        return f"{len(self)} programs: " + "; ".join(different)
+        if self.rounds == 1:
+            return f"{len(self)} programs: " + "; ".join(dict.fromkeys(map(str, self)))
+        without_reasons = (str(dataclasses.replace(plan, reason="")) for plan in self)
+        return f"{self.rounds} rounds of a search: " + "; ".join(dict.fromkeys(without_reasons))
 
 
 def _timings(outcomes: Sequence[Outcome]) -> Timings:

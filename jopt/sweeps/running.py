@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ from jopt.engine.program import Program
 from jopt.engine.running import eager
 from jopt.engine.running.carry_out import Sweep
 from jopt.engine.running.underway import Outcome, Reached
-from jopt.expanding import Groups, expand
+from jopt.expanding import Groups, axes_of, expand
 from jopt.kinds import Drawn
 from jopt.results import GroupedResult, Progress, SweepResult
 from jopt.spaces import Settings
@@ -26,8 +26,10 @@ from jopt.standing import places
 from jopt.sweeps.arguments import Asked, compared
 from jopt.sweeps.deciding import Decider
 from jopt.sweeps.looking import facts_of
-from jopt.sweeps.outcomes import result_of, result_so_far
+from jopt.sweeps.optuna_search import OptunaSearch
+from jopt.sweeps.outcomes import Finished, joined, result_of, result_so_far
 from jopt.sweeps.partial import partial_result
+from jopt.sweeps.searching import Part, Searching
 from jopt.sweeps.telling import Teller
 from jopt.transformation import GradientTransformation
 from jopt.values import checks
@@ -51,23 +53,56 @@ def run(
         stack.enter_context(jax.transfer_guard("allow"))
         given = jax.tree.map(_own, given)
         feeds = _Feeds(data, asked, stack)
+        grouped, rounds = isinstance(optimizer, Groups), list[_Work]()
 
-        def jobs_of(shaping: Collection[Axis]) -> tuple[dict[str, Settings], Jobs]:
-            settings = _settings(optimizer, asked, shaping)
-            return settings, {
-                f"{name}/{i}" if i else name: _job(program, given, asked, feeds.of(space.batch_size), space)
-                for name, each in settings.items()
-                for i, space in enumerate(each.spaces)
-            }
+        def train(part: Part) -> dict[str, Finished]:
+            feeds.begin_anew()
 
-        work = _Work(jobs_of, asked, isinstance(optimizer, Groups), by_step)
-        with partial_result(work.so_far):
-            settings, jobs, outcomes = work.carry_out()
-    results = {}
-    for name, each in settings.items():
-        mine = _of_group(jobs, name)
-        results[name] = result_of(each, [jobs[key] for key in mine], [outcomes[key] for key in mine], by_step)
-    return GroupedResult(results) if isinstance(optimizer, Groups) else results[""]
+            def jobs_of(shaping: Collection[Axis]) -> tuple[dict[str, Settings], Jobs]:
+                settings = _settings(optimizer, asked, shaping, part)
+                return settings, {
+                    f"{name}/{i}" if i else name: _job(program, given, asked, feeds.of(space.batch_size), space)
+                    for name, each in settings.items()
+                    for i, space in enumerate(each.spaces)
+                }
+
+            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar))
+            return rounds[-1].carry_out()
+
+        # A bar would write over what a debugger shows.
+        shown = bool(asked.progress) if jax.config.values["jax_disable_jit"] else asked.progress
+        with partial_result(lambda: _so_far(rounds, grouped, by_step)), Progress(shown) as bar:
+            search = None if asked.search is None else _searching(asked.search, optimizer, data, asked)
+            finished = train(Part()) if search is None else search.carry_out(train)
+    results = {name: result_of(each, by_step) for name, each in finished.items()}
+    return GroupedResult(results) if grouped else results[""]
+
+
+def _so_far(rounds: Sequence[_Work], grouped: bool, by_step: bool) -> SweepResult | GroupedResult | None:
+    """What was recorded until now; None where it is not even known what is to run."""
+    found: dict[str, list[Finished]] = {}
+    for work in rounds:
+        for name, each in work.so_far().items():
+            found.setdefault(name, []).append(each)
+    results = {name: result_so_far(joined(parts), by_step) for name, parts in found.items()}
+    if not results:
+        return None
+    return GroupedResult(results) if grouped else results[""]
+
+
+def _searching(search: OptunaSearch, optimizer: Any, data: Any, asked: Asked) -> Searching:
+    axes = {name: axes_of(tree, asked.hyper, asked.batch_size) for name, tree in _values(optimizer).items()}
+    made = Searching(search, axes, asked.samples, asked.seed, asked.maximize)
+    if isinstance(data, Iterator) and len(made.sizes) > 1:
+        raise ValueError(
+            "search= trains one round of settings after the other, but data is an iterator, which can be passed over once "
+            "only; give what can be passed over again (a list, a DataLoader), arrays, a function, or batch=samples."
+        )
+    return made
+
+
+def _values(optimizer: Any) -> dict[str, Any]:
+    return {name: jax.tree.map(_as_value, tree, is_leaf=is_transformation) for name, tree in compared(optimizer).items()}
 
 
 def _job(program: Callable[[Feed, Any], Program], given: Any, asked: Asked, feed: Feed, space: Any) -> Job:
@@ -94,13 +129,14 @@ def _of_group(jobs: Jobs, name: str) -> list[str]:
     return [key for key in jobs if key.split("/")[0] == name]
 
 
-def _settings(optimizer: Any, asked: Asked, shaping: Collection[Axis]) -> dict[str, Settings]:
+def _settings(optimizer: Any, asked: Asked, shaping: Collection[Axis], part: Part) -> dict[str, Settings]:
     """The settings of each group; ``samples=`` is for those with drawn axes, or an error if there are none."""
-    values = {name: jax.tree.map(_as_value, tree, is_leaf=is_transformation) for name, tree in compared(optimizer).items()}
+    values = {name: value for name, value in _values(optimizer).items() if part.includes(name)}
     drawn = {name for name, value in values.items() if any(isinstance(p.axis, Drawn) for p in places((value, asked.hyper)))}
     more = {"hyper": asked.hyper, "batch_size": asked.batch_size, "shaping": shaping}
     samples = {name: asked.samples if name in drawn or not drawn else None for name in values}
-    return {name: expand(value, samples[name], asked.seed, **more) for name, value in values.items()}
+    draws = part.draws or {}
+    return {name: expand(x, samples[name], asked.seed, draws=draws.get(name), **more) for name, x in values.items()}
 
 
 class _Feeds:
@@ -109,6 +145,10 @@ class _Feeds:
     def __init__(self, data: Any, asked: Asked, stack: contextlib.ExitStack) -> None:
         self.data, self.asked, self.stack = data, asked, stack
         self.made: list[tuple[Any, Feed]] = []
+
+    def begin_anew(self) -> None:
+        """Prepares for further lanes: a new pass over an iterable; arrays are read once."""
+        self.made = [(size, feed) for size, feed in self.made if not feed.lockstep]
 
     def of(self, batch_size: Any) -> Feed:
         """The feed of one batch size."""
@@ -133,6 +173,8 @@ class _Work:
       asked: the arguments of the call.
       grouped: whether several optimizers are compared.
       by_step: whether it is for ``sweep_steps``.
+      part: what is trained of what the call asks for.
+      bar: shows how far it is.
     """
 
     def __init__(
@@ -141,43 +183,52 @@ class _Work:
         asked: Asked,
         grouped: bool,
         by_step: bool,
+        part: Part,
+        bar: Progress,
     ) -> None:
-        self.asked, self.grouped, self.by_step = asked, grouped, by_step
+        self.asked, self.grouped, self.by_step, self.part, self.bar = asked, grouped, by_step, part, bar
         self.make_jobs = jobs_of
+        self.finished: dict[str, Finished] = {}
         self.counts = frozenset(place.axis for place in places(asked.hyper) if _counts(place.axis))
         self.settings: dict[str, Settings] = {}
         self.jobs: Jobs = {}
         self.reached: Callable[[], Mapping[str, Reached]] = self._nothing
 
-    def carry_out(self) -> tuple[dict[str, Settings], Jobs, dict[str, Outcome]]:
-        """What ran, and what came of it."""
-        if jax.config.values["jax_disable_jit"]:
-            self._jobs_of(self._shaping() if self.counts and not self._traces(()) else ())
-            # A bar would write over what a debugger shows.
-            with eager.nans_explained(), Progress(bool(self.asked.progress)) as bar:
-                stepped = eager.Eager(self.jobs, self._check, bar.tick)
-                between = self._between(bar, stepped.recorded)
-                self._watch(bar, stepped.reached)
-                return self.settings, self.jobs, stepped.carry_out(between)
+    def carry_out(self) -> dict[str, Finished]:
+        """What ran of each group, and what came of it."""
+        outcomes = self._stepped() if jax.config.values["jax_disable_jit"] else self._compiled()
+        self.finished = {name: self._of_group(name, outcomes) for name in self.settings}
+        return self.finished
+
+    def so_far(self) -> dict[str, Finished]:
+        """What there would be of each group if all had ended now; empty where it is not even known what is to run."""
+        if self.finished or not self.jobs:
+            return self.finished
+        outcomes = {key: each.outcome(self.asked.steps) for key, each in self.reached().items()}
+        return {name: self._of_group(name, outcomes) for name in self.settings}
+
+    def _of_group(self, name: str, outcomes: Mapping[str, Outcome]) -> Finished:
+        mine = _of_group(self.jobs, name)
+        return Finished(self.settings[name], [self.jobs[key] for key in mine], [outcomes[key] for key in mine])
+
+    def _stepped(self) -> dict[str, Outcome]:
+        self._jobs_of(self._shaping() if self.counts and not self._traces(()) else ())
+        with eager.nans_explained():
+            stepped = eager.Eager(self.jobs, self._check, self.bar.tick)
+            between = self._between(stepped.recorded)
+            self._watch(stepped.reached)
+            return stepped.carry_out(between)
+
+    def _compiled(self) -> dict[str, Outcome]:
         traced = self._traced()
         with contextlib.closing(traced), eager.nans_explained():
             for key, job in self.jobs.items():
                 self._check(job, traced.runtimes[key].analysis.names)
-            with Progress(self.asked.progress) as bar:
-                between = self._between(bar, traced.recorded)
-                self._watch(bar, traced.reached)
-                return self.settings, self.jobs, traced.carry_out(self.asked.plan, bar.tick, between and between())
-
-    def so_far(self) -> SweepResult | GroupedResult | None:
-        """What was recorded until now; None where it is not even known what is to run."""
-        if not self.jobs:
-            return None
-        reached, results = self.reached(), {}
-        for name, each in self.settings.items():
-            mine = _of_group(self.jobs, name)
-            jobs = [self.jobs[key] for key in mine]
-            results[name] = result_so_far(each, jobs, [reached[key] for key in mine], self.asked.steps, self.by_step)
-        return GroupedResult(results) if self.grouped else results[""]
+            if self.part.hear:
+                self.part.hear(traced.recorded)
+            between = self._between(traced.recorded)
+            self._watch(traced.reached)
+            return traced.carry_out(self.asked.plan, self.bar.tick, between and between())
 
     def _nothing(self) -> dict[str, Reached]:
         def waiting(job: Job) -> Reached:
@@ -186,14 +237,17 @@ class _Work:
 
         return {key: waiting(job) for key, job in self.jobs.items()}
 
-    def _watch(self, bar: Progress, reached: Callable[[], Mapping[str, Reached]]) -> None:
+    def _watch(self, reached: Callable[[], Mapping[str, Reached]]) -> None:
         self.reached, asked = reached, self.asked
-        bar.watch(facts_of(self.settings, self.jobs, self._groups(), asked.pruner, asked.rungs, reached))
+        lanes = self.part.to_come * len(asked.seeds)
+        steps = asked.steps - next(iter(self.jobs.values())).first
+        facts = facts_of(self.settings, self.jobs, self._groups(), asked.pruner, asked.rungs, reached)
+        self.bar.watch(facts, (lanes, lanes * steps))
 
     def _groups(self) -> dict[str, list[str]]:
         return {name: _of_group(self.jobs, name) for name in self.settings}
 
-    def _between(self, bar: Progress, recorded: Callable[[str], Any]) -> Callable[[], Teller] | None:
+    def _between(self, recorded: Callable[[str], Any]) -> Callable[[], Teller] | None:
         """Makes who acts where lanes wait for each other; ``recorded`` says what a job records."""
         asked = self.asked
         if asked.pruner is None and not asked.callbacks:
@@ -202,8 +256,8 @@ class _Work:
         def make() -> Teller:
             groups, pruner = self._groups(), asked.pruner
             rules = (self.jobs, list(groups.values()), asked.maximize, recorded)
-            decider = None if pruner is None else Decider(pruner, *rules)
-            return Teller(decider, asked.callbacks, self.jobs, groups, self.settings, self.by_step, bar)
+            decider = None if pruner is None else Decider(pruner, *rules, again=self.part.number > 0)
+            return Teller(decider, asked.callbacks, self.jobs, groups, self.settings, self.by_step, self.bar)
 
         return make
 

@@ -13,7 +13,7 @@ from jopt.results import Progress
 from jopt.results.event import Event
 from jopt.spaces import Settings
 from jopt.sweeps.deciding import Decider
-from jopt.sweeps.outcomes import result_so_far, states_of
+from jopt.sweeps.outcomes import result_so_far, so_far, states_of
 
 Callback = Callable[[Event], Any]
 
@@ -88,8 +88,8 @@ class Teller:
             return
         self.told[group] = step, done
         settings, jobs, reached = self.settings[group], [self.jobs[name] for name in found], list(found.values())
-        so_far = result_so_far(settings, jobs, reached, step, self.by_step)
-        event = Event(step, steps, group or None, states_of(settings, jobs, reached, step), so_far, since)
+        result = result_so_far(so_far(settings, jobs, reached, step), self.by_step)
+        event = Event(step, steps, group or None, states_of(settings, jobs, reached, step), result, since)
         with self.bar.aside():
             for callback in self.callbacks:
                 callback(event)

@@ -25,7 +25,7 @@ class Profile(NamedTuple):
     Attributes:
       name: The hyperparameter.
       x: [n], its values; of values that are no numbers, their places.
-      ticks: [n], the names of values that are no numbers; () of numbers.
+      ticks: The names of the places of values that are no numbers, each once; () of numbers.
       mean: [n], over seeds; NaN where nothing survived.
       low: [n], lowest seed.
       high: [n], highest seed.
@@ -50,15 +50,17 @@ class Profile(NamedTuple):
     def where(self) -> str:
         """The value of the best."""
         assert self.best is not None
-        return self.ticks[self.best] if self.ticks else style.value(self.x[self.best])
+        return self.ticks[int(self.x[self.best])] if self.ticks else style.value(self.x[self.best])
 
 
 def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profile:
     """The scores of a record along one hyperparameter (None: the first with several values)."""
     name = _first_swept(record) if x is None else x
     axis, values = record.coordinate(name)
-    numbers = values.dtype.kind in "iuf"
-    order = np.argsort(values, kind="stable") if numbers else np.arange(len(values))
+    kinds = [(type(value), value) for value in ([] if _is_numeric(values) else values.tolist())]  # True is not 1
+    each = list(dict.fromkeys(kinds))
+    places = np.array([each.index(kind) for kind in kinds]) if each else values
+    order = np.argsort(places, kind="stable")
     scored = scores.score(record, ranked)
     along = scored.at_best([axis])
     mean, per_seed = along.mean[order], along.per_seed[order]
@@ -68,8 +70,8 @@ def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profi
     drawn = [] if dim in record.coords else [other for other in record.names_along(dim) if other != name]
     return Profile(
         name=name,
-        x=values[order] if numbers else order,
-        ticks=() if numbers else tuple(map(style.value, values)),
+        x=places[order],
+        ticks=tuple(style.value(value) for _, value in each),
         mean=mean,
         low=np.where(out, np.nan, per_seed.min(-1)),
         high=np.where(out, np.nan, per_seed.max(-1)),
@@ -78,6 +80,10 @@ def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profi
         at_best=tuple(each for each, size in zip(record.dims, record.shape, strict=True) if each != dim and size > 1),
         out=style.why_out(record, np.isnan(scored.mean)),
     )
+
+
+def _is_numeric(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "iuf"
 
 
 def _first_swept(record: SweepRecord) -> str:
@@ -120,7 +126,7 @@ def _about(line: Profile, seeds: int) -> str:
 
 def _color_of(line: Profile, color: str | None) -> str:
     if color is None:
-        return next(iter(line.others))
+        return next((name for name, values in line.others.items() if _is_numeric(values)), next(iter(line.others)))
     if color not in line.others:
         known = ", ".join(line.others)
         raise ValueError(f"response: the number {color!r} was not drawn together with {line.name!r}; {known} was.")
@@ -237,14 +243,27 @@ def _draw_line(ax: Axes, line: Profile, color: str, label: str) -> list[style.En
 
 def _draw_points(ax: Axes, line: Profile, other: str) -> list[style.Entry]:
     shades = line.others[other]
-    scale = scale_of(shades)
     places = np.column_stack([line.x, line.mean])
     ax.update_datalim(places[np.isfinite(places).all(axis=1)])  # Matplotlib 3.9 scales a scatter before it knows where it lies
     _draw_bars(ax, line, "0.7")
+    if not _is_numeric(shades):
+        return _draw_kinds(ax, line, other)
+    scale = scale_of(shades)
     norm = scale.norm(float(shades.min()), float(shades.max()))
     points = ax.scatter(line.x, line.mean, c=shades, cmap=style.colormap(), norm=norm, s=26, zorder=3)
     style.colorbar(points, ax, other)
     return []
+
+
+def _draw_kinds(ax: Axes, line: Profile, other: str) -> list[style.Entry]:
+    """Points in a colour for each choice that was made beside the number."""
+    entries = []
+    for i, kind in enumerate(dict.fromkeys(line.others[other].tolist())):
+        here = np.array([value == kind for value in line.others[other].tolist()])
+        color, label = style.GROUPS[i % len(style.GROUPS)], f"{other}={style.value(kind)}"
+        (points,) = ax.plot(line.x[here], line.mean[here], "o", color=color, ms=5, zorder=3, label=label)
+        entries.append(style.Entry(points, label))
+    return entries
 
 
 def _draw_bars(ax: Axes, line: Profile, color: str) -> None:
