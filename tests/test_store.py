@@ -479,6 +479,19 @@ def test_a_file_is_read_by_one_while_another_appends_to_it(tmp_path):
     assert wrong == []
 
 
+def test_an_error_that_is_kept_keeps_no_lock(tmp_path):
+    path, kept = stored(tmp_path / "a"), []
+    edited(path, "UPDATE problems SET parent = 1 WHERE id = 2")
+    for read in (lambda store: store.problems(), lambda store: next(store.database.rows("problems"))):
+        try:
+            with Store.open(path) as store, store.reading():
+                kept.append(read(store))
+                raise ValueError("as a user's code may")
+        except ValueError as error:
+            kept.append(error)
+    edited(path, "UPDATE problems SET parent = 0 WHERE id = 2")  # would wait for a lock
+
+
 DIES = """
 import os, sys
 from jopt.engine.lanes.store.store import Store

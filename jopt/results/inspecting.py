@@ -143,9 +143,9 @@ def inspect(path: AnyPath) -> Inspection:
     with explained(file), Store.open(file) as store:
         damage = store.verify()
         writes, sweeps = _Tolerant(store, damage).read()
-        versions = writes[-1]["versions"] if writes else {}
+        versions = {str(name): str(version) for each in writes[-1:] for name, version in each["versions"].items()}
         size = os.stat(file).st_size
-        return Inspection(file, size, versions, [(each["at"], each["what"]) for each in writes], sweeps, damage)
+        return Inspection(file, size, versions, [(str(each["at"]), str(each["what"])) for each in writes], sweeps, damage)
 
 
 class _Tolerant:
@@ -175,19 +175,19 @@ class _Tolerant:
         return otherwise
 
     def _sweeps(self) -> list[Inspected]:
-        names = {number: about["name"] for number, about in self.store.problems().items()}
+        names = {number: str(about["name"]) for number, about in self.store.problems().items()}
         last = {names[problem]: (problem, about) for problem, about in self.store.sweeps()}
         found = (self._try(lambda p=p, a=a, n=n: self._sweep(n, p, a), None) for n, (p, a) in last.items())
         return [each for each in found if each is not None]
 
     def _sweep(self, name: str, problem: int, about: dict[str, Any]) -> Inspected:
-        lanes, steps = about["lanes"], int(about["step"][-1]) if len(about["step"]) else about["first"]
+        lanes, steps = about["lanes"], int(about["step"][-1] if len(about["step"]) else about["first"])
         ends = self.store.outcomes(problem, lanes, about["first"])
         done, diverged, pruned = ends["steps_done"], ~np.isnan(ends["diverged_at"]), ~np.isnan(ends["pruned_at"])
         return Inspected(
             name,
-            about["description"],
-            dict(zip(about["dims"], lanes.shape, strict=False)),
+            str(about["description"]),
+            dict(zip(map(str, about["dims"]), lanes.shape, strict=False)),
             int(np.prod(lanes.shape[:-1], dtype=np.int64)),
             lanes.shape[-1],
             steps,
@@ -195,7 +195,7 @@ class _Tolerant:
             int(((done >= steps) | diverged | pruned).sum()),
             int(diverged.sum()),
             int(pruned.sum()),
-            {what: size for what, size in self.store.sizes(problem).items() if size},
+            {str(what): size for what, size in self.store.sizes(problem).items() if size},
         )
 
 

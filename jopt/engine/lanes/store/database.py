@@ -16,9 +16,12 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from jopt.engine.lanes.store.connection import LONGEST, Opened, left_halfway, told
+
+if TYPE_CHECKING:
+    import sqlite3
 
 APPLICATION = 0x6A6F7074  # "jopt", where SQLite's header has a place for whose file it is
 VERSION = 1  # of the tables and of what stands in them
@@ -64,6 +67,7 @@ class Database:
         self._opened = Opened(path, mode)
         self._db = self._opened.connection
         self._head: dict[str, Any] | None = None  # inside a transaction
+        self._cursors: set[sqlite3.Cursor] = set()  # that are not at their end
 
     @classmethod
     def create(cls, path: str, *, durable: bool = True) -> Self:
@@ -148,6 +152,8 @@ class Database:
                 yield
             finally:
                 self._head = None
+                while self._cursors:  # an error may keep what reads rows alive, and that would keep the lock
+                    self._cursors.pop().close()
                 if self._db.in_transaction:  # a full disk ends one by itself
                     self._db.execute("ROLLBACK")
 
@@ -246,11 +252,18 @@ class Database:
     def _selected(self, table: str, where: str = "ORDER BY id", values: Sequence[Any] = ()) -> Iterator[tuple[Row, bytes]]:
         """Rows as they are stored, each checked against its digest."""
         query = f"SELECT id, parent, digest, content FROM {table} {where}"
-        for number, parent, digest, content in self._db.execute(query, values):
-            row = Row(number, parent, content.encode() if isinstance(content, str) else content)
-            if not isinstance(row.content, bytes) or digest != digest_of(table, row):
-                raise ValueError(f"row {number} of its table {table} is not as it was written")
-            yield row, digest
+        cursor = self._db.execute(query, values)
+        self._cursors.add(cursor)
+        try:
+            for number, parent, digest, content in cursor:
+                row = Row(number, parent, content.encode() if isinstance(content, str) else content)
+                if not isinstance(row.content, bytes) or digest != digest_of(table, row):
+                    raise ValueError(f"row {number} of its table {table} is not as it was written")
+                yield row, digest
+        finally:
+            if cursor in self._cursors:
+                self._cursors.remove(cursor)
+                cursor.close()
 
 
 def _number(digest: bytes) -> int:
