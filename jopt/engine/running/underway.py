@@ -24,6 +24,8 @@ from jopt.engine.running.threads import Slot, Task
 from jopt.engine.running.trials import Trials
 from jopt.engine.running.worker import Worker
 
+PACE_S = 2.0  # seconds after which the pace of the lanes that are left is known: four turns of a worker
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
@@ -46,7 +48,7 @@ class Reached:
       compile_s: for how many seconds something was compiled.
       total_s: the seconds that the job has run.
       compiling_s: for how many seconds something has been compiled now.
-      pace: lane-steps per second, without compiling, since lanes were stopped last; 0: nobody knows.
+      pace: lane-steps per second, without compiling, since lanes were stopped last where that is a while; 0: nobody knows.
     """
 
     plan: Plan
@@ -115,9 +117,10 @@ class Run:
         """How far it is; called in the caller's thread, at any time."""
         total_s = self.seconds + (0.0 if self.since is None else time.perf_counter() - self.since)
         compile_s, compiling_s = self.runtime.compile_s, self.runtime.compiling_for()
-        lane_steps, ran_s = self.mark
-        done, took = self.records.lane_steps - lane_steps, total_s - compile_s - compiling_s - ran_s
-        pace = done / took if done and took > 0 else 0.0
+        lane_steps, ran_s = self.records.lane_steps, total_s - compile_s - compiling_s
+        if ran_s - self.mark[1] > PACE_S:
+            lane_steps, ran_s = lane_steps - self.mark[0], ran_s - self.mark[1]
+        pace = lane_steps / ran_s if lane_steps and ran_s > 0 else 0.0
         return Reached(self.plan, self.records, self.lanes.states, compile_s, total_s, compiling_s, pace)
 
     def advance(self, until: int) -> None:
