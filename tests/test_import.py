@@ -95,7 +95,7 @@ def _imported(path: Path) -> set[str]:
 
 def test_every_library_that_is_imported_is_declared_with_its_lowest_version():
     extras = PROJECT["optional-dependencies"]
-    declared = [*PROJECT["dependencies"], *extras["plot"], *extras["progress"]]
+    declared = [*PROJECT["dependencies"], *extras["plot"], *extras["progress"], *extras["tensorboard"]]
     names = {re.match(r"[\w-]+", entry)[0] for entry in declared}
     imported = set().union(*map(_imported, (ROOT / "jopt").rglob("*.py")))
     assert {"scipy", "pandas", "matplotlib", "rich"} <= imported  # inside functions too
