@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jopt
-from jopt.results import scores, suggesting, suggestion
+from jopt.results import along, scores, suggesting
 
 FACTORS = (2.15, 3.16, 4.64)
 OFFSETS = np.arange(6) / 6
@@ -217,8 +217,8 @@ def test_what_was_pruned_is_no_point_of_the_curve():
 
     result = run(np.geomspace(1e-3, 1.0, 16), schedule, steps=40, prune=jopt.TopFraction(keep=0.5))
     trial, ranked = result.best(), scores.ranking([result.record], None, None, "last")
-    values, curve = suggestion.curve_of(result.record, ranked, trial, "init_value")
-    assert len(values) == len(curve.x) == 8
+    fit = along.fitted(result.record, ranked, trial.index, "init_value")
+    assert len(fit.values) == len(fit.curve.x) == 8
     assert not any("diverges" in each for each in result.suggest().warnings)
 
 

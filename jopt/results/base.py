@@ -154,6 +154,14 @@ class Result(abc.ABC):
         Raises:
           FileExistsError: For a directory with something in it.
           ImportError: Without tensorboardX.
+
+        Example:
+          >>> rates = jopt.choice(0.01, 0.1)
+          >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
+          >>> result.to_tensorboard("runs")
+          >>> import pathlib
+          >>> sorted(run.name for run in pathlib.Path("runs").iterdir() if run.is_dir())
+          ['learning_rate=0.01', 'learning_rate=0.1']
         """
         tensorboard.write(self._records(), directory)
 

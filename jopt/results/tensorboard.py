@@ -201,16 +201,15 @@ def _experiment(runs: list[Run]) -> Any:
 
 def _column(name: str, values: list[Any]) -> Any:
     """A hyperparameter's type and values; numbers have an interval, as hundreds of boxes to tick help nobody."""
-    from google.protobuf.struct_pb2 import ListValue
     from tensorboardX.proto.api_pb2 import DATA_TYPE_BOOL, DATA_TYPE_FLOAT64, DATA_TYPE_STRING, HParamInfo, Interval
 
     kinds = {type(value) for value in values}
     if kinds == {float}:
         interval = Interval(min_value=min(values), max_value=max(values))
         return HParamInfo(name=name, type=DATA_TYPE_FLOAT64, domain_interval=interval)
-    domain = ListValue()
-    domain.extend(list(dict.fromkeys(values)))
-    return HParamInfo(name=name, type=DATA_TYPE_BOOL if kinds == {bool} else DATA_TYPE_STRING, domain_discrete=domain)
+    info = HParamInfo(name=name, type=DATA_TYPE_BOOL if kinds == {bool} else DATA_TYPE_STRING)
+    info.domain_discrete.extend(list(dict.fromkeys(values)))
+    return info
 
 
 def _session_start(run: Run) -> Any:
