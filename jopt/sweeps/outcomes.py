@@ -15,8 +15,8 @@ from jopt.engine.lanes.records import Records
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.underway import Outcome
 from jopt.results import SweepRecord, SweepResult, Timings
-from jopt.results.environment import environment
 from jopt.results.ragged import Ragged
+from jopt.results.ran import environment
 from jopt.spaces import Settings
 from jopt.values.names import labels
 from jopt.values.trees import structure

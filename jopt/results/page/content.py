@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jopt.results import report, scores, text
 from jopt.results.page import layout, listing, thinning
 from jopt.results.page.answer import Answer, answer
@@ -96,7 +98,7 @@ def _unseen(rows: Sequence[Row]) -> list[str]:
 def _row(row: Row, group: str) -> dict[str, Any]:
     low, high = (None, None)
     if row.score is not None and len(row.per_seed) > 1:
-        low, high = (layout.rounded(x) for x in (row.per_seed.min(), row.per_seed.max()))
+        low, high = (layout.rounded(x) for x in (np.min(row.per_seed), np.max(row.per_seed)))
     score = None if row.score is None else layout.rounded(row.score)
     return {"label": label(row, group), "group": row.part, "state": row.state, "score": score, "low": low, "high": high}
 

@@ -113,7 +113,7 @@ class _Thinned:
 
     def _of(self, row: Row) -> NDArray[np.float64] | None:
         values = self.values[row.part]
-        return None if values is None else values[row.index]
+        return None if values is None else values[row.where]
 
     def _seed(self, row: Row, pick: Any) -> NDArray[np.float64] | None:
         seeds = self._of(row)
