@@ -124,8 +124,12 @@ def _score(rows: Sequence[Row], ranked: scores.Ranking) -> dict[str, Any]:
 
 
 def _runs(parts: Mapping[str, Swept]) -> list[tuple[str, dict[str, str]]]:
-    """Of each group what was swept and run, how, and how long it took."""
-    return [(name, report.facts(part.record, part.plan, part.timings)) for name, part in parts.items()]
+    """What was swept and run, how, and how long it took: what is so in all groups, then what is each group's own."""
+    each = {name: report.facts(part.record, part.plan, part.timings) for name, part in parts.items()}
+    first = next(iter(each.values()))
+    common = {term: told for term, told in first.items() if all(facts.get(term) == told for facts in each.values())}
+    own = {name: {term: told for term, told in facts.items() if term not in common} for name, facts in each.items()}
+    return [("", common), *((name, facts) for name, facts in own.items() if facts)]
 
 
 def _saved(parts: Mapping[str, Swept]) -> str | None:

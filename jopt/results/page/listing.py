@@ -104,7 +104,7 @@ def columns(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Rank
     own = [Column("group", "the optimizer", "choice", groups, groups)] if list(parts) != [""] else []
     names = dict.fromkeys(name for record in records for name in record.coords)
     finals = [_final(records, rows, name) for name in _metrics(records, ranked)]
-    return [_rank(rows), *own, *(_swept(rows, name) for name in names), *_scores(records, rows, ranked), *finals, *_ends(rows)]
+    return [_rank(rows), *own, *(_swept(rows, name) for name in names), *_scores(records, rows, ranked), *_ends(rows), *finals]
 
 
 def _rank(rows: Sequence[Row]) -> Column:

@@ -55,7 +55,7 @@ def curves(
     room = budget(len(rows), len(known), max(len(record.seeds) for record in records))
     shown = [_Thinned(records, name, room) for name in known[: room.metrics]]
     every = max((thinned.every for thinned in shown), default=1)
-    notes = [f"Each point of a curve is the mean of {every} records or fewer."] if every > 1 else []
+    notes = [f"Long curves are thinned: a point is the mean of up to {every} records."] if every > 1 else []
     if len(rows) > room.settings:
         notes.append(f"The first {room.settings} of {len(rows):,} settings have curves.")
     if len(known) > room.metrics:
