@@ -98,10 +98,10 @@ def test_other_metrics_are_columns_and_curves(tmp_path):
         record=("grad_norm",),
     )
     page = read(result, tmp_path)
-    assert page.head[:5] == ["#", "learning_rate", "accuracy", "error", "loss"]
+    assert page.head == ["#", "learning_rate", "accuracy", "steps", "state", "error", "loss", "grad_norm"]
     assert [curve["name"] for curve in page.data["curves"]] == ["accuracy", "error", "loss", "grad_norm"]
     final = result.dataset.error.isel(eval_step=-1, seed=0)
-    shown = {row[1]: row[3] for row in page.cells}
+    shown = {row[1]: row[5] for row in page.cells}
     assert shown == {f"{float(rate):.3g}": f"{float(final.sel(learning_rate=rate)):.4g}" for rate in final.learning_rate}
 
 
@@ -281,8 +281,8 @@ def test_what_was_left_out_is_told(tmp_path):
     assert 1000 < listed < 2000
     assert f"The table has the first {listed} of 2000 settings" in page.text
     assert "The first 300 of 2,000 settings have curves." in page.text
-    assert "Each point of a curve is the mean of " in read(pages.many(300, 5000), tmp_path).text
-    assert "Each point of a curve" not in read(pages.many(5, 50), tmp_path).text
+    assert "Long curves are thinned: a point is the mean of up to " in read(pages.many(300, 5000), tmp_path).text
+    assert "Long curves" not in read(pages.many(5, 50), tmp_path).text
 
 
 def test_nothing_is_asked_for_from_elsewhere(tmp_path):

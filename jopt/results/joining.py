@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.kinds import Choice, Grid
+from jopt.results.ran import either
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.trial import Swept
 from jopt.values.trees import flatten, structure
@@ -36,14 +37,8 @@ def joined(one: Swept, other: Swept) -> dict[str, Any]:
     times = [result.timings for result in (one, other)]
     timings = Timings(**{f.name: sum(getattr(t, f.name) for t in times) for f in dataclasses.fields(Timings)})
     plan = one.plan if str(one.plan) == str(other.plan) else f"{one.plan}; and {other.plan}"
-    both = {"plan": plan, "timings": timings, "environment": _either(one.environment, other.environment)}
+    both = {"plan": plan, "timings": timings, "environment": either(one.environment, other.environment)}
     return {**made, **both, "by_step": one.by_step, "key_kinds": one.key_kinds or other.key_kinds}
-
-
-def _either(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """Two environments as one; where they differ, both are told."""
-    names = dict.fromkeys([*one, *other])
-    return {name: "; ".join(dict.fromkeys(each[name] for each in (one, other) if name in each)) for name in names}
 
 
 def _check(one: Swept, other: Swept) -> None:

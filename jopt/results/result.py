@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from jopt.results.base import Result
 from jopt.results.kept import Kept, tree_of
 from jopt.results.pickles import Pickled, PickledTree
 from jopt.results.plots import Plots
+from jopt.results.ran import Ran, installed_version
 from jopt.results.record import Saved, SweepRecord, Timings
 from jopt.results.storage import Stored, optimizer_or_words
 from jopt.results.suggestion import Suggestion, suggest
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class SweepResult(Kept, Result):
+class SweepResult(Kept, Ran, Result):
     """What ``jopt.sweep`` returns: every lane's curves, outcome and trained parameters, labelled.
 
     A sweep of several optimizers returns a ``GroupedResult``, which holds a SweepResult of each by name.
@@ -80,33 +79,13 @@ class SweepResult(Kept, Result):
         self._state = state
         self._by_step = by_step
         self._key_kinds = tuple(key_kinds)
-        self._version = _installed_version() if version is None else version
+        self._version = installed_version() if version is None else version
         self._environment = dict(environment or {})
 
     @property
     def record(self) -> SweepRecord:
         """The arrays and their names, as the engine handed them over."""
         return self._record
-
-    @property
-    def plan(self) -> Any:
-        """How the sweep ran and why; print it."""
-        return self._plan
-
-    @property
-    def timings(self) -> Timings:
-        """Seconds of compiling, running and all; lane-steps, and lane-steps per second."""
-        return self._timings
-
-    @property
-    def version(self) -> str:
-        """The version of jopt that ran the sweep."""
-        return self._version
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Date, devices, system and versions of the sweep, texts by name; empty where nobody knows."""
-        return self._environment
 
     @property
     def optimizer(self) -> Any:
@@ -291,11 +270,3 @@ class SweepResult(Kept, Result):
     def __repr__(self) -> str:
         """What was swept, what ran, the best setting, what diverged, the plan and the time."""
         return text.printable(report.describe(self.record, self.plan, self.timings))
-
-
-@functools.cache
-def _installed_version() -> str:
-    try:
-        return metadata.version("jopt")
-    except metadata.PackageNotFoundError:
-        return "unknown"

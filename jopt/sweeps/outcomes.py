@@ -17,8 +17,8 @@ from jopt.engine.lanes.table import State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.underway import Outcome, Reached
 from jopt.results import SweepRecord, SweepResult, Timings
-from jopt.results.environment import environment
 from jopt.results.ragged import Ragged
+from jopt.results.ran import environment
 from jopt.spaces import Settings, one_after_another
 from jopt.values.names import labels
 from jopt.values.trees import structure

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jopt.results import report, scores, text
 from jopt.results.page import layout, listing, thinning
 from jopt.results.page.answer import Answer, answer
@@ -96,7 +98,7 @@ def _unseen(rows: Sequence[Row]) -> list[str]:
 def _row(row: Row, group: str) -> dict[str, Any]:
     low, high = (None, None)
     if row.score is not None and len(row.per_seed) > 1:
-        low, high = (layout.rounded(x) for x in (row.per_seed.min(), row.per_seed.max()))
+        low, high = (layout.rounded(x) for x in (np.min(row.per_seed), np.max(row.per_seed)))
     score = None if row.score is None else layout.rounded(row.score)
     return {"label": label(row, group), "group": row.part, "state": row.state, "score": score, "low": low, "high": high}
 
@@ -122,8 +124,12 @@ def _score(rows: Sequence[Row], ranked: scores.Ranking) -> dict[str, Any]:
 
 
 def _runs(parts: Mapping[str, Swept]) -> list[tuple[str, dict[str, str]]]:
-    """Of each group what was swept and run, how, and how long it took."""
-    return [(name, report.facts(part.record, part.plan, part.timings)) for name, part in parts.items()]
+    """What was swept and run, how, and how long it took: what is so in all groups, then what is each group's own."""
+    each = {name: report.facts(part.record, part.plan, part.timings) for name, part in parts.items()}
+    first = next(iter(each.values()))
+    common = {term: told for term, told in first.items() if all(facts.get(term) == told for facts in each.values())}
+    own = {name: {term: told for term, told in facts.items() if term not in common} for name, facts in each.items()}
+    return [("", common), *((name, facts) for name, facts in own.items() if facts)]
 
 
 def _saved(parts: Mapping[str, Swept]) -> str | None:

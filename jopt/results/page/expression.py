@@ -41,8 +41,9 @@ def _written(value: Any, swept: Collection[str]) -> str:
         if isinstance(value, list):
             return f"[{', '.join(parts)}]"
         return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
-    if isinstance(value, type) and getattr(jnp, value.__name__, None) is value:
-        return f"jnp.{value.__name__}"
+    name = getattr(value, "__name__", "")
+    if isinstance(value, type) and getattr(jnp, name, None) is value:
+        return f"jnp.{name}"
     if value is not None and type(value) not in PLAIN:
         raise ValueError(f"{value!r} is no plain value.")
     return f"float('{value}')" if isinstance(value, float) and not math.isfinite(value) else repr(value)

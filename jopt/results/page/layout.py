@@ -40,7 +40,7 @@ def axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
     """
     present = [value for value in values if value is not ABSENT]
     found = _numbers(present) if all(map(is_number, present)) else _names(present)
-    low, high = float(found.along.min()), float(found.along.max())
+    low, high = float(np.min(found.along)), float(np.max(found.along))
 
     def share(place: float) -> float:
         return (place - low) / (high - low) if high > low else 0.5

@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
     Attributes:
       part: Which group it is of.
-      index: Its place in the grid.
+      where: Its place in the grid.
       setting: Its values, by the names of what was swept.
       state: One of ``STATES``.
       at: The step at which it was pruned or diverged; else None.
@@ -34,7 +34,7 @@ class Row(NamedTuple):
     """
 
     part: int
-    index: tuple[int, ...]
+    where: tuple[int, ...]
     setting: dict[str, Any]
     state: str
     at: int | None
@@ -104,7 +104,7 @@ def columns(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Rank
     own = [Column("group", "the optimizer", "choice", groups, groups)] if list(parts) != [""] else []
     names = dict.fromkeys(name for record in records for name in record.coords)
     finals = [_final(records, rows, name) for name in _metrics(records, ranked)]
-    return [_rank(rows), *own, *(_swept(rows, name) for name in names), *_scores(records, rows, ranked), *finals, *_ends(rows)]
+    return [_rank(rows), *own, *(_swept(rows, name) for name in names), *_scores(records, rows, ranked), *_ends(rows), *finals]
 
 
 def _rank(rows: Sequence[Row]) -> Column:
@@ -148,7 +148,7 @@ def _metrics(records: Sequence[SweepRecord], ranked: scores.Ranking) -> list[str
 def _final(records: Sequence[SweepRecord], rows: Sequence[Row], name: str) -> Column:
     """What a metric was at the end."""
     means = [_means(record, name) for record in records]
-    values = [_finite(means[row.part][row.index]) for row in rows]
+    values = [_finite(means[row.part][row.where]) for row in rows]
     of_loss = any(name in record.losses for record in records)
     about = f"last {'tenth of the run' if of_loss else 'evaluation'}, mean over seeds"
     return Column(name, about, "number", values, ["" if x is None else f"{x:.4g}" for x in values])

@@ -55,7 +55,7 @@ def curves(
     room = budget(len(rows), len(known), max(len(record.seeds) for record in records))
     shown = [_Thinned(records, name, room) for name in known[: room.metrics]]
     every = max((thinned.every for thinned in shown), default=1)
-    notes = [f"Each point of a curve is the mean of {every} records or fewer."] if every > 1 else []
+    notes = [f"Long curves are thinned: a point is the mean of up to {every} records."] if every > 1 else []
     if len(rows) > room.settings:
         notes.append(f"The first {room.settings} of {len(rows):,} settings have curves.")
     if len(known) > room.metrics:
@@ -113,7 +113,7 @@ class _Thinned:
 
     def _of(self, row: Row) -> NDArray[np.float64] | None:
         values = self.values[row.part]
-        return None if values is None else values[row.index]
+        return None if values is None else values[row.where]
 
     def _seed(self, row: Row, pick: Any) -> NDArray[np.float64] | None:
         seeds = self._of(row)

@@ -148,6 +148,7 @@ async function copy(button) {
 function printing(on) {
   document.documentElement.toggleAttribute("data-print", on);
   drawAll();
+  if (!on && window.Plotly) charts.forEach((element) => window.Plotly.relayout(element, { autosize: true })); // no paper's width
 }
 
 function listenTo(element) {
