@@ -7,7 +7,7 @@ counts its end differently. For each, a fork of this process puts the change in 
 First all of them meet the loops: the cases of ``tests/cases.py`` that name the file's functions, 200 steps in float64 beside
 their loops in NumPy, which this process has run once. That is ``test_rules.py``'s first test without pytest. What they do not
 tell then meets the tests that name the file's functions, until one fails. What survives is printed, and must stand in
-``SURVIVORS`` with the reason why it changes no number.
+``tests/survivors.py`` with the reason why it changes no number.
 
 Results are kept in ``build/mutations.json`` as long as the file that they are about stays as it is: a run that was cut goes on
 where it was. The order is spread evenly over all mutations, so that a run that was cut is a sample. ``--again`` tries once more
@@ -43,6 +43,7 @@ import numpy as np
 
 from tests import agreement, cases
 from tests.mutating import Mutation, apply, digest, files, functions_of, mutations
+from tests.survivors import SURVIVORS
 
 LOG = ROOT / "build" / "mutations.json"
 COMPILED = ROOT / "build" / "compiled"
@@ -64,10 +65,6 @@ SHARED = ["modern_rules", "classics", "precision", "building_blocks", "memory_of
 PYTEST = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--no-header"]
 # What a test of a file is called, where not by the names of the file's functions.
 CALLED = {"descent": ["decay", "decoupled"], "decay": ["decay", "mask"], "plateau": ["plateau"]}
-# Mutations that survive, as they are printed (without the line), and why they change no number.
-SURVIVORS: dict[str, str] = {
-    "jopt/optimizers/lion.py, table: jnp.abs(c) < 1.0 -> jnp.abs(c) <= 1.0": "where |c| is 1, its sign is c itself",
-}
 LOOPS, TESTS, OPEN, NOTHING = "the loops", "the tests", "not the loops", "nothing"  # what told a mutation
 
 
