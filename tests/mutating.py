@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import collections
-import hashlib
 import functools
+import hashlib
 import importlib
 import inspect
 import operator
@@ -49,9 +49,18 @@ def files() -> list[Path]:
     return [path for room in ROOMS for path in sorted((ROOT / room).glob("*.py")) if path.stem != "__init__"]
 
 
+@functools.cache
 def digest(path: Path) -> str:
-    """Tells whether a file is still the one that a result is about."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    """Tells whether the code of a file is still the one that a result is about."""
+    tree = _WithoutTexts().visit(ast.parse(path.read_text(encoding="utf-8")))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+class _WithoutTexts(ast.NodeTransformer):
+    """Takes docstrings out."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node
 
 
 def functions_of(path: Path) -> list[str]:

@@ -32,17 +32,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 # A step of a few numbers: nothing to optimize, and one thread is enough.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false"
-os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import jax
 import numpy as np
 
 from tests import agreement, cases
-from tests.mutating import Mutation, apply, digest, files, functions_of, mutations
+from tests.mutating import ROOT, Mutation, apply, digest, files, functions_of, mutations
 from tests.survivors import SURVIVORS
 
 LOG = ROOT / "build" / "mutations.json"
@@ -63,8 +62,13 @@ OWN = {
 }
 SHARED = ["modern_rules", "classics", "precision", "building_blocks", "memory_of_states", "rules", "contracts", "parity"]
 PYTEST = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--no-header"]
-# What a test of a file is called, where not by the names of the file's functions.
-CALLED = {"descent": ["decay", "decoupled"], "decay": ["decay", "mask"], "plateau": ["plateau"]}
+# What tests of a file are called, besides the names of its functions.
+CALLED = {
+    "blocks": ["lamb", "lars", "adafactor"],
+    "descent": ["decay", "decoupled"],
+    "decay": ["decay", "mask"],
+    "plateau": ["plateau"],
+}
 LOOPS, TESTS, OPEN, NOTHING = "the loops", "the tests", "not the loops", "nothing"  # what told a mutation
 
 
@@ -118,7 +122,7 @@ def _told_by_tests(path: Path, mutation: Mutation | None) -> bool:
         table[:] = [case for case in table if case in chosen]
     own, shared = ([f"tests/test_{name}.py" for name in names] for names in (OWN.get(path.stem, []), SHARED))
     runs = [own] if own else []
-    runs.append(["-k", " or ".join(CALLED.get(path.stem, functions_of(path))), *shared])
+    runs.append(["-k", " or ".join([*functions_of(path), *CALLED.get(path.stem, [])]), *shared])
     return any(pytest.main([*PYTEST, *run]) != pytest.ExitCode.OK for run in runs)
 
 

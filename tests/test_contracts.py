@@ -91,18 +91,28 @@ def test_each_number_is_mapped_beside_others_that_are_not(case):
         assert jax.tree.map(lambda u: u.shape, jax.eval_shape(mapped, opt)) == expected
 
 
-WAYS = {
-    "filter_jit": eqx.filter_jit,
-    "nnx_jit": nnx.jit,
-    "donated": lambda f: jax.jit(f, donate_argnums=1),
-    "checkpoint": lambda f: jax.jit(jax.checkpoint(f)),
-}
+# An observation of several values, and a window of several gradients, have counts of their own.
+COUNTED = [case for case in CASES if "plateau" not in case.name and case.factory != "accumulate"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", COUNTED, ids=name_of)
+def test_a_count_in_a_state_is_the_number_of_updates(case):
+    opt = case.make()
+    state = opt.init(PARAMS)
+    for updates in (0, 1, 2):
+        counts = {int(x) for path, x in jax.tree_util.tree_flatten_with_path(state)[0] if name_of_field(path) in ("count", "t")}
+        assert counts <= {updates}
+        _, state = step(opt, state)
+
+
+def name_of_field(path):
+    return getattr(path[-1], "name", None) if path else None
+
+
+@pytest.mark.parametrize("jit", [eqx.filter_jit, nnx.jit], ids=["filter_jit", "nnx_jit"])
 @each_case
-def test_a_step_is_the_same_under(way, case):
-    opt, compiled = case.make(), WAYS[way](lambda opt, state: step(opt, state))
+def test_a_step_is_the_same_under(jit, case):
+    opt, compiled = case.make(), jit(lambda opt, state: step(opt, state))
     expected, _ = step(opt, opt.init(PARAMS))
     # Equinox makes Python numbers static, arrays dynamic.
     updates, state = compiled(jax.tree.map(jnp.asarray, opt), opt.init(PARAMS))
@@ -118,7 +128,7 @@ def test_the_derivative_through_a_step_that_is_computed_again_is_the_derivative(
         return sum(jnp.sum(jnp.where(jnp.isfinite(x), x, 0.0)) for x in floats)
 
     opt = jax.tree.map(jnp.float32, case.make())
-    plain, again = (jax.jit(jax.grad(lambda opt, w=wrap: after(opt, w)))(opt) for wrap in (lambda f: f, jax.checkpoint))
+    plain, again = (jax.grad(lambda opt, w=wrap: after(opt, w))(opt) for wrap in (lambda f: f, jax.checkpoint))
     assert_close(again, plain)
 
 
@@ -189,7 +199,7 @@ def grown(rng, depth=3):
     if kind < 5:
         return (None, (), (3,), (2, 2), (1, 0, 2))[kind]
     branches = [grown(rng, depth - 1) for _ in range(rng.integers(3))]
-    return (branches, tuple([*branches, {}]), dict(zip("xyz", branches, strict=False)))[kind - 5]
+    return (branches, (*branches, {}), dict(zip("xyz", branches, strict=False)))[kind - 5]
 
 
 @each_case

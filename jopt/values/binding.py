@@ -128,7 +128,7 @@ class Bound:
         shown = [
             _show(value) if variadic else f"{name}={_show(value)}"
             for name, value in self.arguments().items()
-            if _holds_number(value) or (jax.tree.leaves(value) and value is not factory.default(name))
+            if _holds_number(value) or (jax.tree.leaves(value) and Static(value) != Static(factory.default(name)))
         ]
         return f"{factory.name}({', '.join(shown)})"
 

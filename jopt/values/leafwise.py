@@ -104,7 +104,7 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
 
     Args:
       params: A pytree of floating or complex arrays, or of their shapes.
-      dtype: The type of the zeros; by default each leaf's own, at least float32. Those of a complex leaf are of the complex type
+      dtype: The type of the zeros; by default each leaf's own, at least float32. A complex leaf has zeros of the complex type
         of that width, at least complex64.
       real: Whether the zeros of complex leaves are real, as second moments are.
 
