@@ -219,9 +219,9 @@ OPTIMIZERS += [
         "lars",
         False,
         learning_rate=0.1,
-        weight_decay=1e-3,
-        weight_decay_mask=matrices_only,
-        trust_ratio_mask=_MASK,
+        weight_decay=1e-4,
+        weight_decay_mask=_MASK,
+        trust_coefficient=0.01,
         decoupled=True,
     ),
     # Not Optax's in float64: it takes the decay rate in float32. tests/modern_oracles.py compares the two.
