@@ -200,6 +200,7 @@ OPTIMIZERS += [
     ),
     _case("lamb", "lamb", learning_rate=1e-2),
     _case("lamb_decay", "lamb", learning_rate=BY_NAME["linear"], eps_root=1e-4, weight_decay=0.1, mask=_MASK),
+    _case("lamb_decoupled", "lamb", False, learning_rate=1e-2, weight_decay=1e-3, mask=_MASK, decoupled=True),
     _case("lars", "lars", learning_rate=0.1),
     _case(
         "lars_masks",
@@ -212,6 +213,16 @@ OPTIMIZERS += [
         trust_ratio_mask=matrices_only,
         momentum=0.8,
         nesterov=True,
+    ),
+    _case(
+        "lars_decoupled",
+        "lars",
+        False,
+        learning_rate=0.1,
+        weight_decay=1e-4,
+        weight_decay_mask=_MASK,
+        trust_coefficient=0.01,
+        decoupled=True,
     ),
     # Not Optax's in float64: it takes the decay rate in float32. tests/modern_oracles.py compares the two.
     _case("adafactor", "adafactor", False, learning_rate=0.1),

@@ -205,13 +205,14 @@ def adan(eps_root=1e-8, **hyperparams):
 
 
 @each_leaf
-def lamb(learning_rate, b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0, weight_decay=0.0, mask=None):
+def lamb(learning_rate, b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0, weight_decay=0.0, mask=None, decoupled=False):
     adam, chosen = scale_by_adam(b1=b1, b2=b2, eps=eps, eps_root=eps_root), 1.0 if mask is None else mask
 
     def step(t, g, p, seen):
-        r = adam(t, g, p, seen) + chosen * at(weight_decay, t) * p
+        decay = chosen * at(weight_decay, t) * p
+        r = adam(t, g, p, seen) + (0.0 if decoupled else decay)
         ratio = norm(p) / norm(r) if norm(p) > 0 and norm(r) > 0 else 1.0
-        return -at(learning_rate, t) * ratio * r
+        return -at(learning_rate, t) * ratio * r - (decay if decoupled else 0.0)
 
     return step
 
@@ -226,17 +227,19 @@ def lars(
     trust_ratio_mask=True,
     momentum=0.9,
     nesterov=False,
+    decoupled=False,
 ):
     v = 0.0
 
     def step(t, g, p, seen):
         nonlocal v
-        r = g + weight_decay_mask * at(weight_decay, t) * p
+        decay = weight_decay_mask * at(weight_decay, t) * p
+        r = g if decoupled else g + decay
         scaled = norm(p) > 0 and norm(r) > 0 and trust_ratio_mask
         rate = at(learning_rate, t) * (at(trust_coefficient, t) * norm(p) / (norm(r) + at(eps, t)) if scaled else 1.0)
         mu = at(momentum, t)
         v = mu * v - rate * r
-        return mu * v - rate * r if nesterov else v
+        return (mu * v - rate * r if nesterov else v) - (decay if decoupled else 0.0)
 
     return step
 

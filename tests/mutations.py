@@ -1,241 +1,233 @@
 """Mutations of the update rules, each met by the rule's own tests: ``python tests/mutations.py``.
 
-A mutation is one change in a file of ``jopt/optimizers`` or ``jopt/transforms``: another sign or operator, a term, a factor
-or a function left out, another constant or default, the other branch of a choice, a comparison that counts its end
-differently. For each, a fork of this process imports jopt with the change in place and runs the tests that name the file's
-functions, until one fails. What survives is printed, and must stand in ``SURVIVORS`` with the reason why it changes no number.
+A mutation is one change in a file of ``jopt/optimizers`` or ``jopt/transforms`` (``tests/mutating.py``): another sign or
+operator, a term, a factor or a function left out, another constant or default, the other branch of a choice, a comparison that
+counts its end differently. For each, a fork of this process puts the change in place and looks whether anything tells.
 
-Arguments are parts of the names of files (``lion``); without any, all are gone through. This is no part of CI. It needs a
-system that can fork; this process never starts JAX's threads, so that its forks may.
+First all of them meet the loops: the cases of ``tests/cases.py`` that name the file's functions, 200 steps in float64 beside
+their loops in NumPy, which this process has run once. That is ``test_rules.py``'s first test without pytest. What they do not
+tell then meets the tests that name the file's functions, until one fails. What survives is printed, and must stand in
+``tests/survivors.py`` with the reason why it changes no number.
+
+Results are kept in ``build/mutations.json`` as long as the file that they are about stays as it is: a run that was cut goes on
+where it was. The order is spread evenly over all mutations, so that a run that was cut is a sample. ``--again`` tries once more
+what has survived. Arguments are parts of the names of files (``lion``); without any, all are gone through. This is no part of
+CI. It needs a system that can fork; this process never starts JAX's threads, so that its forks may.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import collections
-import copy
-import importlib
-import importlib.machinery
-import importlib.util
+import contextlib
+import functools
+import json
 import os
-import signal
+import resource
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-ROOMS = "jopt/optimizers", "jopt/transforms"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+# A step of a few numbers: nothing to optimize, and one thread is enough.
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import jax
+import numpy as np
+
+from tests import agreement, cases
+from tests.mutating import ROOT, Mutation, apply, digest, files, functions_of, mutations
+from tests.survivors import SURVIVORS
+
+LOG = ROOT / "build" / "mutations.json"
+COMPILED = ROOT / "build" / "compiled"
 LEAST = 0.95  # of all mutations must be killed
-SECONDS = 300  # for the tests of one mutation; a rule that never ends is killed too
-# Most mutations are killed by the first, which alone is quick.
-FIRST = ["tests/test_rules.py::test_200_steps_agree_with_the_float64_loop_to_1e_12_in_float64"]
-TESTS = [
-    "tests/test_rules.py",
-    "tests/test_modern_rules.py",
-    "tests/test_parity.py",
-    "tests/test_classics.py",
-    "tests/test_precision.py",
-    "tests/test_building_blocks.py",
-    "tests/test_clipping.py",
-    "tests/test_plateau.py",
-    "tests/test_flatten.py",
-    "tests/test_memory_of_states.py",
-]
-PYTEST = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
-# What a test of a file is called, where not by the names of the file's functions.
-CALLED = {"descent": ["decay", "decoupled"], "decay": ["decay", "mask"], "plateau": ["plateau"]}
-# Mutations that survive, as they are printed (without the line), and why they change no number.
-SURVIVORS: dict[str, str] = {
-    "jopt/optimizers/lion.py, table: jnp.abs(c) < 1.0 -> jnp.abs(c) <= 1.0": "where |c| is 1, its sign is c itself",
+SECONDS = 300  # of CPU time for one mutation; a rule that never ends is killed too
+# The tests of a family, whole; then those of all, of which only the ones run that name a function of the file.
+OWN = {
+    "accumulation": ["accumulate", "wrappers"],
+    "clipping": ["clipping"],
+    "combining": ["building_blocks", "wrappers", "precision"],
+    "flattening": ["flatten"],
+    "guarding": ["accumulate", "wrappers"],
+    "masking": ["wrappers", "partition"],
+    "matrices": ["matrixwise"],
+    "partitioning": ["partition", "wrappers"],
+    "plateau": ["plateau"],
 }
-
-OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
-OPERATORS |= {ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr}
-COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
-COMPARISONS |= {ast.Is: ast.IsNot, ast.IsNot: ast.Is}
-OTHERS = {"maximum": "minimum", "minimum": "maximum", "mean": "sum", "ones_like": "zeros_like"}
-LEFT_OUT = {"root", "nonzero", "abs_sq", "sign", "abs", "safe_increment", "copy", "sqrt", "real"}
-
-
-class Mutation(NamedTuple):
-    """One change: where, what it was, what it is, and the whole module with it."""
-
-    path: Path
-    line: int
-    where: str
-    old: str
-    new: str
-    module: ast.Module
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.old} -> {self.new}"
+SHARED = ["modern_rules", "classics", "precision", "building_blocks", "memory_of_states", "rules", "contracts", "parity"]
+PYTEST = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--no-header"]
+# What tests of a file are called, besides the names of its functions.
+CALLED = {
+    "blocks": ["lamb", "lars", "adafactor"],
+    "descent": ["decay", "decoupled"],
+    "decay": ["decay", "mask"],
+    "plateau": ["plateau"],
+}
+LOOPS, TESTS, OPEN, NOTHING = "the loops", "the tests", "not the loops", "nothing"  # what told a mutation
 
 
-def _called(call: ast.Call) -> str:
-    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+# In a fork
 
 
-def _changed(node: ast.AST) -> Iterator[ast.AST]:
-    """What may stand in place of an expression."""
-    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-        yield ast.BinOp(node.left, OPERATORS[type(node.op)](), node.right)
-        if isinstance(node.op, (ast.Add, ast.Sub)):
-            yield node.left
-        if isinstance(node.op, ast.Mult):
-            yield node.right
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not)):
-        yield node.operand
-    elif isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARISONS:
-        yield ast.Compare(node.left, [COMPARISONS[type(node.ops[0])](), *node.ops[1:]], node.comparators)
-    elif isinstance(node, ast.BoolOp):
-        yield ast.BoolOp(ast.And() if isinstance(node.op, ast.Or) else ast.Or(), node.values)
-    elif isinstance(node, ast.IfExp):
-        yield ast.IfExp(node.test, node.orelse, node.body)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
-        yield ast.Constant(_other(node.value))
-    elif isinstance(node, ast.Call):
-        if _called(node) in LEFT_OUT and node.args:
-            yield node.args[0]
-        if _called(node) == "one_minus_power":
-            yield ast.Constant(1.0)
-        if _called(node) in OTHERS and isinstance(node.func, ast.Attribute):
-            yield ast.Call(ast.Attribute(node.func.value, OTHERS[_called(node)], ast.Load()), node.args, node.keywords)
-
-
-def _other(value: bool | float) -> bool | float:
-    if isinstance(value, bool):
-        return not value
-    return value + 1 if isinstance(value, int) or value in (0.0, 1.0) else 0.5 * value
-
-
-def _raises(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and all(isinstance(x, ast.Raise) for x in node.body)
-
-
-def _parts(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    """The nodes below one, each as its owner, field and place there: without annotations, decorators, texts and errors."""
-    for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "decorator_list", "type_params") or getattr(node, "arg", None) == "strict":
-            continue
-        for i, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if isinstance(child, ast.AST) and not isinstance(child, ast.Raise) and not _raises(child):
-                yield node, field, i, child
-                yield from _parts(child)
-
-
-def _functions(tree: ast.Module) -> list[ast.AST]:
-    """What holds the rules of a file: its functions, and functions in tables."""
-    return [x for x in tree.body if isinstance(x, (ast.FunctionDef, ast.Assign, ast.AnnAssign))]
-
-
-def _put(owner: Any, field: str, place: int | None, new: ast.AST) -> None:
-    if place is None:
-        setattr(owner, field, new)
-    else:
-        getattr(owner, field)[place] = new
-
-
-def mutations(path: Path) -> Iterator[Mutation]:
-    """All changes to a file, in the order of its lines."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for top in _functions(tree):
-        name = getattr(top, "name", "table")
-        for owner, field, place, node in _parts(top):
-            negated = isinstance(node, ast.If)
-            spot, what = (node, "test") if negated else (owner, field)
-            old = node.test if negated else node
-            candidates = [ast.UnaryOp(ast.Not(), old)] if negated else list(_changed(node))
-            for new in candidates:
-                _put(spot, what, None if negated else place, new)
-                module = copy.deepcopy(tree)
-                _put(spot, what, None if negated else place, old)
-                texts = (ast.unparse(x) for x in (old, new))
-                yield Mutation(path, old.lineno, f"{path.relative_to(ROOT)}, {name}", *texts, module)
-
-
-class _Finder(importlib.machinery.SourceFileLoader):
-    """Finds one module, and loads it changed."""
-
-    def __init__(self, mutation: Mutation) -> None:
-        parts = mutation.path.relative_to(ROOT).with_suffix("").parts
-        super().__init__(".".join(parts), str(mutation.path))
-        self.mutation = mutation
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None
-
-    def get_code(self, fullname: str) -> Any:
-        return compile(ast.fix_missing_locations(self.mutation.module), self.path, "exec")
-
-
-def _meet(path: Path, mutation: Mutation | None) -> int:
-    """Starts a fork that runs a file's tests, with a mutation or without; its process id."""
+def _forked(work: Callable[[], bool]) -> int:
+    """Starts a fork that ends with 1 where the work says so or fails; its process id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX warns of forks; no backend runs in this process
         child = os.fork()
     if child:
         return child
-    signal.alarm(SECONDS)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
+    code = 1
+    with contextlib.suppress(BaseException):
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        code = int(work())
+    os._exit(code)
+
+
+def _keep_compiled(write: bool) -> None:
+    """What the changed function is no part of is compiled once, without a mutation, and read from there."""
+    jax.config.update("jax_compilation_cache_dir", str(COMPILED))
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0 if write else float(SECONDS))
+
+
+def _told_by_loops(path: Path, mutation: Mutation | None) -> bool:
+    _keep_compiled(write=mutation is None)
     if mutation is not None:
-        sys.meta_path.insert(0, _Finder(mutation))
+        apply(mutation)
+    jax.config.update("jax_enable_x64", True)
+    for case in cases_of(path):
+        found = agreement.found(case, cases.SHAPES, 0, np.float64)
+        if not agreement.error(found, expected(case)) < agreement.tolerance(case):
+            return True
+    return False
+
+
+def _told_by_tests(path: Path, mutation: Mutation | None) -> bool:
     import pytest
 
-    chosen = [*PYTEST, "-k", " or ".join(_names(path))]
-    code = pytest.main([*chosen, *FIRST])
-    if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        code = pytest.main([*chosen, *filter(os.path.exists, TESTS)])
-    os._exit(int(code))
+    _keep_compiled(write=mutation is None)
+    if mutation is not None:
+        apply(mutation)
+    chosen = cases_of(path)
+    for table in (cases.OPTIMIZERS, cases.BLOCKS, cases.WRAPPERS, cases.CASES):
+        table[:] = [case for case in table if case in chosen]
+    own, shared = ([f"tests/test_{name}.py" for name in names] for names in (OWN.get(path.stem, []), SHARED))
+    runs = [own] if own else []
+    runs.append(["-k", " or ".join([*functions_of(path), *CALLED.get(path.stem, [])]), *shared])
+    return any(pytest.main([*PYTEST, *run]) != pytest.ExitCode.OK for run in runs)
 
 
-def _names(path: Path) -> list[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    own = [x.name for x in tree.body if isinstance(x, ast.FunctionDef) and not x.name.startswith("_")]
-    return CALLED.get(path.stem, own)
+# What a fork is given
 
 
-def _preload() -> None:
-    importlib.import_module("optax")  # not the plugins of pytest, which it wants to import itself
+@functools.cache
+def cases_of(path: Path) -> list[cases.Case]:
+    """The cases that name a function of a file; for the decay beside a step, those that decay."""
+    names = {*functions_of(path)}
+    if path.stem in ("descent", "decay"):
+        return [c for c in cases.CASES if _factories(c) & names or {"weight_decay", "weight_decay_rate"} & {*c.kwargs}]
+    return [case for case in cases.CASES if _factories(case) & names]
 
 
-def run(paths: Sequence[Path], processes: int, step: int) -> int:
-    """Goes through the mutations, prints what survives, and the score; 1 where it is too low or a survivor unexplained."""
-    _preload()
-    for path in paths:
-        if status := os.waitpid(_meet(path, None), 0)[1]:
-            print(f"{path.relative_to(ROOT)}: the tests fail without a mutation, or there are none (status {status})")
-            return 1
-    waiting = collections.deque([m for path in paths for m in mutations(path)][::step])
+def _factories(case: cases.Case) -> set[str]:
+    return {case.factory}.union(*map(_factories, case.parts))
+
+
+@functools.cache
+def expected(case: cases.Case) -> np.ndarray:
+    """The updates of a case's loop."""
+    return agreement.expected(case, cases.SHAPES, 0, np.float64)
+
+
+# The run
+
+
+class Results:
+    """What told each mutation, kept in a file: by the text of the mutation and the state of its file."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = json.loads(LOG.read_text("utf-8")) if LOG.exists() else {}
+
+    def __getitem__(self, mutation: Mutation) -> str | None:
+        return self.known.get(f"{mutation} [{digest(mutation.path)}]")
+
+    def __setitem__(self, mutation: Mutation, told: str) -> None:
+        self.known[f"{mutation} [{digest(mutation.path)}]"] = told
+        LOG.parent.mkdir(exist_ok=True)
+        partial = LOG.with_suffix(".partial")
+        partial.write_text(json.dumps(self.known, indent=0), "utf-8")
+        partial.replace(LOG)
+
+
+def spread(items: Sequence[Any]) -> list[Any]:
+    """The items in an order whose every beginning is spread evenly over them: multiples of the golden ratio."""
+    return [items[i] for i in sorted(range(len(items)), key=lambda i: i * 0.6180339887498949 % 1.0)]
+
+
+def _meet(
+    waiting: list[Mutation], processes: int, work: Callable[[Path, Mutation | None], bool]
+) -> Iterator[tuple[Mutation, bool]]:
+    """Each mutation, and whether it was told; ValueError where the work tells a file that is as it was."""
     running: dict[int, Mutation] = {}
-    counts: dict[str, collections.Counter[bool]] = collections.defaultdict(collections.Counter)
-    survivors: list[Mutation] = []
-    while waiting or running:
-        while waiting and len(running) < processes:
-            mutation = waiting.popleft()
-            running[_meet(mutation.path, mutation)] = mutation
+    queue, sound = collections.deque(waiting), set[Path]()
+    while queue or running:
+        while queue and len(running) < processes:
+            mutation = queue.popleft()
+            for case in cases_of(mutation.path):
+                expected(case)
+            if mutation.path not in sound:
+                _check_sound(mutation.path, work)
+                sound.add(mutation.path)
+            running[_forked(functools.partial(work, mutation.path, mutation))] = mutation
         child, status = os.wait()
-        mutation = running.pop(child)
-        counts[str(mutation.path.relative_to(ROOT))][status != 0] += 1
-        if status == 0:
-            survivors.append(mutation)
-            print(f"survived: line {mutation.line}: {mutation}  [{SURVIVORS.get(str(mutation), 'UNEXPLAINED')}]", flush=True)
-    return _report(counts, survivors)
+        yield running.pop(child), status != 0
 
 
-def _report(counts: dict[str, collections.Counter[bool]], survivors: list[Mutation]) -> int:
+def _check_sound(path: Path, work: Callable[[Path, Mutation | None], bool]) -> None:
+    child = _forked(functools.partial(work, path, None))
+    if os.waitpid(child, 0)[1]:
+        raise ValueError(f"{path.name}: the tests fail without a mutation, or there are none")
+
+
+def run(chosen: list[Mutation], processes: int, again: bool) -> int:
+    """Goes through the mutations, prints what survives, and the score; 1 where it is too low or a survivor unexplained."""
+    results = Results()
+    for mutation, told in _meet([m for m in chosen if results[m] is None], processes, _told_by_loops):
+        results[mutation] = LOOPS if told else OPEN
+    left = [m for m in chosen if results[m] == OPEN or (again and results[m] == NOTHING)]
+    print(f"{len(chosen) - len(left)} of {len(chosen)} are known; {len(left)} meet the tests", flush=True)
+    for mutation, told in _meet(left, processes, _told_by_tests):
+        results[mutation] = TESTS if told else NOTHING
+        if not told:
+            print(f"survived: {_line(mutation)}", flush=True)
+    return _report(chosen, results)
+
+
+def _line(mutation: Mutation) -> str:
+    return f"line {mutation.line}: {mutation}  [{SURVIVORS.get(str(mutation), 'UNEXPLAINED')}]"
+
+
+def _report(chosen: list[Mutation], results: Results) -> int:
+    counts: dict[str, collections.Counter[str | None]] = collections.defaultdict(collections.Counter)
+    for mutation in chosen:
+        counts[mutation.file][results[mutation]] += 1
+        counts["together"][results[mutation]] += 1
     for name, count in counts.items():
-        print(f"{name}: {count[True]} of {count.total()} killed")
-    total = sum(count.total() for count in counts.values())
-    killed = total - len(survivors)
-    print(f"together: {killed} of {total} killed, {killed / max(total, 1):.1%}")
-    unexplained = [m for m in survivors if str(m) not in SURVIVORS]
-    return int(bool(unexplained) or killed < LEAST * total)
+        killed, tried = count[LOOPS] + count[TESTS], count.total() - count[None] - count[OPEN]
+        print(f"{name}: {killed} of {tried} killed, {killed / max(tried, 1):.1%}; {count[LOOPS]} by the loops")
+    survivors = [m for m in chosen if results[m] == NOTHING]
+    print(*map(_line, survivors), sep="\n")
+    total = counts["together"]
+    return int(any(str(m) not in SURVIVORS for m in survivors) or len(survivors) > (1 - LEAST) * total.total())
 
 
 def main() -> int:
@@ -243,18 +235,22 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", help="parts of the names of files; all by default")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--step", type=int, default=1, help="take every n-th mutation only")
+    parser.add_argument("--again", action="store_true", help="try once more what has survived")
     parser.add_argument("--list", action="store_true", help="print the mutations and run nothing")
+    parser.add_argument("--report", action="store_true", help="print what is known and run nothing")
     given = parser.parse_args()
     os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
-    files = [path for room in ROOMS for path in sorted((ROOT / room).glob("*.py")) if path.stem != "__init__"]
-    paths = [path for path in files if not given.parts or any(part in path.stem for part in given.parts)]
+    paths = [path for path in files() if not given.parts or any(part in path.stem for part in given.parts)]
+    chosen = [m for path in paths for m in mutations(path)][:: given.step]
     if given.list:
-        for mutation in (m for path in paths for m in mutations(path)):
-            print(f"line {mutation.line}: {mutation}")
+        print(*(f"line {m.line}: {m}" for m in chosen), sep="\n")
         return 0
+    if given.report:
+        return _report(chosen, Results())
     start = time.monotonic()
-    code = run(paths, given.processes, given.step)
+    with tempfile.TemporaryDirectory() as scratch:  # what the tests leave behind
+        os.environ["TMPDIR"], tempfile.tempdir = scratch, None
+        code = run(spread(chosen), given.processes, given.again)
     print(f"in {(time.monotonic() - start) / 60:.0f} minutes with {given.processes} processes")
     return code
 

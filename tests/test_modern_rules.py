@@ -233,6 +233,10 @@ def test_a_refined_lion_is_the_mean_itself_below_1():
     np.testing.assert_allclose(first(jopt.scale_by_lion(b1=0.0, mode="refined"), [0.5, -0.25, 3.0]), [0.5, -0.25, 1.0])
 
 
+def test_a_smooth_lion_is_the_hyperbolic_tangent_of_the_mean():
+    np.testing.assert_allclose(first(jopt.scale_by_lion(b1=0.0, mode="smooth"), [0.5, -3.0]), np.tanh([0.5, -3.0]), rtol=1e-6)
+
+
 def test_a_decaying_mean_of_a_steady_gradient_is_the_gradient(x64):
     np.testing.assert_allclose(after(jopt.ema(0.9), 3.0, 10), 3.0, rtol=1e-13)
     np.testing.assert_allclose(after(jopt.ema(0.9, debias=False), 3.0, 10), 3.0 * (1 - 0.9 ** np.arange(1, 11)), rtol=1e-13)

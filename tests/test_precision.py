@@ -123,6 +123,21 @@ def test_accumulator_dtype_is_the_type_of_the_velocity():
     assert opt.init(jnp.zeros(3))[0].trace.dtype == jnp.bfloat16
 
 
+@pytest.mark.parametrize("narrow", [jnp.bfloat16, jnp.float32])
+def test_an_accumulator_of_complex_leaves_keeps_both_parts_where_a_real_type_is_asked_for(narrow):
+    z = jnp.array([1 + 2j, -3j], jnp.complex64)  # Optax drops what is imaginary, with a warning
+    for asked, plain in [
+        (jopt.adam(0.1, mu_dtype=narrow), jopt.adam(0.1)),
+        (jopt.sgd(0.1, momentum=0.9, accumulator_dtype=narrow), jopt.sgd(0.1, momentum=0.9)),
+        (jopt.signum(0.1, accumulator_dtype=narrow), jopt.signum(0.1)),
+    ]:
+        states = [asked.init(z), plain.init(z)]
+        for _ in range(2):
+            found, states[0] = asked.update(z, states[0], z)
+            expected, states[1] = plain.update(z, states[1], z)
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("bias_correction", [False, True])
 @pytest.mark.parametrize("eps_in_sqrt", [False, True])
 def test_centered_rmsprop_survives_1000_steps_of_a_constant_gradient_of_100(eps_in_sqrt, bias_correction):

@@ -43,6 +43,9 @@ def scale_by_belief(
     Returns:
       The transformation; its state is ``optax.ScaleByBeliefState(count, mu, nu)``.
 
+    Raises:
+      ValueError: For a number out of its range.
+
     Differs from:
       Optax keeps both moments in the type of a bfloat16 parameter, and takes 1 − βᵗ by subtraction.
 

@@ -33,7 +33,7 @@ def scale_by_adadelta(rho: Numeric = 0.9, eps: Numeric = 1e-6) -> Any:
       ValueError: For a number out of its range.
 
     Differs from:
-      Optax keeps both means in the type of a bfloat16 parameter, where they stop to fall.
+      Optax keeps both means in the type of a bfloat16 parameter, where they stop falling.
 
     Reference:
       Zeiler, 2012, arXiv:1212.5701.

@@ -58,6 +58,9 @@ def scale_by_factored_rms(
       The transformation; its state is ``optax.FactoredState(count, v_row, v_col, v)``, with one zero for what a leaf does not
       need.
 
+    Raises:
+      ValueError: For a number out of its range.
+
     Differs from:
       Optax takes β in float32, also for float64 leaves, and 1 − β by subtraction. Its ``update`` needs the parameters.
 

@@ -33,7 +33,7 @@ def scale_by_rss(initial_accumulator_value: Numeric = 0.1, eps: Numeric = 1e-7, 
       ValueError: For a number out of its range.
 
     Differs from:
-      Optax keeps the sum in the type of a bfloat16 parameter, where it stops to grow at 256 times a square.
+      Optax keeps the sum in the type of a bfloat16 parameter, where it stops growing at 256 times a square.
 
     Reference:
       Duchi, Hazan and Singer, 2011, "Adaptive subgradient methods for online learning and stochastic optimization".

@@ -46,9 +46,13 @@ def scale_by_adam(
     Returns:
       The transformation; its state is ``optax.ScaleByAdamState(count, mu, nu)``.
 
+    Raises:
+      ValueError: For a number out of its range.
+
     Differs from:
       Optax keeps ``nu`` in the type of a bfloat16 parameter, where β₂ v + (1 − β₂) g² never falls, and takes 1 − β₂ᵗ by
-      subtraction, which is off by 8e-5 at the first step for β₂ = 0.9999.
+      subtraction, which is off by 8e-5 at the first step for β₂ = 0.9999. A real ``mu_dtype`` drops the imaginary part of a
+      complex mean there; here the mean is complex of that width.
 
     Reference:
       Kingma and Ba, 2014, arXiv:1412.6980; Dozat, 2016 (nesterov).

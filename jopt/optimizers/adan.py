@@ -50,6 +50,9 @@ def scale_by_adan(
     Returns:
       The transformation; its state is ``optax.ScaleByAdanState(m, v, n, g, t)``.
 
+    Raises:
+      ValueError: For a number out of its range.
+
     Differs from:
       Optax has γ = 1 − β₂, although its β are the paper's 1 − β: ``look_ahead=1 - b2`` is its rule.
 

@@ -33,6 +33,7 @@ def scale_by_aggmo(betas: Sequence[Numeric] = (0.0, 0.9, 0.99)) -> Any:
       The transformation; its state is ``ScaleByAggmoState(traces)``, K velocities like the parameters.
 
     Raises:
+      ValueError: For a number out of its range.
       TypeError: For betas that are no tuple or list of at least one number.
 
     Reference:

@@ -47,7 +47,7 @@ def scale_by_lion(
       The transformation; its state is ``optax.ScaleByLionState(count, mu)``.
 
     Raises:
-      ValueError: For another mode.
+      ValueError: For another mode, and for a number out of its range.
 
     Differs from:
       Optax keeps ``mu`` in the type of a bfloat16 parameter.

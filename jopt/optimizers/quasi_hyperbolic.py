@@ -37,6 +37,9 @@ def scale_by_qhm(momentum: Numeric = 0.999, nu: Numeric = 0.7) -> Any:
     Returns:
       The transformation; its state is ``ScaleByQhmState(mu)``.
 
+    Raises:
+      ValueError: For a number out of its range.
+
     Reference:
       Ma and Yarats, 2018, arXiv:1810.06801.
 
@@ -130,6 +133,9 @@ def scale_by_qhadam(
 
     Returns:
       The transformation; its state is Adam's, ``optax.ScaleByAdamState(count, mu, nu)``.
+
+    Raises:
+      ValueError: For a number out of its range.
 
     Reference:
       Ma and Yarats, 2018, arXiv:1810.06801.

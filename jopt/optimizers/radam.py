@@ -147,7 +147,8 @@ def radam(
 
     Differs from:
       PyTorch adds ε to the uncorrected root, ``√(1 − β₂ᵗ) / (√v + ε)``, which weighs it up to 32 times more. The paper's text
-      has a threshold of 4, its authors' code 5. Optax loses most digits of ρ in float32.
+      has a threshold of 4, its authors' code 5. Optax loses most digits of ρ in float32: for β₂ = 0.9999 it divides by the
+      root from the second step on, where ρ is under 5 up to the fifth.
 
     Use when:
       Adam is unstable in its first steps and you do not want to tune a warm-up.

@@ -55,6 +55,9 @@ def scale_by_rms(
     Returns:
       The transformation; its state is Optax's, ``nu`` and with ``bias_correction`` also ``count``.
 
+    Raises:
+      ValueError: For a number out of its range.
+
     Differs from:
       Optax keeps ``nu`` in the type of a bfloat16 or float16 parameter, where small squares vanish.
 
@@ -108,6 +111,9 @@ def scale_by_stddev(
 
     Returns:
       The transformation; its state is Optax's, ``mu``, ``nu`` and with ``bias_correction`` also ``count``.
+
+    Raises:
+      ValueError: For a number out of its range.
 
     Differs from:
       Optax and PyTorch do not clamp the variance at 0: rounding makes it negative for a steady gradient, and the update NaN.

@@ -104,7 +104,8 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
 
     Args:
       params: A pytree of floating or complex arrays, or of their shapes.
-      dtype: The type of the zeros; by default each leaf's own, at least float32.
+      dtype: The type of the zeros; by default each leaf's own, at least float32. A complex leaf has zeros of the complex type
+        of that width, at least complex64.
       real: Whether the zeros of complex leaves are real, as second moments are.
 
     Returns:
@@ -119,7 +120,10 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
         own = jnp.result_type(x)
         narrow = not jnp.issubdtype(own, jnp.inexact) or jnp.finfo(own).bits < 32
         kept = dtype if dtype is not None else jnp.float32 if narrow else own
-        kept = jnp.finfo(kept).dtype if real else kept
+        if real:
+            kept = jnp.finfo(kept).dtype
+        elif jnp.issubdtype(own, jnp.complexfloating):  # of which a real type would lose a part
+            kept = jnp.complex128 if jnp.finfo(kept).bits == 64 else jnp.complex64
         return jnp.zeros_like(x, dtype=kept)
 
     return jax.tree.map(zeros, params)

@@ -1,0 +1,5 @@
+"""Mutations that survive, as ``tests/mutations.py`` prints them (without the line), and why they change no number."""
+
+SURVIVORS: dict[str, str] = {
+    "jopt/optimizers/lion.py, table: jnp.abs(c) < 1.0 -> jnp.abs(c) <= 1.0": "where |c| is 1, its sign is c itself",
+}
