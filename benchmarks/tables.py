@@ -157,7 +157,15 @@ def replay(saved: dict[str, Any]) -> str:
         inside, width, excess, argmin = (statistics.mean(r[n] for r in rows) for n in ("inside", "width", "excess", "argmin"))
         least = f"{worst['inside']:.0%} ({worst['problem']})"
         pooled.append([factor, str(seeds), f"{inside:.0%}", least, f"{width:.2f}", f"{excess:.1%}", f"{argmin:.1%}"])
-    titles = ["grid factor", "seeds", "best rate inside", "least of a problem", "width, grid steps", "excess", "argmin's excess"]
+    titles = [
+        "grid factor",
+        "seeds",
+        "best rate inside",
+        "least of a problem",
+        "width, grid steps",
+        "excess",
+        "argmin's excess",
+    ]
     return f"{markdown(head, lines)}\n\n{markdown(titles, pooled)}"
 
 

@@ -11,7 +11,7 @@ import jopt
 pytest.importorskip("sklearn")
 
 from benchmarks import common, decide, tables
-from benchmarks.deciding import figures, problems, replays, rivals, truth
+from benchmarks.deciding import by_hand, figures, problems, replays, rivals, truth
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +36,9 @@ def folder(small, tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(small, folder):
     return truth.known(small, folder)
+
+
+WARM = dict.fromkeys(("full sweep", "auto", "ratio", "lane_steps"), 1.0)
 
 
 def valley(noise=0.0, seeds=8, wall=None):
@@ -127,14 +130,14 @@ def test_a_trace_keeps_changes_only():
 
 def test_a_lane_by_hand_is_trained_as_a_sweep_trains_it(small):
     rate = float(small.swept[14])
-    by_hand = list(rivals.train(small, rate, 0, rivals.jitted(small)))
-    assert len(by_hand) == problems.LOOKS
+    losses = list(by_hand.train(small, rate, 0, by_hand.jitted(small)))
+    assert len(losses) == problems.LOOKS
     swept = truth.tenth(truth.measure(small).losses, truth.POINTS)[28].mean()
-    assert by_hand[-1] == pytest.approx(swept, rel=0.5)  # other batches
+    assert losses[-1] == pytest.approx(swept, rel=0.5)  # other batches
 
 
 def test_an_epoch_has_every_example_once():
-    rows = rivals.shuffled(50, 8, 20, seed=0)
+    rows = by_hand.shuffled(50, 8, 20, seed=0)
     assert rows.shape == (20, 8)
     assert len(set(rows[:6].ravel().tolist())) == 48
 
@@ -159,7 +162,7 @@ def test_an_interrupted_benchmark_goes_on_where_it_stopped(small, folder, monkey
 
     monkeypatch.setattr(decide, "problems", lambda quick, only=(): [small])
     monkeypatch.setattr(rivals, "RIVALS", {"full sweep": fake, "auto": fake})
-    monkeypatch.setattr(decide, "warm", lambda problem, times: dict.fromkeys(("full sweep", "auto", "ratio", "lane_steps"), 1.0))
+    monkeypatch.setattr(decide, "warm", lambda problem, times: WARM)
     with pytest.raises(KeyboardInterrupt):
         decide.main(False, folder, 2)
     assert "3 runs are left" in capsys.readouterr().err

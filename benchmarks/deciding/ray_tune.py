@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.deciding import by_hand
 from benchmarks.deciding.problems import LOOKS, Problem
 
 ROOT = Path(__file__).parents[2]
@@ -19,17 +20,13 @@ TOO_HIGH = 1e9  # stands for a loss that is not finite, which no scheduler can r
 @functools.cache
 def _step_of(problem: Problem) -> Any:
     """The jitted step of a worker process, which trains many trials."""
-    from benchmarks.deciding import rivals
-
-    return rivals.jitted(problem)
+    return by_hand.jitted(problem)
 
 
 def _trial(config: dict[str, Any], problem: Problem, repeat: int) -> None:
     from ray import tune
 
-    from benchmarks.deciding import rivals
-
-    for loss in rivals.train(problem, config["learning_rate"], 1000 * repeat + config["seed"], _step_of(problem)):
+    for loss in by_hand.train(problem, config["learning_rate"], 1000 * repeat + config["seed"], _step_of(problem)):
         tune.report({"loss": loss if math.isfinite(loss) else TOO_HIGH})
 
 

@@ -95,7 +95,7 @@ def suggested(seen: suggesting.Curve) -> suggesting.Minimum:
 
 
 def of_pruner(truth: Truth, pruner: Pruner | None) -> dict[str, list[float]]:
-    """One entry for each draw of seeds: the share of the steps, whether the pick is the full sweep's, the regret, the excess."""
+    """For each draw of seeds: the share of the steps, whether the pick is the full sweep's, the regret, the excess."""
     found: dict[str, list[float]] = {"steps": [], "of_full": [], "same": [], "regret": [], "excess": []}
     mean = truth.scores.mean(axis=1)
     chosen = draws(truth.scores.shape[1])
