@@ -64,12 +64,13 @@ def mlp(p: Any, batch: Batch) -> jax.Array:
     return cross_entropy(linear(x, p[-1]), y)
 
 
-def cnn_init(side: int, key: jax.Array) -> dict[str, Any]:
+def cnn_init(side: int, key: jax.Array, channels: tuple[int, int] = (16, 32)) -> dict[str, Any]:
+    a, b = channels
     keys = jax.random.split(key, 3)
     return {
-        "conv1": {"w": jax.random.normal(keys[0], (3, 3, 1, 16)) / 3, "b": jnp.zeros(16)},
-        "conv2": {"w": jax.random.normal(keys[1], (3, 3, 16, 32)) / 12, "b": jnp.zeros(32)},
-        "out": dense(keys[2], (side // 4) ** 2 * 32, 10),
+        "conv1": {"w": jax.random.normal(keys[0], (3, 3, 1, a)) / 3, "b": jnp.zeros(a)},
+        "conv2": {"w": jax.random.normal(keys[1], (3, 3, a, b)) / math.sqrt(9 * a), "b": jnp.zeros(b)},
+        "out": dense(keys[2], (side // 4) ** 2 * b, 10),
     }
 
 

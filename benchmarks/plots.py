@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks import common, tables
+from benchmarks.deciding import figures
 
 
 def sweep(saved: dict[str, Any]) -> Any:
@@ -58,6 +61,50 @@ def memory(saved: dict[str, Any]) -> Any:
     return _bars(labels, {"ratio": [r["ratio"] for r in saved["rows"]]}, "Peak memory relative to what the live lanes need")
 
 
+def decide(saved: dict[str, Any]) -> Any:
+    """When each rival's recommendation was within 5 % for good; at the right edge where it never was."""
+    from matplotlib import pyplot as plt
+
+    rows = saved["rows"]
+    names = list(dict.fromkeys(name for row in rows for name in row["rivals"]))
+    edge = 2 * max(run["budget_s"] for row in rows for runs in row["rivals"].values() for run in runs if "why" not in run)
+    figure, ax = plt.subplots(figsize=(10, 0.55 * len(rows) + 2.5), layout="constrained")
+    for k, (name, marker) in enumerate(zip(names, itertools.cycle("osD^v<>Pp*"), strict=False)):
+        times = [figures.median_settled(row["rivals"].get(name, [])) for row in rows]
+        heights = [i + 0.6 * (k / max(1, len(names) - 1) - 0.5) for i in range(len(rows))]
+        shown = [edge if math.isinf(time) else time for time in times]
+        ax.plot(shown, heights, marker, color=f"C{k}", label=name, alpha=0.9)
+    ax.axvline(edge / 1.4, color="0.6", linewidth=1, linestyle=":")
+    ax.text(edge, -0.75, "never", ha="center", va="bottom", fontsize="small", color="0.4")
+    ax.set_yticks(range(len(rows)), [row["problem"] for row in rows])
+    ax.set(xscale="log", xlabel="seconds until the recommendation is within 5 % of the least loss for good (median)")
+    ax.invert_yaxis()
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
+
+
+def replay(saved: dict[str, Any]) -> Any:
+    """The fine grids that everything is judged by."""
+    from matplotlib import pyplot as plt
+
+    curves = saved["curves"]
+    columns = min(4, len(curves))
+    shape = -(-len(curves) // columns), columns
+    figure, axes = plt.subplots(*shape, figsize=(3.2 * columns, 2.6 * shape[0]), layout="constrained", squeeze=False)
+    for ax in axes.flat[len(curves) :]:
+        ax.remove()
+    for ax, (name, curve) in zip(axes.flat, curves.items(), strict=False):
+        ax.plot(curve["rates"], curve["means"], ".", color="0.6", markersize=4)
+        ax.plot(curve["rates"], curve["smoothed"], color="C0")
+        ax.axvline(curve["best"], color="C1", linewidth=1)
+        low, high = min(curve["smoothed"]), max(curve["smoothed"])
+        ax.set(title=name, xscale="log", yscale="log", ylim=(0.8 * low, 1.3 * high))
+        ax.title.set_fontsize("medium")
+    figure.supxlabel("learning rate")
+    figure.supylabel("loss of the last tenth")
+    return figure
+
+
 def _against_hand(saved: dict[str, Any], title: str) -> Any:
     labels = [f"{row['model']} × {row['lanes']}" for row in saved["rows"]]
     return _bars(labels, {"ratio": [row["ratio"] for row in saved["rows"]]}, title)
@@ -81,6 +128,8 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "overhead": overhead,
     "search": search,
     "memory": memory,
+    "decide": decide,
+    "replay": replay,
 }
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks import common
+from benchmarks.deciding import figures
 
 RIVALS = {
     "python_loop": "(a) loop",
@@ -99,6 +103,79 @@ def memory(saved: dict[str, Any]) -> str:
     return markdown(head, lines)
 
 
+def decide(saved: dict[str, Any]) -> str:
+    """How soon each rival's recommendation was within 5 % for good, and what pruning saves when nothing has to be compiled."""
+    rows = saved["rows"]
+    names = list(dict.fromkeys(name for row in rows for name in row["rivals"]))
+    lines = [[row["problem"], *_settled(row, names)] for row in rows]
+    table = markdown(["seconds until within 5 % for good (excess at the end)", *names], lines)
+    whys = {name: run["why"] for row in rows for name, runs in row["rivals"].items() for run in runs if "why" in run}
+    told = "".join(f"\n\n{name} could not run: {why}." for name, why in whys.items())
+    head = ["warm", "full sweep, s", "auto, s", "auto / full", "lane-steps", "cold: full sweep, s", "auto, s"]
+    return f"{table}{told}\n\n{markdown(head, [_warm(row) for row in rows if row['warm_s']])}"
+
+
+def _settled(row: dict[str, Any], names: list[str]) -> list[str]:
+    """A cell for each rival; bold where it is the first, or within a tenth of the first."""
+    times = {name: figures.median_settled(row["rivals"].get(name, [])) for name in names}
+    first = min(times.values())
+    cells = []
+    for name in names:
+        excess = figures.median_excess(row["rivals"].get(name, []))
+        if excess is None:
+            cells.append("")
+            continue
+        shown = "never" if math.isinf(times[name]) else f"{times[name]:.1f}"
+        bold = "**" if times[name] <= 1.1 * first < math.inf else ""
+        cells.append(f"{bold}{shown}{bold} ({excess:.1%})")
+    return cells
+
+
+def _warm(row: dict[str, Any]) -> list[str]:
+    warm = row["warm_s"]
+    cold = [statistics.median(run["trace"][-1][0] for run in row["rivals"][name]) for name in ("full sweep", "auto")]
+    numbers = (warm["full sweep"], warm["auto"], warm["ratio"], warm["lane_steps"], *cold)
+    return [row["problem"], *(f"{number:.2f}" for number in numbers)]
+
+
+def replay(saved: dict[str, Any]) -> str:
+    """What rules keep and what suggestions are worth, on the true curves."""
+    rules = list(dict.fromkeys(row["rule"] for row in saved["rows"]))
+    lines = []
+    for rule, kind in itertools.product(rules, ("decays", "constant")):
+        rows = [r for r in saved["rows"] if r["rule"] == rule and ("constant" in r["problem"]) == (kind == "constant")]
+        if rows:
+            worst = max(rows, key=lambda r: r["regret_95"])
+            lines.append([f"{rule}, rate {kind}", *_means(rows), f"{worst['regret_95']:.2f} ({worst['problem']})"])
+    head = ["rule", "of all steps", "of the full sweep's", "same pick", "regret", "excess of .suggest()", "worst regret, 95 %"]
+    suggestions = saved["suggestions"]
+    keys = list(dict.fromkeys((row["seeds"], row["factor"]) for row in suggestions))
+    pooled = []
+    for seeds, factor in keys:
+        rows = [r for r in suggestions if (r["seeds"], r["factor"]) == (seeds, factor)]
+        worst = min(rows, key=lambda r: r["inside"])
+        inside, width, excess, argmin = (statistics.mean(r[n] for r in rows) for n in ("inside", "width", "excess", "argmin"))
+        least = f"{worst['inside']:.0%} ({worst['problem']})"
+        pooled.append([factor, str(seeds), f"{inside:.0%}", least, f"{width:.2f}", f"{excess:.1%}", f"{argmin:.1%}"])
+    titles = [
+        "grid factor",
+        "seeds",
+        "best rate inside",
+        "least of a problem",
+        "width, grid steps",
+        "excess",
+        "argmin's excess",
+    ]
+    return f"{markdown(head, lines)}\n\n{markdown(titles, pooled)}"
+
+
+def _means(rows: list[dict[str, Any]]) -> list[str]:
+    steps, of_full, same, regret, excess = (
+        statistics.mean(row[name] for row in rows) for name in ("steps", "of_full", "same", "regret", "excess")
+    )
+    return [f"{steps:.2f}", f"{of_full:.2f}", f"{same:.0%}", f"{regret:.2f}", f"{excess:.1%}"]
+
+
 def _against_hand(saved: dict[str, Any], plan: str) -> str:
     lines = [
         [r["model"], str(r["lanes"]), r[plan], f"{r['jopt_s']:.3f}", f"{r['by_hand_s']:.3f}", f"{r['ratio']:.2f}"]
@@ -113,6 +190,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "update": update,
     "overhead": overhead,
     "memory": memory,
+    "decide": decide,
+    "replay": replay,
 }
 
 
