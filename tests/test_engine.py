@@ -375,9 +375,9 @@ def test_large_lanes_without_a_product_fit_the_cache_too():
     ("compiling", "seconds"), [([], 0), ([(5, 6), (0, 2), (1, 3)], 4), ([(0, 4), (1, 2)], 4), ([(0, 1), (1, 2)], 2)]
 )
 def test_the_seconds_of_compiling_count_once_where_threads_compile_at_the_same_time(compiling, seconds):
-    job = runtime.Runtime.__new__(runtime.Runtime)
-    job._compiling = compiling
-    assert job.compile_s == seconds
+    compiler = runtime.Compiler(runtime.EXECUTABLES, Caller())
+    compiler._spans = compiling
+    assert compiler.seconds == seconds
 
 
 def test_the_default_device_may_be_given_by_its_platform(monkeypatch):

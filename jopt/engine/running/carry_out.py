@@ -62,7 +62,7 @@ class Sweep:
 
         ``bar.advance(lane_steps, best=)`` hears of the progress.
         """
-        self.caller.on_wait = lambda: bar.compiling(max(r.compiling_for() for r in self.runtimes.values()))
+        self.caller.on_wait = lambda: bar.compiling(max(r.compiler.compiling_for() for r in self.runtimes.values()))
         runs = {
             name: Run(runtime, asked, self.slots, functools.partial(self._worker, name), bar)
             for name, runtime in self.runtimes.items()

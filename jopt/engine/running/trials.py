@@ -52,7 +52,7 @@ class Trials:
 
     @property
     def compile_s(self) -> float:
-        return self.runtime.compile_s
+        return self.runtime.compiler.seconds
 
     @property
     def left(self) -> int:
@@ -62,8 +62,8 @@ class Trials:
         """What one block takes while it runs."""
         runtime, device = self.runtime, self.slots[0].device
         ids = np.arange(width)[None] % runtime.job.space.size
-        block = runtime.placed(Block(ids, np.zeros(1, np.int64), np.ones_like(ids, bool)), device)
-        compiled = runtime.executable(block, loop, device).compiled
+        block = Block(ids, np.zeros(1, np.int64), np.ones_like(ids, bool), runtime.job.first)
+        compiled = runtime.compiler.get(runtime.step(block, loop, device)).compiled
         beside = width * runtime.analysis.carry_bytes if runtime.mode is not None else 0  # the best ones yet, at most
         return fitting.bytes_of(compiled, 4.0 * width * runtime.analysis.carry_bytes) + beside
 

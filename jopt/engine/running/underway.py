@@ -122,8 +122,8 @@ class Run:
     def _pays(self, saved: float) -> bool:
         """Whether to save a share of what is to be done is worth a program, which takes as long to compile as the others."""
         to_do = int((self.job.steps - self.records.steps_done[self.running()]).sum())
-        ran_s = max(0.0, time.perf_counter() - self.began - self.runtime.compile_s)
-        return bool(saved * to_do * ran_s / max(1, self.records.lane_steps) > self.runtime.compile_s)
+        ran_s = max(0.0, time.perf_counter() - self.began - self.runtime.compiler.seconds)
+        return bool(saved * to_do * ran_s / max(1, self.records.lane_steps) > self.runtime.compiler.seconds)
 
     def _turns(self, block: Block, until: int, slot: Slot) -> Iterator[BlockOutcome]:
         """A block's way to a step, in a slot: turn after turn, until it is there or told to stop."""
@@ -221,7 +221,7 @@ class Run:
     def outcome(self) -> Outcome:
         """What there is at the end."""
         self.records.close(self.lanes.in_state(State.DEAD))
-        return Outcome(self.plan, self.records, self.runtime.compile_s, self.seconds)
+        return Outcome(self.plan, self.records, self.runtime.compiler.seconds, self.seconds)
 
 
 def _newly_dead(outcome: BlockOutcome) -> np.ndarray:
