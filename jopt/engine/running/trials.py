@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from jopt.engine.job import Job
+from jopt.engine.job import Job, block_shape
 from jopt.engine.lanes.blocks import Block
 from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.lanes.table import Lanes
@@ -70,7 +70,7 @@ class Trials:
     def __call__(self, plan: Plan) -> float:
         """The lane-steps per second of a whole run by a plan, judged by the pace of the lanes that have done least."""
         job = self.runtime.job
-        blocks = self.lanes.form(plan.width or 1, len(self.slots))
+        blocks = self.lanes.form(block_shape(plan.width or 1, job.space.size, len(job.seeds), len(self.slots)))
         chosen = sorted(blocks, key=lambda block: block.step)[: len(self.slots)]
         barrier = threading.Barrier(len(chosen))
         paces = [_Pace(block, job, plan, self.runtime.length) for block in chosen]

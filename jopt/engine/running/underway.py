@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jopt.engine import machine
+from jopt.engine.job import block_shape
 from jopt.engine.lanes.blocks import Block, key_kinds
 from jopt.engine.lanes.records import BlockOutcome, Records
 from jopt.engine.lanes.starts import begun
@@ -92,7 +94,7 @@ class Run:
         if not stops.any():
             return
         blocks = [block for block in self.blocks if block.carry is not None]
-        for block in self.lanes.form(self._width(), len(self.slots)):  # of those that are paused
+        for block in self.lanes.form(self._shape()):  # of those that are paused
             self.lanes.take(block)
             blocks.append(block)
         for block in blocks:
@@ -103,21 +105,24 @@ class Run:
 
     def _formed(self) -> list[Block]:
         """Blocks of all lanes that are in none; those that trials have brought to the end are finished."""
-        blocks = self.lanes.form(self._width(), len(self.slots))
+        blocks = self.lanes.form(self._shape())
         for block in blocks:
             if block.step == self.job.steps:
                 self.lanes.take(block)
                 self._finish(block)
         return [block for block in blocks if block.step < self.job.steps]
 
-    def _width(self) -> int:
-        """That of the plan, or an equal share of what lanes are left, where lanes have ended early and that pays."""
-        width = self.plan.width or 1
-        left = int(self.lanes.in_state(State.WAITING, State.PAUSED).sum())
-        narrower = max(1, min(width, -(-left // len(self.slots))))
-        if narrower == width or not (~self.running() & (self.lanes.steps < self.job.steps)).any():
-            return width
-        return narrower if self._pays(1 - narrower / width) else width
+    def _shape(self) -> tuple[int, int]:
+        """The plan's, or that of an equal share of what lanes are left, where lanes have ended early and that pays."""
+        job, width, workers = self.job, self.plan.width or 1, len(self.slots)
+        planned = block_shape(width, job.space.size, len(job.seeds), workers)
+        left = self.lanes.in_state(State.WAITING, State.PAUSED)
+        narrower = max(1, min(width, -(-int(left.sum()) // workers)))
+        ended_early = ~self.running() & (self.lanes.steps < job.steps)
+        if narrower == width or not left.any() or not ended_early.any():
+            return planned
+        shape = block_shape(narrower, int(left.sum(0).max()), int(left.any(0).sum()), workers)
+        return shape if self._pays(1 - math.prod(shape) / math.prod(planned)) else planned
 
     def _pays(self, saved: float) -> bool:
         """Whether to save a share of what is to be done is worth a program, which takes as long to compile as the others."""
