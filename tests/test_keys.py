@@ -10,6 +10,7 @@ import pytest
 import jopt
 from jopt.engine.compiled import executables
 from jopt.engine.program import keys_of
+from jopt.engine.running import runtime
 
 NUMBERS = st.integers(0, 2**32 - 1)
 
@@ -50,17 +51,17 @@ def drawn(key, step):
 
 
 @pytest.mark.parametrize(
-    ("loss", "made", "loops"),
+    ("loss", "made", "read"),
     [
-        (lambda w, batch: jnp.sum(w**2), None, 0),
-        (lambda w, batch, key: jnp.sum(w**2), None, 0),
-        (lambda w, batch: jnp.sum((w - batch) ** 2), drawn, 1),
-        (noisy, None, 1),
+        (lambda w, batch: jnp.sum(w**2), None, False),
+        (lambda w, batch, key: jnp.sum(w**2), None, False),
+        (lambda w, batch: jnp.sum((w - batch) ** 2), drawn, True),
+        (noisy, None, True),
     ],
     ids=["no key", "a key that is not read", "batches", "loss"],
 )
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_only_keys_that_are_read_are_in_what_is_compiled(loss, made, loops, seeds, monkeypatch):
+def test_only_keys_that_are_read_are_in_what_is_compiled(loss, made, read, seeds, monkeypatch):
     texts, real = [], executables._compile
 
     def kept(lowered, options):
@@ -68,6 +69,7 @@ def test_only_keys_that_are_read_are_in_what_is_compiled(loss, made, loops, seed
         return real(lowered, options)
 
     monkeypatch.setattr(executables, "_compile", kept)
-    optimizer = jopt.sgd(jopt.choice(0.1, 0.2, 0.3))
-    jopt.sweep(loss, jnp.ones(3), optimizer, made, seeds=seeds, steps=5, plan=jopt.Plan(width=3, workers=1), progress=False)
-    assert any("threefry" in text for text in texts) is bool(loops)
+    monkeypatch.setattr(runtime, "EXECUTABLES", runtime.Executables())
+    optimizer, plan = jopt.sgd(jopt.choice(0.1, 0.2, 0.3)), jopt.Plan(width=3 * seeds, loop="scan", workers=1)
+    jopt.sweep(loss, jnp.ones(3), optimizer, made, seeds=seeds, steps=5, plan=plan, progress=False)
+    assert any("threefry" in text for text in texts) is read

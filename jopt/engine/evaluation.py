@@ -68,7 +68,7 @@ class Metrics:
 
         def own(name: str, x: Any) -> Any:
             read = arrays.fitted(name, arrays.read(name, x), wide)
-            return read if isinstance(read, jax.Array) else jnp.array(read)
+            return read if isinstance(read, jax.Array) else jax.device_put(np.array(read))
 
         with jax.ensure_compile_time_eval():
             return arrays.map_named(own, "metrics: data", self.data)

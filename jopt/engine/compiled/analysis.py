@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -131,7 +130,7 @@ def _costs_of(stepped: Traced, data: Any) -> dict[str, Any]:
             _costs.move_to_end(key)
             return _costs[key]
     counted = costs.count(stepped.closed)
-    described = re.sub("0x[0-9a-f]+", "", str(stepped.closed)) + str(key[1])
+    described = stepped.key.described() + str(key[1])
     found = {
         "fingerprint": hashlib.sha256(described.encode()).hexdigest()[:32],
         "convolutions": counted.convolutions,
