@@ -29,7 +29,8 @@ def test_every_block_has_the_shape_whatever_lanes_are_left(settings, seeds, widt
     assert math.prod(shape) <= width
     lanes = lanes_of(settings, seeds)
     first = lanes.form(shape)
-    for block in data.draw(st.lists(st.sampled_from(first), unique_by=id)):  # as trials leave them: paused, at steps of their own
+    tried = data.draw(st.lists(st.sampled_from(first), unique_by=id))
+    for block in tried:  # trials leave them paused, at steps of their own
         for lane in block.lanes:
             lanes.states[lane], lanes.steps[lane] = State.PAUSED, data.draw(st.integers(1, 3))
     for blocks in (first, lanes.form(shape)):

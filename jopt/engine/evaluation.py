@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jopt.engine.data import arrays
 from jopt.hyper import arguments, call, named

@@ -122,7 +122,8 @@ def one_step(
     row = jax.tree.map(lambda r: at(r, i), rows)
     fold_in = jax.vmap(jax.random.fold_in, (0, None)) if several else jax.random.fold_in
     # A key that nobody reads stays as it is: each of them is a loop of its own in what has to be compiled.
-    loss_key, data_key = (fold_in(k, t) if read else k for k, read in zip(keys, (step.draws, step.batch is not None), strict=True))
+    are_read = step.draws, step.batch is not None
+    loss_key, data_key = (fold_in(k, t) if read else k for k, read in zip(keys, are_read, strict=True))
     make_batch = functools.partial(step.make_batch, of_batch)
     in_axes = list(shape.in_axes)
     if shape.own_batches and shape.settings > 1:
