@@ -26,11 +26,12 @@ def sweep_by_jopt(task: Task, plan: Any = "auto") -> Run:
     """``jopt.sweep``, with its default plan."""
     optimizer = jopt.adam(jopt.choice(*task.rates.tolist()))
     model = task.model
+    params = jax.block_until_ready(task.params)  # made here, as for the others
 
     def run() -> Any:
         result = jopt.sweep(
             model.loss,
-            task.params,
+            params,
             optimizer,
             model.data,
             steps=task.steps,
@@ -106,7 +107,7 @@ def train_lane(task: Task, rate: Any, data: Any, rows: Any) -> jax.Array:
 
 def vmapped_scan(task: Task) -> Run:
     """(c) ``jit(vmap(scan))`` over Optax, all lanes in one call."""
-    jax.block_until_ready((task.params, task.data))  # made here, not inside the trace
+    jax.block_until_ready((task.params, task.data, task.rows))  # made here, not inside the trace
     train = jax.jit(jax.vmap(functools.partial(train_lane, task), in_axes=(0, None, None)))
     return lambda: np.asarray(train(jnp.asarray(task.rates, jnp.float32), task.data, task.rows))[:, -1]
 

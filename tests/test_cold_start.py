@@ -1,5 +1,6 @@
 """A first sweep is mostly compiling: what is kept on disk, what is compiled side by side, and what the bar says meanwhile."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -23,6 +24,29 @@ result = jopt.sweep(lambda w, _: jnp.sum(jnp.sin(w) ** 2), jnp.ones(3), jopt.ada
                     evaluate=lambda w: {"size": jnp.sum(w)}, plan=jopt.Plan(width=3, loop="scan", workers=1), progress=False)
 print(len(hits), len(list(folder.iterdir())), float(result.best().score), folder)
 """
+
+
+COUNTED = """
+import jax, jax.numpy as jnp, numpy as np
+import jopt
+from jax import monitoring
+
+params = {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}
+x = np.ones((20, 3), np.float32)
+compiled = []
+monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+)
+jopt.sweep(lambda p, x: jnp.mean((x @ p["w"] + p["b"]) ** 2), params, jopt.adam(jopt.geomspace(1e-3, 1e-1, 6)), x,
+           steps=30, batch_size=4, seeds=2, evaluate=lambda p: {"size": jnp.sum(p["b"])}, progress=False)
+print(len(compiled))
+"""
+
+
+def test_a_first_sweep_compiles_its_start_its_step_and_its_evaluation_and_nothing_else(tmp_path):
+    env = {**os.environ, "JOPT_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COUNTED], capture_output=True, text=True, check=True, env=env)
+    assert int(done.stdout) == 3
 
 
 def process(*arguments, env=None):
@@ -51,13 +75,14 @@ def test_a_cache_directory_that_can_not_be_made_is_an_error(tmp_path):
         jopt.enable_compilation_cache(tmp_path / "file" / "below")
 
 
-def test_the_evaluation_is_compiled_beside_the_step(monkeypatch):
+def test_start_and_evaluation_are_compiled_beside_the_step(monkeypatch):
     begun, real = [], executables._compile
     both = threading.Barrier(2)
 
     def compile_beside(lowered, options):
-        begun.append(threading.current_thread().name)
-        if len(begun) > 1:  # the first is the start of the lanes
+        name = threading.current_thread().name
+        begun.append(name)
+        if begun.count(name) == 1:
             both.wait(timeout=60)  # passes only where another compilation is under way
         return real(lowered, options)
 
@@ -73,7 +98,7 @@ def test_the_evaluation_is_compiled_beside_the_step(monkeypatch):
         plan=plan,
         progress=False,
     )
-    assert sorted(begun[1:]) == ["jopt-0", "jopt-compile"]
+    assert sorted(begun) == ["jopt-0", "jopt-0", "jopt-compile"]
     assert jnp.isfinite(result.best().score)
 
 

@@ -301,15 +301,15 @@ def test_training_losses_over_windows_decide_beside_evaluations(pruner):
 
 
 def test_what_is_left_after_lanes_have_ended_early_runs_in_narrower_blocks(monkeypatch):
-    widths, real = [], underway.Run._width
-    monkeypatch.setattr(underway.Run, "_width", lambda self: widths.append(real(self)) or widths[-1])
+    shapes, real = [], underway.Run._shape
+    monkeypatch.setattr(underway.Run, "_shape", lambda self: shapes.append(real(self)) or shapes[-1])
     monkeypatch.setattr(underway.Run, "_pays", lambda self, saved: True)
 
     class Half(WorstOut):
         ends = True
 
     run(Half(), plan=jopt.Plan(width=12, loop="scan", workers=2))
-    assert min(widths) < 12
+    assert min(map(math.prod, shapes)) < 12
 
 
 class WorstOut:

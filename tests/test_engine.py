@@ -14,6 +14,7 @@ import jopt
 from jopt.engine import machine
 from jopt.engine.compiled import executables
 from jopt.engine.data import sources
+from jopt.engine.job import block_shape
 from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.lanes.table import Lanes, State, identity
 from jopt.engine.planning import fitting, planner, remembered
@@ -70,7 +71,7 @@ def lanes_of(settings, seeds):
 
 @pytest.mark.parametrize(("settings", "seeds", "width"), [(11, 2, 4), (11, 3, 22), (1, 5, 2), (7, 1, 100), (9, 1, 8)])
 def test_blocks_cover_every_lane_once_and_none_is_wider_than_asked(settings, seeds, width):
-    blocks = lanes_of(settings, seeds).form(width, 2)
+    blocks = lanes_of(settings, seeds).form(block_shape(width, settings, seeds, 2))
     lanes = [lane for block in blocks for lane in block.lanes]
     assert sorted(lanes) == [(k, s) for k in range(settings) for s in range(seeds)]
     assert all(block.settings.size <= max(width, 1) for block in blocks)
@@ -80,7 +81,7 @@ def test_lanes_at_different_steps_never_share_a_block_and_dead_ones_are_in_none(
     lanes = lanes_of(6, 2)
     lanes.steps[[0, 3, 5], 0] = 7
     lanes.states[2, 1] = State.DEAD
-    blocks = lanes.form(4, 2)
+    blocks = lanes.form(block_shape(4, 6, 2, 2))
     for block in blocks:
         assert {int(lanes.steps[lane]) for lane in block.lanes} == {block.step}
     found = sorted(lane for block in blocks for lane in block.lanes)
@@ -89,12 +90,12 @@ def test_lanes_at_different_steps_never_share_a_block_and_dead_ones_are_in_none(
 
 def test_a_paused_lane_goes_on_in_another_block_where_it_stood():
     lanes = lanes_of(5, 2)
-    (whole,) = lanes.form(10, 1)
+    (whole,) = lanes.form((2, 5))
     lanes.take(whole)
     whole.carry, whole.step = [np.arange(10.0).reshape(2, 5)], 3
     lanes.pause(whole)
     assert lanes.in_state(State.PAUSED).all()
-    for block in lanes.form(2, 2):
+    for block in lanes.form((1, 2)):
         lanes.take(block)
         assert block.step == 3
         values = block.by_lane(block.carry[0])[block.real.ravel()]
@@ -369,9 +370,9 @@ def test_large_lanes_without_a_product_fit_the_cache_too():
     ("compiling", "seconds"), [([], 0), ([(5, 6), (0, 2), (1, 3)], 4), ([(0, 4), (1, 2)], 4), ([(0, 1), (1, 2)], 2)]
 )
 def test_the_seconds_of_compiling_count_once_where_threads_compile_at_the_same_time(compiling, seconds):
-    job = runtime.Runtime.__new__(runtime.Runtime)
-    job._compiling = compiling
-    assert job.compile_s == seconds
+    compiler = runtime.Compiler(runtime.EXECUTABLES, runtime.Caller())
+    compiler._spans = compiling
+    assert compiler.seconds == seconds
 
 
 def test_the_default_device_may_be_given_by_its_platform(monkeypatch):

@@ -266,7 +266,7 @@ def test_lanes_that_run_again_begin_where_they_went_on():
     job = _job(Begun(4, carry, {}, False))
     lanes = Lanes(job, [False], begun(job, {}))
     assert (lanes.steps == 4).all()
-    (block,) = lanes.form(4, 1)
+    (block,) = lanes.form((2, 1))
     lanes.take(block)
     lanes.restart(block.lanes)
     assert (lanes.states == State.PAUSED).all()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jopt.engine.data import arrays
 from jopt.hyper import arguments, call, named
@@ -68,7 +69,7 @@ class Metrics:
 
         def own(name: str, x: Any) -> Any:
             read = arrays.fitted(name, arrays.read(name, x), wide)
-            return read if isinstance(read, jax.Array) else jnp.array(read)
+            return read if isinstance(read, jax.Array) else jax.device_put(np.array(read))
 
         with jax.ensure_compile_time_eval():
             return arrays.map_named(own, "metrics: data", self.data)

@@ -205,9 +205,7 @@ class Result(abc.ABC):
         """
         storage.save({name: part._stored() for name, part in self._parts().items()}, path)
 
-    def report(
-        self, path: AnyPath, metric: str | None = None, mode: Mode | None = None, at: At | None = None
-    ) -> pathlib.Path:
+    def report(self, path: AnyPath, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> pathlib.Path:
         """Writes one page for a browser: the answer, a table of all settings, charts that are linked with it, how it ran.
 
         The page is one file, below 5 MB, and asks for nothing from elsewhere, so that it opens offline and can be sent. On top

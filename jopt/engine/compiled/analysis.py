@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -49,6 +48,7 @@ class Analysis:
         return [] if self.evaluate is None else list(self.evaluate.result)
 
 
+NUMBER = jax.ShapeDtypeStruct((), np.int32)  # of a step
 _costs: OrderedDict[Any, dict[str, Any]] = OrderedDict()
 _lock = threading.Lock()
 
@@ -68,7 +68,7 @@ def analyse(
     ``row`` is the rows of one step, with a leading axis of one; ``on_cpu`` says where the lanes will run, ``begun`` where they
     go on.
     """
-    random = jax.random.key(0, impl=KEYS)
+    random = jax.eval_shape(lambda: jax.random.key(0, impl=KEYS))
     start = trace(program.start, setting, random, given)
     carry = start.result
     leaves, treedef = flatten(carry)
@@ -77,7 +77,7 @@ def analyse(
     evaluate = None if program.evaluation is None else trace(program.evaluate, setting, carry)
     row = jax.tree.map(lambda x: x[0], row)
     batch = _batch(program, setting, random)
-    batches = batch.result if batch else jax.eval_shape(program.source.batch, data, row, random, jnp.int32(0))
+    batches = batch.result if batch else jax.eval_shape(program.source.batch, data, row, random, NUMBER)
     told = {"metrics": evaluate.result, "evaluated": False} if program.feedback and evaluate else None
 
     def one_step(setting: Any, leaves: Any, batch: Any, key: Any, told: Any) -> Any:
@@ -97,7 +97,8 @@ def analyse(
     keys = tuple(x.impl if is_keys(x) else None for x in given_as)
     differs = [*(axis is not None for axis in axes), False, False]
     own_batches = batch is not None and any(_differing(batch.closed.jaxpr, differs))
-    step = Step(stepped, source, batch, keys, named, len(leaves), on_cpu)
+    draws = _reads(stepped.closed.jaxpr, stepped.closed.jaxpr.invars[sum(sizes[:3])])
+    step = Step(stepped, source, batch, keys, named, len(leaves), draws, on_cpu)
     return Analysis(
         start=start,
         step=step,
@@ -118,7 +119,7 @@ def _batch(program: Program, setting: Any, key: Any) -> Traced | None:
     """The user's function that makes batches; None where they come from elsewhere."""
     if program.source.function is None:
         return None
-    return trace(lambda setting, key, step: program.batch(setting, None, None, key, step), setting, key, jnp.int32(0))
+    return trace(lambda setting, key, step: program.batch(setting, None, None, key, step), setting, key, NUMBER)
 
 
 def _costs_of(stepped: Traced, data: Any) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _costs_of(stepped: Traced, data: Any) -> dict[str, Any]:
             _costs.move_to_end(key)
             return _costs[key]
     counted = costs.count(stepped.closed)
-    described = re.sub("0x[0-9a-f]+", "", str(stepped.closed)) + str(key[1])
+    described = stepped.key.described() + str(key[1])
     found = {
         "fingerprint": hashlib.sha256(described.encode()).hexdigest()[:32],
         "convolutions": counted.convolutions,
@@ -175,6 +176,10 @@ def _differing(jaxpr: Any, differs: list[bool]) -> list[bool]:
         if any(not hasattr(v, "val") and v in found for v in equation.invars):
             found.update(equation.outvars)
     return [not hasattr(v, "val") and v in found for v in jaxpr.outvars]
+
+
+def _reads(jaxpr: Any, variable: Any) -> bool:
+    return any(v is variable for atoms in _top(jaxpr) for v in atoms)
 
 
 def _top(jaxpr: Any) -> Iterator[list[Any]]:

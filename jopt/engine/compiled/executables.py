@@ -45,11 +45,8 @@ class Executables:
         with self.lock:
             return wanted.key in self.compiled
 
-    def get(self, wanted: Wanted, lower: Callable[[Callable[[], Any]], Any]) -> tuple[Executable, float]:
-        """The executable, and the seconds that compiling took just now.
-
-        ``lower`` calls a function in the thread whose JAX options count, and returns what it returns.
-        """
+    def get(self, wanted: Wanted, lower: Callable[[], Any]) -> tuple[Executable, float]:
+        """The executable, and the seconds that compiling took just now; ``lower`` makes what is to be compiled."""
         key = wanted.key
         with self.lock:
             if key in self.compiled:
@@ -63,7 +60,7 @@ class Executables:
             begin = time.perf_counter()
             options = ONE_THREAD if wanted.one_thread else {}
             try:
-                executable = Executable(_compile(lower(wanted.lowered), options))
+                executable = Executable(_compile(lower(), options))
             except BaseException:
                 self.pending.pop(key, None)
                 raise
@@ -128,6 +125,8 @@ def signature(args: tuple[Any, ...]) -> Any:
 
 
 def _aval(x: Any) -> Any:
+    if isinstance(x, jax.ShapeDtypeStruct):
+        return x.shape, x.dtype, x.weak_type, x.sharding
     if isinstance(x, jax.Array):
         device = x.sharding if not x.aval.weak_type or x.ndim else None
         return x.shape, x.dtype, x.aval.weak_type, device

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,6 +56,10 @@ class Key:
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Key) and self._hash == other._hash and bool(self.parts == other.parts))
+
+    def described(self) -> str:
+        """The same in another process, for equal computations; nearly always another text for another one."""
+        return re.sub("0x[0-9a-f]+", "", repr([(str(kind), str(value)) for kind, value in self.parts[1]]))
 
 
 def identify(closed: Any) -> tuple[Key, tuple[tuple[Any, Any], ...]]:

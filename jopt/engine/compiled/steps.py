@@ -66,6 +66,7 @@ class Step:
     keys: tuple[Any, ...]  # for each leaf of a batch that comes from outside, its kind of random keys, or None
     metrics: tuple[tuple[str, Any], ...]  # names and dtypes of the scalars that a step returns beside the carry
     carried: int  # leaves of the carry
+    draws: bool  # whether it reads its key
     on_cpu: bool
 
     @property
@@ -120,7 +121,9 @@ def one_step(
     at = functools.partial(jax.lax.dynamic_index_in_dim, axis=int(several), keepdims=False, allow_negative_indices=False)
     row = jax.tree.map(lambda r: at(r, i), rows)
     fold_in = jax.vmap(jax.random.fold_in, (0, None)) if several else jax.random.fold_in
-    loss_key, data_key = (fold_in(k, t) for k in keys)
+    # A key that nobody reads stays as it is: each of them is a loop of its own in what has to be compiled.
+    are_read = step.draws, step.batch is not None
+    loss_key, data_key = (fold_in(k, t) if read else k for k, read in zip(keys, are_read, strict=True))
     make_batch = functools.partial(step.make_batch, of_batch)
     in_axes = list(shape.in_axes)
     if shape.own_batches and shape.settings > 1:

@@ -141,8 +141,11 @@ class HostMinibatches(Minibatches):
 
 
 def _copied(data: Any) -> Any:
-    """Arrays on the device that share no memory with the user's, who may change it while the sweep runs; JAX's don't change."""
-    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jnp.array(x), data)
+    """Arrays on the device that share no memory with the user's, who may change it while the sweep runs; JAX's don't change.
+
+    By NumPy: JAX compiles a program to copy an array of each shape.
+    """
+    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jax.device_put(np.array(x)), data)
 
 
 def _together(examples: int) -> int:

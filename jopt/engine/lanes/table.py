@@ -95,19 +95,18 @@ class Lanes:
         self.states[lane] = state
         self.steps[lane] = step
 
-    def form(self, width: int, workers: int) -> list[Block]:
-        """Blocks of at most ``width`` lanes each for every lane that waits or is paused.
+    def form(self, shape: tuple[int, int]) -> list[Block]:
+        """Blocks of so many seeds and settings for every lane that waits or is paused.
 
-        Lanes of one block are at one step, and none or all have a carry. Whole seeds stand together where they fit, else each
-        seed's settings are cut in equal parts; blocks are filled up to one shape by copies of their last lane, so that one
-        executable serves them.
+        Lanes of one block are at one step, and none or all have a carry. Each seed's settings are cut in equal parts, and parts
+        stand together; blocks are filled up to the shape by copies of their last lane, so that one executable serves them.
         """
         open_lanes = self.in_state(State.WAITING, State.PAUSED)
         blocks = []
         for state, step in sorted(set(zip(self.states[open_lanes].tolist(), self.steps[open_lanes].tolist(), strict=True))):
             here = (self.states == state) & (self.steps == step)
-            by_seed = {seed: np.flatnonzero(here[:, seed]) for seed in range(here.shape[1]) if here[:, seed].any()}
-            blocks += _cut(by_seed, width, workers, int(step))
+            parts = [(seed, part) for seed in range(here.shape[1]) for part in _cut(np.flatnonzero(here[:, seed]), shape[1])]
+            blocks += [_block([parts[i] for i in some], shape, int(step)) for some in _cut(np.arange(len(parts)), shape[0])]
         return blocks
 
     def take(self, block: Block) -> None:
@@ -133,23 +132,19 @@ class Lanes:
             block.best = [stacked(rows) for rows in zip(*(lane.best or [] for lane in lanes), strict=True)]
 
 
-def _cut(by_seed: dict[int, np.ndarray], width: int, workers: int, step: int) -> list[Block]:
-    most = max(map(len, by_seed.values()))
-    seeds = list(by_seed)
-    if width >= most:
-        together = min(max(1, width // most), math.ceil(len(seeds) / min(workers, len(seeds))))
-        parts = np.array_split(np.array(seeds), math.ceil(len(seeds) / together))
-        return [_block([by_seed[int(s)] for s in part], part, most, step) for part in parts]
-    counts = {seed: math.ceil(len(settings) / width) for seed, settings in by_seed.items()}
-    cut = [(seed, part) for seed, settings in by_seed.items() for part in np.array_split(settings, counts[seed])]
-    widest = max(len(part) for _, part in cut)
-    return [_block([part], np.array([seed]), widest, step) for seed, part in cut]
+def _cut(of: np.ndarray, most: int) -> list[np.ndarray]:
+    """Equal parts of at most so many."""
+    return np.array_split(of, math.ceil(len(of) / most)) if len(of) else []
 
 
-def _block(rows: Sequence[np.ndarray], seeds: np.ndarray, width: int, step: int) -> Block:
-    settings = np.stack([np.concatenate([row, np.repeat(row[-1:], width - len(row))]) for row in rows]).astype(np.int64)
-    real = np.stack([np.arange(width) < len(row) for row in rows])
-    return Block(settings, np.asarray(seeds, np.int64), real, step)
+def _block(parts: Sequence[tuple[int, np.ndarray]], shape: tuple[int, int], step: int) -> Block:
+    """A block of some seeds, each with settings of its own."""
+    seeds = np.array([seed for seed, _ in parts], np.int64)
+    settings = np.stack([np.pad(part, (0, shape[1] - len(part)), mode="edge") for _, part in parts])
+    real = np.stack([np.arange(shape[1]) < len(part) for _, part in parts])
+    more = (0, shape[0] - len(parts))
+    rows = np.pad(settings, (more, (0, 0)), mode="edge").astype(np.int64)
+    return Block(rows, np.pad(seeds, more, mode="edge"), np.pad(real, (more, (0, 0))), step)
 
 
 def identity(space: Space, setting: int, seed: int, problem: str = "") -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from jopt.engine import machine
 from jopt.engine.compiled.analysis import Analysis
+from jopt.engine.job import block_shape
 from jopt.engine.planning import fitting, remembered
 from jopt.engine.planning.plan import Plan
 
@@ -147,17 +148,9 @@ def propose(problem: Problem, base: Plan, measure: Measure) -> list[Plan]:
     unique: dict[tuple[int, str], Plan] = {}
     for asked_width, loop, why in pairs:
         width = asked_width if base.width is not None else _widest(problem, asked_width, loop, measure)
-        whole = _whole_width(problem, width)
+        whole = math.prod(block_shape(width, problem.settings, problem.seeds, len(problem.devices)))
         unique.setdefault((whole, loop), dataclasses.replace(base, width=width, loop=loop, reason=why))  # type: ignore[arg-type]
     return list(unique.values())
-
-
-def _whole_width(problem: Problem, width: int) -> int:
-    """How many lanes a block of a plan really has: whole seeds together, or equal parts of a seed's settings."""
-    if width >= problem.settings:
-        together = min(max(1, width // problem.settings), math.ceil(problem.seeds / min(len(problem.devices), problem.seeds)))
-        return problem.settings * together
-    return math.ceil(problem.settings / math.ceil(problem.settings / width))
 
 
 def _on_cpu(analysis: Analysis, settings: int, seeds: int, steps: int, workers: int) -> list[tuple[int, str, str]]:

@@ -18,7 +18,7 @@ import jaxlib.version
 from jopt.engine.files import cache_directory, replacing
 from jopt.engine.planning.plan import Plan
 
-ENGINE = 7  # raised when blocks come to run in another way: what was measured before counts no more
+ENGINE = 8  # raised when blocks come to run in another way: what was measured before counts no more
 
 _plans: dict[str, Known] = {}
 _lock = threading.Lock()

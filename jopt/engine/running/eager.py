@@ -129,7 +129,7 @@ class _Lane:
         self.tick = tick
         self.check_names = check_names
         self.seed = int(job.seeds[seed])
-        self.start_key, *self.keys = keys_of(np.uint32(job.seed), np.uint32(self.seed))
+        self.start_key, *self.keys = keys_of(job.seed, np.uint32(self.seed))
         leaves, treedef = flatten(job.space.at(setting))
         # Of the types that they have in compiled code:
         self.setting = treedef.unflatten([jnp.asarray(x) if isinstance(x, (int, float, complex)) else x for x in leaves])

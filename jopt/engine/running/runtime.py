@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import functools
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from jopt.engine import machine
 from jopt.engine.compiled import steps
@@ -26,6 +26,7 @@ from jopt.engine.lanes.best import mode_of
 from jopt.engine.lanes.blocks import Block, to_device, to_numpy
 from jopt.engine.lanes.starts import carry_of
 from jopt.engine.program import keys_of
+from jopt.engine.running.compiling import Compiler
 from jopt.engine.running.threads import Caller
 from jopt.values.trees import structure
 
@@ -50,10 +51,9 @@ class Runtime:
         self._lock = threading.Lock()
         self._placed: dict[Any, Any] = {}
         self._rows: OrderedDict[Any, Future[Any]] = OrderedDict()
-        self._ready: dict[Any, Executable] = {}  # by shape of the block, loop and device
-        self._compiling: list[tuple[float, float]] = []  # from when to when
-        self._begun: dict[tuple[float, int], None] = {}  # what is being compiled: since when, by which thread
-        self._prepared: dict[Any, threading.Event] = {}  # evaluations that a thread has been sent for, and whether it is back
+        self._ready: dict[Any, Future[Executable]] = {}  # what advances a block, by its shape, loop and device
+        self._evaluations: dict[Any, Executable] = {}  # what evaluates one, by its shape and device
+        self.compiler = Compiler(EXECUTABLES, caller)
         self._context = context()
         row = job.feed.rows(job.seeds[0], job.first, 1)
         self.row_bytes = sum(x.nbytes for x in jax.tree.leaves(row))  # of one step and one seed
@@ -79,7 +79,7 @@ class Runtime:
 
     def close(self) -> None:
         """Lets go of what lies on devices."""
-        for kept in (self._placed, self._rows, self._ready):
+        for kept in (self._placed, self._rows, self._ready, self._evaluations):
             kept.clear()
 
     def optimizer(self, settings: np.ndarray) -> list[Any]:
@@ -127,10 +127,8 @@ class Runtime:
 
     def start_of(self, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of one lane's first carry."""
-        optimizer = jax.device_put(self.optimizer(np.full((1, 1), setting)), device)
-        given = self.place("given", lambda: jax.tree.leaves(self.job.given), device)
-        args = optimizer, self.keys([seed], device)[0], given, self.arrays(self.analysis.start, device)
-        return self.compiled(steps.start, (self.analysis.start,), args)(*args)  # type: ignore[no-any-return]
+        wanted = self._start(setting, seed, device)
+        return self.compiler.get(wanted)(*wanted.args)  # type: ignore[no-any-return]
 
     def _kinds(self, device: Any) -> list[Any]:
         """Of which kind each leaf of a carry is; the kind of random keys shows only in real ones."""
@@ -142,7 +140,7 @@ class Runtime:
         """The keys of the start, of the loss and of the batches, stacked where there are several seeds."""
         chosen = np.asarray([self.job.seeds[s] for s in seeds], np.uint32)
         own = chosen if len(chosen) > 1 else chosen[0]
-        return tuple(self.place(("keys", *chosen.tolist()), lambda: keys_of(np.uint32(self.job.seed), own), device))
+        return tuple(self.place(("keys", *chosen.tolist()), lambda: keys_of(self.job.seed, own), device))
 
     def arrays(self, traced: Traced, device: Any) -> list[Any]:
         """What a traced function closes over, on ``device``."""
@@ -156,93 +154,70 @@ class Runtime:
                 self._placed.setdefault((name, device), made)
         return self._placed[name, device]
 
-    @property
-    def compile_s(self) -> float:
-        """The seconds in which something was compiled, be it by several threads at once."""
-        total, until = 0.0, 0.0
-        for begin, end in sorted(self._compiling):
-            total += max(0.0, end - max(begin, until))
-            until = max(until, end)
-        return total
-
-    def compiled(
-        self,
-        function: Callable[..., Any],
-        static: tuple[Any, ...],
-        args: tuple[Any, ...],
-        donate: int | None = None,
-        one_thread: bool = False,
-    ) -> Executable:
-        """The executable of ``function(*static, *args)``."""
-        return self._get(Wanted(function, static, args, donate, self.weak, one_thread, self._context))
-
-    def _get(self, wanted: Wanted, lower: Callable[[Callable[[], Any]], Any] | None = None) -> Executable:
-        begin = time.perf_counter()
-        self._begun[begin, threading.get_ident()] = None
-        try:
-            executable, seconds = EXECUTABLES.get(wanted, lower or self.caller.do)
-        finally:
-            del self._begun[begin, threading.get_ident()]
-        if seconds:
-            now = time.perf_counter()
-            self._compiling.append((now - seconds, now))
-        return executable
-
-    def compiling_for(self) -> float:
-        """For how many seconds something has been compiled now; 0 where nothing is."""
-        begun = [begin for begin, _ in list(self._begun)]
-        return time.perf_counter() - min(begun) if begun else 0.0
-
-    def prepare_evaluation(self, block: Block, device: Any) -> None:
-        """Compiles the evaluation of a block in a thread of its own, while the step of the same block is compiled."""
-        if self.analysis.evaluate is None:
-            return
-        with self._lock:
-            mine, ready = (block.shape, device) not in self._prepared, threading.Event()
-            self._prepared.setdefault((block.shape, device), ready)
-        if not mine:
-            return
-        try:
-            wanted = self._evaluation(block, device)
-            # Lowered here: the thread must need nobody who might be waiting for it.
-            lowered = None if wanted in EXECUTABLES else self.caller.do(wanted.lowered)
-        except BaseException:
-            ready.set()
-            raise
-        if lowered is None:
-            ready.set()
-            return
-        args = wanted, lowered, ready
-        threading.Thread(target=self._prepare, args=args, name="jopt-compile", daemon=True).start()
-
-    def _prepare(self, wanted: Wanted, lowered: Any, ready: threading.Event) -> None:
-        with self.caller.as_in_the_caller(), contextlib.suppress(Exception):  # whoever evaluates hears of it
-            self._get(wanted, lambda lower: lowered)
-        ready.set()
-
-    def evaluation(self, block: Block, device: Any) -> tuple[Executable, tuple[Any, ...]]:
-        """What evaluates a block, and its arguments."""
-        if (block.shape, device) in self._prepared:
-            self._prepared[block.shape, device].wait()
-        wanted = self._evaluation(block, device)
-        return self._get(wanted), wanted.args
-
-    def _evaluation(self, block: Block, device: Any) -> Wanted:
-        traced = self.analysis.evaluate
-        assert traced is not None
-        args = block.optimizer, block.carry, self.arrays(traced, device)
-        one_thread = self.one_thread(block, device)
-        return Wanted(steps.evaluate, (self.shape(block), traced), args, None, self.weak, one_thread, self._context)
-
     def executable(self, block: Block, loop: str, device: Any, stride: int) -> Executable:
-        """What advances a block (see ``steps.scan_steps`` and ``one_step``), by strides where steps are looped by a scan."""
+        """What advances a block (see ``steps.scan_steps`` and ``one_step``), by strides where steps are looped by a scan.
+
+        The first time it is compiled in a thread of its own, while the start and the evaluation are compiled here.
+        """
         kind = block.shape, loop, device, stride
-        if kind not in self._ready:
-            args = tuple(self.arguments(block, loop, device, 0, 1))
-            static: tuple[Any, ...] = self.shape(block), self.analysis.step
-            function, more = (steps.scan_steps, (self.length, stride)) if loop == "scan" else (steps.one_step, ())
-            self._ready[kind] = self.compiled(function, static + more, args, 1, self.one_thread(block, device))
-        return self._ready[kind]
+        with self._lock:
+            mine, ready = kind not in self._ready, self._ready.setdefault(kind, Future())
+        if mine:
+            try:
+                self.compiler.beside(self.step(block, loop, device, stride), ready)
+            except BaseException as error:
+                ready.set_exception(error)
+                raise
+            if block.carry is None:
+                self.compiler.get(self._start(0, 0, device))
+            if self.analysis.evaluate is not None:
+                self._evaluation(block, device)
+        return ready.result()
+
+    def _start(self, setting: int, seed: int, device: Any) -> Wanted:
+        optimizer = jax.device_put(self.optimizer(np.full((1, 1), setting)), device)
+        given = self.place("given", lambda: jax.tree.leaves(self.job.given), device)
+        args = optimizer, self.keys([seed], device)[0], given, self.arrays(self.analysis.start, device)
+        return Wanted(steps.start, (self.analysis.start,), args, None, self.weak, False, self._context)
+
+    def step(self, block: Block, loop: str, device: Any, stride: int) -> Wanted:
+        """What a block of this shape needs to be advanced, whatever its arrays hold."""
+        args = tuple(self.arguments(self._outline(block, device), loop, device, block.step, 1))
+        static: tuple[Any, ...] = self.shape(block), self.analysis.step
+        function, more = (steps.scan_steps, (self.length, stride)) if loop == "scan" else (steps.one_step, ())
+        return Wanted(function, static + more, args, 1, self.weak, self.one_thread(block, device), self._context)
+
+    def evaluate(self, block: Block, device: Any) -> list[Any]:
+        """The metrics of a block, in the order of their names."""
+        arrays = self.arrays(self.analysis.evaluate, device)  # type: ignore[arg-type]
+        return self._evaluation(block, device)(block.optimizer, block.carry, arrays)  # type: ignore[no-any-return]
+
+    def _evaluation(self, block: Block, device: Any) -> Executable:
+        kind = block.shape, device
+        if kind not in self._evaluations:
+            traced, outline = self.analysis.evaluate, self._outline(block, device)
+            assert traced is not None
+            args = outline.optimizer, outline.carry, self.arrays(traced, device)
+            static, one_thread = (self.shape(block), traced), self.one_thread(block, device)
+            wanted = Wanted(steps.evaluate, static, args, None, self.weak, one_thread, self._context)
+            self._evaluations[kind] = self.compiler.get(wanted)
+        return self._evaluations[kind]
+
+    def _outline(self, block: Block, device: Any) -> Block:
+        """A block with shapes in place of its arrays, so that code can be compiled before somebody has made them."""
+        found, where = self.analysis, SingleDeviceSharding(device)
+
+        def shapes(like: Sequence[Any], same: Sequence[bool]) -> list[Any]:
+            leads = [() if common else block.lead for common in same]
+            each = zip(like, leads, strict=True)
+            return [jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=where) for x, lead in each]
+
+        optimizer = jax.device_put(self.optimizer(block.settings), device)
+        made = dataclasses.replace(block, optimizer=optimizer, carry=shapes(jax.tree.leaves(found.carry), found.common))
+        if self.job.program.feedback and found.evaluate is not None:
+            told = jax.tree.leaves(found.evaluate.result)
+            made.feedback, made.fresh = shapes(told, [False] * len(told)), np.zeros(block.lead, bool)
+        return made
 
     def one_thread(self, block: Block, device: Any) -> bool:
         """Whether other blocks are likely to run on the other cores; one that holds all lanes may use them itself."""

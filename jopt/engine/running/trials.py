@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from jopt.engine.job import Job
+from jopt.engine.job import Job, block_shape
 from jopt.engine.lanes.blocks import Block
 from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.lanes.table import Lanes
@@ -52,7 +52,7 @@ class Trials:
 
     @property
     def compile_s(self) -> float:
-        return self.runtime.compile_s
+        return self.runtime.compiler.seconds
 
     @property
     def left(self) -> int:
@@ -62,15 +62,15 @@ class Trials:
         """What one block takes while it runs."""
         runtime, device = self.runtime, self.slots[0].device
         ids = np.arange(width)[None] % runtime.job.space.size
-        block = runtime.placed(Block(ids, np.zeros(1, np.int64), np.ones_like(ids, bool)), device)
-        compiled = runtime.executable(block, loop, device, runtime.stride).compiled
+        block = Block(ids, np.zeros(1, np.int64), np.ones_like(ids, bool), runtime.job.first)
+        compiled = runtime.compiler.get(runtime.step(block, loop, device, runtime.stride)).compiled
         beside = width * runtime.analysis.carry_bytes if runtime.mode is not None else 0  # the best ones yet, at most
         return fitting.bytes_of(compiled, 4.0 * width * runtime.analysis.carry_bytes) + beside
 
     def __call__(self, plan: Plan) -> float:
         """The lane-steps per second of a whole run by a plan, judged by the pace of the lanes that have done least."""
         job = self.runtime.job
-        blocks = self.lanes.form(plan.width or 1, len(self.slots))
+        blocks = self.lanes.form(block_shape(plan.width or 1, job.space.size, len(job.seeds), len(self.slots)))
         chosen = sorted(blocks, key=lambda block: block.step)[: len(self.slots)]
         barrier = threading.Barrier(len(chosen))
         stride = self.runtime.stride if plan.loop == "scan" else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jopt.engine import machine
+from jopt.engine.job import block_shape
 from jopt.engine.lanes.blocks import Block, key_kinds
 from jopt.engine.lanes.records import BlockOutcome, Records
 from jopt.engine.lanes.starts import begun
@@ -116,7 +118,7 @@ class Run:
     def reached(self) -> Reached:
         """How far it is; called in the caller's thread, at any time."""
         total_s = self.seconds + (0.0 if self.since is None else time.perf_counter() - self.since)
-        compile_s, compiling_s = self.runtime.compile_s, self.runtime.compiling_for()
+        compile_s, compiling_s = self.runtime.compiler.compile_s, self.runtime.compiler.compiling_for()
         lane_steps, ran_s = self.records.lane_steps, total_s - compile_s - compiling_s
         if ran_s - self.mark[1] > PACE_S:
             lane_steps, ran_s = lane_steps - self.mark[0], ran_s - self.mark[1]
@@ -148,7 +150,7 @@ class Run:
         if not stops.any():
             return
         blocks = [block for block in self.blocks if block.carry is not None]
-        for block in self.lanes.form(self._width(), len(self.slots)):  # of those that are paused
+        for block in self.lanes.form(self._shape()):  # of those that are paused
             self.lanes.take(block)
             blocks.append(block)
         for block in blocks:
@@ -156,31 +158,34 @@ class Run:
             if block.real.any():
                 self.lanes.pause(block)
         self.blocks = []
-        self.mark = self.records.lane_steps, max(0.0, self.seconds - self.runtime.compile_s)
+        self.mark = self.records.lane_steps, max(0.0, self.seconds - self.runtime.compiler.compile_s)
 
     def _formed(self) -> list[Block]:
         """Blocks of all lanes that are in none; those that trials have brought to the end are finished."""
-        blocks = self.lanes.form(self._width(), len(self.slots))
+        blocks = self.lanes.form(self._shape())
         for block in blocks:
             if block.step == self.job.steps:
                 self.lanes.take(block)
                 self._finish(block)
         return [block for block in blocks if block.step < self.job.steps]
 
-    def _width(self) -> int:
-        """That of the plan, or an equal share of what lanes are left, where lanes have ended early and that pays."""
-        width = self.plan.width or 1
-        left = int(self.lanes.in_state(State.WAITING, State.PAUSED).sum())
-        narrower = max(1, min(width, -(-left // len(self.slots))))
-        if narrower == width or not (~self.running() & (self.lanes.steps < self.job.steps)).any():
-            return width
-        return narrower if self._pays(1 - narrower / width) else width
+    def _shape(self) -> tuple[int, int]:
+        """The plan's, or that of an equal share of what lanes are left, where lanes have ended early and that pays."""
+        job, width, workers = self.job, self.plan.width or 1, len(self.slots)
+        planned = block_shape(width, job.space.size, len(job.seeds), workers)
+        left = self.lanes.in_state(State.WAITING, State.PAUSED)
+        narrower = max(1, min(width, -(-int(left.sum()) // workers)))
+        ended_early = ~self.running() & (self.lanes.steps < job.steps)
+        if narrower == width or not left.any() or not ended_early.any():
+            return planned
+        shape = block_shape(narrower, int(left.sum(0).max()), int(left.any(0).sum()), workers)
+        return shape if self._pays(1 - math.prod(shape) / math.prod(planned)) else planned
 
     def _pays(self, saved: float) -> bool:
         """Whether to save a share of what is to be done is worth a program, which takes as long to compile as the others."""
         to_do = int((self.job.steps - self.records.steps_done[self.running()]).sum())
-        ran_s = max(0.0, time.perf_counter() - self.began - self.runtime.compile_s)
-        return bool(saved * to_do * ran_s / max(1, self.records.lane_steps) > self.runtime.compile_s)
+        ran_s = max(0.0, time.perf_counter() - self.began - self.runtime.compiler.seconds)
+        return bool(saved * to_do * ran_s / max(1, self.records.lane_steps) > self.runtime.compiler.seconds)
 
     def _turns(self, block: Block, until: int, slot: Slot) -> Iterator[BlockOutcome]:
         """A block's way to a step, in a slot: turn after turn, until it is there or told to stop."""
@@ -276,7 +281,7 @@ class Run:
     def outcome(self) -> Outcome:
         """What there is at the end."""
         self.records.close(self.lanes.in_state(State.DEAD))
-        return Outcome(self.plan, self.records, self.runtime.compile_s, self.seconds)
+        return Outcome(self.plan, self.records, self.runtime.compiler.seconds, self.seconds)
 
 
 def _newly_dead(outcome: BlockOutcome) -> np.ndarray:

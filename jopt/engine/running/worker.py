@@ -63,10 +63,9 @@ class LocalWorker:
         outcome = BlockOutcome(block, [], [])
         waiting: deque[tuple[int, Callable[[], None]]] = deque()
         try:
-            self.runtime.placed(block, self.device)
-            self.runtime.prepare_evaluation(block, self.device)
             stride = self._stride(block, until)
             executable = self.runtime.executable(block, self.loop, self.device, stride) if block.step < until else None
+            self.runtime.placed(block, self.device)
             brought = time.perf_counter()
             if executable is not None and block.step == 0 and 0 in self.runtime.job.eval_steps:
                 waiting.append((0, self.evaluate(block, outcome)))
@@ -136,8 +135,7 @@ class LocalWorker:
     def evaluate(self, block: Block, out: BlockOutcome) -> Callable[[], None]:
         """Sends off the evaluation of a block; what it returns brings the metrics home."""
         runtime = self.runtime
-        executable, args = runtime.evaluation(block, self.device)
-        metrics = executable(*args)
+        metrics = runtime.evaluate(block, self.device)
         step, names = block.step, runtime.analysis.evaluated_names
         if runtime.mode is not None and step > 0:  # what nobody has trained is not the best
             block.best = chosen(block, metrics[0], runtime.places, runtime.analysis.common, runtime.mode)
