@@ -22,7 +22,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         "--rows",
         nargs="+",
         default=[],
-        help='of sweep, search and update: rows such as "CNN 8x8 x 128"; of decide: problems such as "CNN 8x8"; the others kept',
+        help='of sweep, search and update: rows such as "CNN 8x8 x 128"; of decide: problems; the others kept',
     )
     parser.add_argument("--budget", type=float, help="of decide: seconds that each rival has at most, by default 60")
     parser.add_argument("--fresh", action="store_true", help="of decide: forget what is there of these problems")

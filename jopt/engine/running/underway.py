@@ -118,7 +118,7 @@ class Run:
     def reached(self) -> Reached:
         """How far it is; called in the caller's thread, at any time."""
         total_s = self.seconds + (0.0 if self.since is None else time.perf_counter() - self.since)
-        compile_s, compiling_s = self.runtime.compiler.compile_s, self.runtime.compiler.compiling_for()
+        compile_s, compiling_s = self.runtime.compiler.seconds, self.runtime.compiler.compiling_for()
         lane_steps, ran_s = self.records.lane_steps, total_s - compile_s - compiling_s
         if ran_s - self.mark[1] > PACE_S:
             lane_steps, ran_s = lane_steps - self.mark[0], ran_s - self.mark[1]
@@ -158,7 +158,7 @@ class Run:
             if block.real.any():
                 self.lanes.pause(block)
         self.blocks = []
-        self.mark = self.records.lane_steps, max(0.0, self.seconds - self.runtime.compiler.compile_s)
+        self.mark = self.records.lane_steps, max(0.0, self.seconds - self.runtime.compiler.seconds)
 
     def _formed(self) -> list[Block]:
         """Blocks of all lanes that are in none; those that trials have brought to the end are finished."""
