@@ -3,11 +3,35 @@
 import json
 import sqlite3
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+import jopt
 from jopt.engine.lanes.store.database import HEAD, PARTS, TABLES, Row, digest_of
 
 PAGE = 4096
+
+
+def contents(made):
+    """All that a result is, as text."""
+    groups = {"": made} if isinstance(made, jopt.SweepResult) else made
+    parts = {n: (r.dataset.to_dict(), jax.tree.map(np.asarray, (r.params, r.version, r.timings))) for n, r in groups.items()}
+    with np.printoptions(threshold=10**6):
+        return repr((parts, [(repr(r), repr(r.optimizer), repr(r.best("loss").optimizer)) for r in groups.values()]))
+
+
+def trained():
+    """A result that has everything: axes, schedules, seeds, evaluations, states."""
+    rates = jopt.choice(0.1, 0.2)
+    optimizer = jopt.chain(jopt.clip(1.0), jopt.adam(jopt.cosine_decay_schedule(rates, 10)))
+    start = {"a": jnp.ones(3), "b": (jnp.float32(2), None)}
+
+    def loss(w, _):
+        return jnp.sum(w["a"] ** 2) + w["b"][0] ** 2
+
+    measured = {"evaluate": lambda w: {"size": jnp.sum(w["a"] ** 2)}, "eval_every": 2, "keep": "carry"}
+    return jopt.sweep(loss, start, optimizer, steps=4, seeds=2, progress=False, **measured)
 
 
 def flips(whole, pages=2, seed=0):

@@ -22,8 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import numpy as np
 
 import jopt
-from tests.damage import altered, mutated, rewritten
-from tests.test_damaged_files import contents, trained
+from tests.damage import altered, contents, mutated, rewritten, trained
 from tests.test_results_record import grouped
 
 LONGEST_S = 10.0  # of one input

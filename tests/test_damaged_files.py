@@ -1,43 +1,22 @@
 """Files that are damaged, foreign or hostile: an error that names the file, or exactly what was saved."""
 
 import json
+import os
 import pickle
 import sqlite3
 import zipfile
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jopt
 from jopt.engine.lanes.store import arrays
 from jopt.results import load_result
-from tests.damage import altered, flips, mutated, rewritten, signed
+from tests import fuzz_files
+from tests.damage import altered, contents, flips, mutated, rewritten, signed, trained
 from tests.test_results_record import grouped, record, result
 
 ERROR = r"some\.jopt' is damaged or not a result"
-
-
-def contents(made):
-    """All that a result is, as text."""
-    groups = {"": made} if isinstance(made, jopt.SweepResult) else made
-    parts = {n: (r.dataset.to_dict(), jax.tree.map(np.asarray, (r.params, r.version, r.timings))) for n, r in groups.items()}
-    with np.printoptions(threshold=10**6):
-        return repr((parts, [(repr(r), repr(r.optimizer), repr(r.best("loss").optimizer)) for r in groups.values()]))
-
-
-def trained():
-    """A result that has everything: axes, schedules, seeds, evaluations, states."""
-    rates = jopt.choice(0.1, 0.2)
-    optimizer = jopt.chain(jopt.clip(1.0), jopt.adam(jopt.cosine_decay_schedule(rates, 10)))
-    start = {"a": jnp.ones(3), "b": (jnp.float32(2), None)}
-
-    def loss(w, _):
-        return jnp.sum(w["a"] ** 2) + w["b"][0] ** 2
-
-    measured = {"evaluate": lambda w: {"size": jnp.sum(w["a"] ** 2)}, "eval_every": 2, "keep": "carry"}
-    return jopt.sweep(loss, start, optimizer, steps=4, seeds=2, progress=False, **measured)
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +197,10 @@ def test_a_name_of_a_group_that_is_none_is_an_error(tmp_path):
     rewritten(path, "problems", lambda text: text.replace('"name",""', '"name","a/b"'))
     with pytest.raises(ValueError, match=f"{ERROR}.*a/b"):
         load_result(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="it reads how much memory it has taken")
+def test_the_long_command_deals_with_the_first_of_its_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert fuzz_files.main(["--most", "30"]) == 0
+    assert "30 inputs" in capsys.readouterr().out

@@ -5,6 +5,8 @@ import os
 import pathlib
 import pickle
 import sqlite3
+import subprocess
+import sys
 import threading
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from jopt.results import GroupedResult, SweepResult, Timings, load_result
 from tests.test_results_record import RATES as GRID
 from tests.test_results_record import Optimizer, grouped, record
 from tests.test_results_record import result as made_by_hand
+from tests.test_store import DIES
 
 
 def result(rec):
@@ -389,3 +392,52 @@ def test_random_keys_and_states_of_steps_of_the_users_come_back(tmp_path):
 def test_a_missing_file_is_reported_as_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_result(tmp_path / "none")
+
+
+def test_the_journal_of_a_writer_that_died_does_no_harm_to_what_is_saved_in_its_place(tmp_path):
+    path = tmp_path / "a"
+    result(record([4.0, 1.0])).save(path)
+    command = [sys.executable, "-c", DIES, str(path)]
+    assert subprocess.run(command, env={**os.environ, "PYTHONPATH": ":".join(sys.path)}).returncode == 9
+    assert (tmp_path / "a-journal").exists()
+    result(record([3.0, 2.0])).save(path)
+    assert os.listdir(tmp_path) == ["a"]
+    assert load_result(path).best("loss").score == 2.0
+
+
+def test_a_folder_without_the_right_to_write_is_reported_as_such(tmp_path):
+    (tmp_path / "folder").mkdir()
+    result(record([1.0])).save(tmp_path / "folder" / "a")
+    (tmp_path / "folder").chmod(0o500)
+    try:
+        if os.access(tmp_path / "folder", os.W_OK):
+            pytest.skip("this user may write everywhere")
+        with pytest.raises(PermissionError):
+            result(record([2.0])).save(tmp_path / "folder" / "a")
+        assert load_result(tmp_path / "folder" / "a").best("loss").score == 1.0
+    finally:
+        (tmp_path / "folder").chmod(0o700)
+
+
+FULL = """
+import resource, signal, sys
+import numpy as np
+import jopt
+made = jopt.load_result(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))  # as a disk that is full
+try:
+    made.save(sys.argv[1])
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_disk_that_is_full_leaves_the_file_as_it_was_and_none_beside_it(tmp_path):
+    pytest.importorskip("resource")
+    path = tmp_path / "a"
+    result(record([4.0, 1.0])).save(path)
+    before = path.read_bytes()
+    command = [sys.executable, "-c", FULL, str(path)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True)
+    assert (done.stdout.strip(), os.listdir(tmp_path), path.read_bytes()) == ("OSError", ["a"], before), done.stderr
