@@ -52,6 +52,10 @@ penalised = jopt.sweep(
     ridge, w, jopt.sgd(rates, jopt.choice(None, 0.9)), (x, y), steps=3, batch_size=jopt.choice(2, 4), hyper={"l2": rates}
 )
 assert_type(penalised, jopt.SweepResult)
+drawn = jopt.adam(jopt.loguniform(1e-3, 1.0), b1=jopt.uniform(0.1, 0.9))
+searched = jopt.sweep(loss, w, drawn, (x, y), steps=3, samples=4, search=jopt.OptunaSearch(batch=2))
+assert_type(searched, jopt.SweepResult)
+print(searched.to_optuna().best_params, jopt.uniform(1, 8, dtype=int))
 print(penalised.best().hyper["l2"], penalised.best().setting["batch_size"])
 
 

@@ -68,7 +68,7 @@ class Told(NamedTuple):
 def told(record: SweepRecord, ranked: scores.Ranking) -> Iterator[Told]:
     """What there is to say of each setting, in the order of the grid."""
     scored, (steps, curves) = scores.score(record, ranked), _curves(record, ranked)
-    lost, pruned = record.diverged.any(-1), record.pruned.any(-1)
+    lost, pruned = np.asarray(record.diverged.any(-1)), np.asarray(record.pruned.any(-1))
     for index in np.ndindex(record.shape):
         per_seed = scored.per_seed[index]
         # JSON, as which storages keep this, knows no infinity.
