@@ -97,6 +97,8 @@ def test_the_table_has_a_column_for_each_number_and_each_final_score(tmp_path):
     rate, nesterov = experiment.hparam_infos
     assert (rate.name, rate.domain_interval.min_value, rate.domain_interval.max_value) == ("learning_rate", 0.01, 0.1)
     assert (nesterov.name, [value.bool_value for value in nesterov.domain_discrete.values]) == ("nesterov", [False, True])
+    assert rate.differs
+    assert nesterov.differs
     assert [info.name.tag for info in experiment.metric_infos] == ["final/loss", "final/norm", "final/accuracy"]
 
 

@@ -25,6 +25,9 @@ FINAL = "final/"  # what the tags of scores begin with
 LONGEST = 120  # characters of the name of a directory; file systems take 255 bytes
 GROUP = "group"  # the name of the optimizer among the hyperparameters, as in ``to_pandas``
 PLUGIN = "hparams"
+# TensorBoard shows the columns first whose field 7, ``differs``, is true, which tensorboardX does not know: here in protobuf's
+# own form, which is kept as it is.
+DIFFERS = bytes([7 << 3, 1])
 
 
 class Run(NamedTuple):
@@ -203,12 +206,15 @@ def _column(name: str, values: list[Any]) -> Any:
     """A hyperparameter's type and values; numbers have an interval, as hundreds of boxes to tick help nobody."""
     from tensorboardX.proto.api_pb2 import DATA_TYPE_BOOL, DATA_TYPE_FLOAT64, DATA_TYPE_STRING, HParamInfo, Interval
 
-    kinds = {type(value) for value in values}
-    if kinds == {float}:
-        interval = Interval(min_value=min(values), max_value=max(values))
-        return HParamInfo(name=name, type=DATA_TYPE_FLOAT64, domain_interval=interval)
-    info = HParamInfo(name=name, type=DATA_TYPE_BOOL if kinds == {bool} else DATA_TYPE_STRING)
-    info.domain_discrete.extend(list(dict.fromkeys(values)))
+    kind = type(values[0])
+    types = {float: DATA_TYPE_FLOAT64, bool: DATA_TYPE_BOOL, str: DATA_TYPE_STRING}
+    info = HParamInfo(name=name, type=types[kind])
+    if kind is float:
+        info.domain_interval.CopyFrom(Interval(min_value=min(values), max_value=max(values)))
+    else:
+        info.domain_discrete.extend(list(dict.fromkeys(values)))
+    if len(set(values)) > 1:
+        info.MergeFromString(DIFFERS)
     return info
 
 
