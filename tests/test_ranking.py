@@ -229,3 +229,10 @@ def test_the_words_of_a_picture_say_what_was_scored():
 
 def test_jitted_evaluations_are_ranked_by_the_first_name_in_order():
     assert trained(jax.jit(lambda w: {"z": w, "a": -w})).best().metric == "a"
+
+
+def test_where_every_lane_ended_before_the_last_step_each_is_scored_by_what_it_had_done():
+    found = of_losses([[3.0, 2.0, np.nan, np.nan], [3.0, 1.0, 0.5, np.nan]])
+    ended = dataclasses.replace(found.record, steps_done=np.array([[2], [3]]))
+    assert result(ended).best().score == 0.5
+    assert [trial.score for trial in result(ended).top(2)] == [0.5, 2.0]

@@ -63,7 +63,7 @@ def expected(pruner: Pruner | None, settings: int, job: Job, rungs: Sequence[int
 
     A rule of the user's is not asked about what has not been, and under others it depends on the scores how many are left.
     """
-    if type(pruner) not in (TopFraction, SuccessiveHalving, Hyperband, MedianStop):
+    if pruner is None or type(pruner) not in (TopFraction, SuccessiveHalving, Hyperband, MedianStop):
         return [settings] * len(rungs)
     ranks, running = np.arange(settings, dtype=np.float64)[:, None], np.ones(settings, bool)
     left = []
