@@ -92,7 +92,8 @@ def _suggestions(part: Swept, group: str | None, ranked: scores.Ranking) -> list
 def _best(row: Row, group: str, ranked: scores.Ranking) -> str:
     assert row.score is not None
     score = text.spread(row.score, scores.spread(row.per_seed), len(row.per_seed))
-    return f"the best of all settings: {label(row, group)} ({ranked.metric} {score})"
+    best = "the best of all settings: " if row.setting or group else ""
+    return f"{best}{label(row, group)} ({ranked.metric} {score})"
 
 
 def _code(trial: Trial, lead: Suggestion | None, setting: str) -> list[Code]:

@@ -11,7 +11,7 @@ from jopt.results import report, scores, text
 from jopt.results.page import layout, listing, thinning
 from jopt.results.page.answer import Answer, answer
 from jopt.results.page.listing import Row, label
-from jopt.results.record import Saved
+from jopt.results.record import Saved, SweepRecord
 from jopt.results.trial import Swept
 
 AXES = 8  # that get a chart
@@ -25,7 +25,7 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
     listed = min(len(rows), max(1, listing.CELLS // len(columns)))
     records = [part.record for part in parts.values()]
     curves, notes = thinning.curves(records, rows, ranked)
-    axes = _axes(rows, told)
+    axes = _axes(records, rows, told)
     data = {
         "metric": ranked.metric,
         "mode": ranked.mode,
@@ -69,12 +69,13 @@ def _summary(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ran
     return f"{', '.join(ran)}: {', '.join(ended)}. Ranked by {ranked.metric} ({better})."
 
 
-def _axes(rows: Sequence[Row], told: Answer) -> list[dict[str, Any]]:
+def _axes(records: Sequence[SweepRecord], rows: Sequence[Row], told: Answer) -> list[dict[str, Any]]:
     """The axes of the charts: what has several values."""
     names = _varied(rows)[:AXES]
+    order = {name: [x for r in records if name in r.coords for x in r.coords[name][1].tolist()] for name in names}
     return [
         {
-            **layout.axis(name, [row.setting.get(name, layout.ABSENT) for row in rows]),
+            **layout.axis(name, [row.setting.get(name, layout.ABSENT) for row in rows], order[name]),
             "suggested": [
                 {"group": s.trial.group or "", "value": s.value, "low": s.low, "high": s.high}
                 for s in told.suggestions

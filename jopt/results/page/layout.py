@@ -27,8 +27,8 @@ class _Places(NamedTuple):
     marks: list[tuple[float, str]]
 
 
-def axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    """One axis, with a value of each setting.
+def axis(name: str, values: Sequence[Any], order: Sequence[Any] = ()) -> dict[str, Any]:
+    """One axis, with a value of each setting; those that are no numbers stand in some ``order``.
 
     Returns:
       kind: "linear", "log" or "listed", where values have places of their own.
@@ -39,7 +39,7 @@ def axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
       marks: Some places between the ends, with labels.
     """
     present = [value for value in values if value is not ABSENT]
-    found = _numbers(present) if all(map(is_number, present)) else _names(present)
+    found = _numbers(present) if all(map(is_number, present)) else _names(present, order)
     low, high = float(np.min(found.along)), float(np.max(found.along))
 
     def share(place: float) -> float:
@@ -57,9 +57,9 @@ def axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _names(present: Sequence[Any]) -> _Places:
+def _names(present: Sequence[Any], order: Sequence[Any]) -> _Places:
     shown = [str(value) for value in present]
-    known = list(dict.fromkeys(shown))
+    known = [each for each in dict.fromkeys(map(str, [*order, *shown])) if each in shown]
     at = np.asarray([known.index(each) for each in shown], np.float64)
     return _Places("listed", at, at, [known[0], known[-1]], [(float(i), each) for i, each in enumerate(known)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import gzip
 import hashlib
 import os
@@ -38,7 +39,8 @@ def rendered(names: Mapping[str, Any], written: str) -> str:
     """
     try:
         import jinja2
-        from plotly.offline import get_plotlyjs
+
+        packed, plotly = _plotly()
     except ImportError as error:
         raise ImportError('A report needs plotly and jinja2: python -m pip install "jopt[report]".') from error
     templates = jinja2.FunctionLoader(_template)
@@ -46,15 +48,24 @@ def rendered(names: Mapping[str, Any], written: str) -> str:
         loader=templates, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    plotly, script = get_plotlyjs(), "\n".join(map(_template, SCRIPTS))
+    script = "\n".join(map(_template, SCRIPTS))
     return environment.get_template("page.html").render(
         **names,
         written=written,
         style=_template("page.css"),
         script=script,
-        packed=base64.b64encode(gzip.compress(plotly.encode(), 9, mtime=0)).decode(),
-        hashes=[_hash(script), _hash(plotly)],
+        packed=packed,
+        hashes=[_hash(script), plotly],
     )
+
+
+@functools.cache
+def _plotly() -> tuple[str, str]:
+    """Plotly's script, packed as text, and its hash."""
+    from plotly.offline import get_plotlyjs
+
+    script = get_plotlyjs()
+    return base64.b64encode(gzip.compress(script.encode(), 9, mtime=0)).decode(), _hash(script)
 
 
 def _template(name: str) -> str:

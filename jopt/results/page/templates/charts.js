@@ -175,6 +175,6 @@ function scoreMarks() {
   const [low, high] = DATA.score.range;
   return [0, 0.25, 0.5, 0.75, 1].map((share) => {
     const at = low + share * (high - low);
-    return [share, String(Number((DATA.score.log ? 10 ** at : at).toPrecision(3)))];
+    return [share, short(Number((DATA.score.log ? 10 ** at : at).toPrecision(3)))];
   });
 }

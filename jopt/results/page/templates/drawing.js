@@ -42,7 +42,7 @@ const labelled = (i) => plain(ROWS[i].label).replace(/, /g, ROWS[i].label.length
 
 function axisOf(title, more) {
   const lines = { gridcolor: colour("grid"), zerolinecolor: colour("line"), linecolor: colour("line") };
-  return { title: { text: plain(cut(title)), standoff: 8 }, automargin: true, exponentformat: "power", ...lines, ...more };
+  return { title: { text: plain(cut(title)), standoff: 8 }, automargin: true, exponentformat: more.type === "log" ? "power" : "none", ...lines, ...more };
 }
 
 function layoutOf(more) {

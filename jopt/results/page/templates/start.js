@@ -18,7 +18,15 @@ const isLit = (i) => state.hovered === i || state.marked.has(i);
 const anyLit = () => state.hovered !== null || state.marked.size > 0;
 const shownRows = () => [...ROWS.keys()].filter((i) => state.shown[i]);
 const isBest = (i) => i === 0 && ROWS[0].state === "finished" && ROWS.length > 1;
-const short = (x) => (x === null ? "" : String(Number(x.toPrecision(4))));
+
+// A number in four digits, "3.2e-5" rather than "0.000032".
+function short(x) {
+  if (x === null) return "";
+  const size = Math.abs(x);
+  if (size === 0 || (size >= 1e-3 && size < 1e6)) return String(Number(x.toPrecision(4)));
+  const [digits, power] = x.toExponential(3).split("e");
+  return `${Number(digits)}e${Number(power)}`;
+}
 
 function told(i) {
   const row = ROWS[i];
