@@ -155,12 +155,17 @@ class Results:
     """What told each mutation, kept in a file: by the text of the mutation and the state of its file."""
 
     def __init__(self) -> None:
-        self.known: dict[str, str] = json.loads(LOG.read_text("utf-8")) if LOG.exists() else {}
+        self.known: dict[str, str] = {}
+        self._read()
+
+    def _read(self) -> None:
+        self.known |= json.loads(LOG.read_text("utf-8")) if LOG.exists() else {}
 
     def __getitem__(self, mutation: Mutation) -> str | None:
         return self.known.get(f"{mutation} [{digest(mutation.path)}]")
 
     def __setitem__(self, mutation: Mutation, told: str) -> None:
+        self._read()  # another run may have found something meanwhile
         self.known[f"{mutation} [{digest(mutation.path)}]"] = told
         LOG.parent.mkdir(exist_ok=True)
         partial = LOG.with_suffix(".partial")

@@ -54,6 +54,10 @@ def test_adadeltas_first_step_has_the_size_of_the_root_of_epsilon_over_that_of_t
     assert found == pytest.approx(-np.sqrt(eps) / np.sqrt((1 - rho) * gradient**2 + eps) * gradient, rel=1e-12)
 
 
+def test_adadelta_without_epsilon_stands_still_and_is_never_nan(x64):
+    np.testing.assert_array_equal(steps(jopt.adadelta(eps=0.0), [0.0, 3.0, 0.0]), 0.0)
+
+
 def test_adadelta_means_the_squares_of_its_steps_without_the_rate(x64):
     slow, fast = (along_a_tree(jopt.adadelta(rate)) for rate in (0.1, 1.0))
     np.testing.assert_allclose(10 * slow, fast, rtol=1e-12)

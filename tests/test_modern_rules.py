@@ -164,6 +164,11 @@ def test_adafactor_leaves_zeros_by_the_least_scale(x64):
     np.testing.assert_allclose(first(jopt.adafactor(0.1, min_scale=0.5), [2.0, -7.0]), [-0.05, 0.05], rtol=1e-12)
 
 
+def test_a_parameter_of_zeros_is_scaled_as_one_of_a_thousandth():
+    rule, p = jopt.scale_by_param_block_rms(), jnp.zeros(2)
+    np.testing.assert_allclose(rule.update(jnp.array([2.0, -7.0]), rule.init(p), p)[0], [2e-3, -7e-3], rtol=1e-6)
+
+
 def test_adafactor_clips_the_root_mean_square_of_a_leaf(x64):
     u = first(jopt.adafactor(0.1, clipping_threshold=0.5, multiply_by_parameter_scale=False), [2.0, -7.0])
     np.testing.assert_allclose(u, [-0.05, 0.05], rtol=1e-12)
