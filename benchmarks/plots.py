@@ -100,6 +100,9 @@ def replay(saved: dict[str, Any]) -> Any:
         low, high = min(curve["smoothed"]), max(curve["smoothed"])
         ax.set(title=name, xscale="log", yscale="log", ylim=(0.8 * low, 1.3 * high))
         ax.title.set_fontsize("medium")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}")
+        ax.tick_params(which="both", labelsize="small")
     figure.supxlabel("learning rate")
     figure.supylabel("loss of the last tenth")
     return figure
