@@ -133,7 +133,8 @@ def _settled(row: dict[str, Any], names: list[str]) -> list[str]:
 
 def _warm(row: dict[str, Any]) -> list[str]:
     warm = row["warm_s"]
-    cold = [statistics.median(run["trace"][-1][0] for run in row["rivals"][name]) for name in ("full sweep", "auto")]
+    runs = ([run for run in row["rivals"].get(name, []) if run.get("trace")] for name in ("full sweep", "auto"))
+    cold = [statistics.median([run["trace"][-1][0] for run in each] or [math.nan]) for each in runs]
     numbers = (warm["full sweep"], warm["auto"], warm["ratio"], warm["lane_steps"], *cold)
     return [row["problem"], *(f"{number:.2f}" for number in numbers)]
 
