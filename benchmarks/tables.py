@@ -108,9 +108,7 @@ def decide(saved: dict[str, Any]) -> str:
     rows = saved["rows"]
     names = list(dict.fromkeys(name for row in rows for name in row["rivals"]))
     lines = [[row["problem"], *_settled(row, names)] for row in rows]
-    title = (
-        "Seconds until a recommendation was within 5 % of the least loss for good (what it was above that at the end), medians:"
-    )
+    title = "Seconds until a recommendation was within 5 % of the least loss for good (its excess at the end), medians:"
     table = f"{title}\n\n{markdown(['problem', *names], lines)}"
     whys = {name: run["why"] for row in rows for name, runs in row["rivals"].items() for run in runs if "why" in run}
     told = "".join(f"\n\n{name} could not run: {why}." for name, why in whys.items())
