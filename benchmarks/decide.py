@@ -84,6 +84,7 @@ def missing(row: dict[str, Any], times: int) -> Iterator[tuple[str, int]]:
 def left(kept: Kept, todo: Sequence[Problem], times: int, budget: float) -> str:
     """What is left to do, and about how long that takes."""
     runs = [(problem.name, rival) for problem in todo for rival, _ in missing(kept.row(problem), times)]
+    runs += [(problem.name, "warm") for problem in todo if not kept.row(problem)["warm_s"]]
     long = sum(rivals.NEEDED.get(rival, "jopt") != "jopt" for _, rival in runs)
     if not runs:
         return "Nothing is left to do."

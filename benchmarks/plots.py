@@ -66,8 +66,9 @@ def decide(saved: dict[str, Any]) -> Any:
     from matplotlib import pyplot as plt
 
     rows = saved["rows"]
-    names = list(dict.fromkeys(name for row in rows for name in row["rivals"]))
-    edge = 2 * max(run["budget_s"] for row in rows for runs in row["rivals"].values() for run in runs if "why" not in run)
+    runs = [(name, run) for row in rows for name, each in row["rivals"].items() for run in each if "why" not in run]
+    names = list(dict.fromkeys(name for name, _ in runs))
+    edge = 2 * max(run.get("settled_s") or run["budget_s"] for _, run in runs)
     figure, ax = plt.subplots(figsize=(10, 0.55 * len(rows) + 2.5), layout="constrained")
     for k, (name, marker) in enumerate(zip(names, itertools.cycle("osD^v<>Pp*"), strict=False)):
         times = [figures.median_settled(row["rivals"].get(name, [])) for row in rows]
@@ -75,7 +76,7 @@ def decide(saved: dict[str, Any]) -> Any:
         shown = [edge if math.isinf(time) else time for time in times]
         ax.plot(shown, heights, marker, color=f"C{k}", label=name, alpha=0.9)
     ax.axvline(edge / 1.4, color="0.6", linewidth=1, linestyle=":")
-    ax.text(edge, -0.75, "never", ha="center", va="bottom", fontsize="small", color="0.4")
+    ax.text(edge, 1.0, "never", ha="center", va="bottom", fontsize="small", transform=ax.get_xaxis_transform())
     ax.set_yticks(range(len(rows)), [row["problem"] for row in rows])
     ax.set(xscale="log", xlabel="seconds until the recommendation is within 5 % of the least loss for good (median)")
     ax.invert_yaxis()
@@ -100,6 +101,9 @@ def replay(saved: dict[str, Any]) -> Any:
         low, high = min(curve["smoothed"]), max(curve["smoothed"])
         ax.set(title=name, xscale="log", yscale="log", ylim=(0.8 * low, 1.3 * high))
         ax.title.set_fontsize("medium")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}")
+        ax.tick_params(which="both", labelsize="small")
     figure.supxlabel("learning rate")
     figure.supylabel("loss of the last tenth")
     return figure

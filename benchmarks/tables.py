@@ -108,11 +108,13 @@ def decide(saved: dict[str, Any]) -> str:
     rows = saved["rows"]
     names = list(dict.fromkeys(name for row in rows for name in row["rivals"]))
     lines = [[row["problem"], *_settled(row, names)] for row in rows]
-    table = markdown(["seconds until within 5 % for good (excess at the end)", *names], lines)
+    title = "Seconds until a recommendation was within 5 % of the least loss for good (its excess at the end), medians:"
+    table = f"{title}\n\n{markdown(['problem', *names], lines)}"
     whys = {name: run["why"] for row in rows for name, runs in row["rivals"].items() for run in runs if "why" in run}
     told = "".join(f"\n\n{name} could not run: {why}." for name, why in whys.items())
     head = ["warm", "full sweep, s", "auto, s", "auto / full", "lane-steps", "cold: full sweep, s", "auto, s"]
-    return f"{table}{told}\n\n{markdown(head, [_warm(row) for row in rows if row['warm_s']])}"
+    warm = [_warm(row) for row in rows if row["warm_s"]]
+    return f"{table}{told}\n\n{markdown(head, warm)}" if warm else table + told
 
 
 def _settled(row: dict[str, Any], names: list[str]) -> list[str]:
@@ -123,7 +125,7 @@ def _settled(row: dict[str, Any], names: list[str]) -> list[str]:
     for name in names:
         excess = figures.median_excess(row["rivals"].get(name, []))
         if excess is None:
-            cells.append("")
+            cells.append("nothing" if any("why" not in run for run in row["rivals"].get(name, [])) else "")
             continue
         shown = "never" if math.isinf(times[name]) else f"{times[name]:.1f}"
         bold = "**" if times[name] <= 1.1 * first < math.inf else ""
@@ -133,7 +135,8 @@ def _settled(row: dict[str, Any], names: list[str]) -> list[str]:
 
 def _warm(row: dict[str, Any]) -> list[str]:
     warm = row["warm_s"]
-    cold = [statistics.median(run["trace"][-1][0] for run in row["rivals"][name]) for name in ("full sweep", "auto")]
+    runs = ([run for run in row["rivals"].get(name, []) if run.get("trace")] for name in ("full sweep", "auto"))
+    cold = [statistics.median([run["trace"][-1][0] for run in each] or [math.nan]) for each in runs]
     numbers = (warm["full sweep"], warm["auto"], warm["ratio"], warm["lane_steps"], *cold)
     return [row["problem"], *(f"{number:.2f}" for number in numbers)]
 

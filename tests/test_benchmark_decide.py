@@ -165,7 +165,7 @@ def test_an_interrupted_benchmark_goes_on_where_it_stopped(small, folder, monkey
     monkeypatch.setattr(decide, "warm", lambda problem, times: WARM)
     with pytest.raises(KeyboardInterrupt):
         decide.main(False, folder, 2)
-    assert "3 runs are left" in capsys.readouterr().err
+    assert "4 runs are left" in capsys.readouterr().err
     path = decide.main(False, folder, 2)
     assert calls == [0, 1, 1, 0, 1]
     (row,) = common.load(path)["rows"]
