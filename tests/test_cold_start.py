@@ -38,7 +38,8 @@ monitoring.register_event_duration_secs_listener(
     lambda event, seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
 )
 jopt.sweep(lambda p, x: jnp.mean((x @ p["w"] + p["b"]) ** 2), params, jopt.adam(jopt.geomspace(1e-3, 1e-1, 6)), x,
-           steps=30, batch_size=4, seeds=2, evaluate=lambda p: {"size": jnp.sum(p["b"])}, progress=False)
+           steps=30, batch_size=4, seeds=2, evaluate=lambda p: {"size": jnp.sum(p["b"])}, progress=False,
+           plan=jopt.Plan(width=6, loop="scan", workers=2))
 print(len(compiled))
 """
 

@@ -152,7 +152,7 @@ def keys_of(root: int, seeds: np.ndarray | np.uint32) -> list[Any]:
     For each purpose ``fold_in(fold_in(key(root), purpose), seed)``, on the host: that needs no program to be compiled.
     """
     purposes = [_fold_in((np.uint32(0), np.uint32(root)), np.uint32(purpose)) for purpose in (0, 2, 3)]
-    return [jax.random.wrap_key_data(jnp.asarray(np.stack(_fold_in(key, seeds), -1)), impl=KEYS) for key in purposes]
+    return [jax.random.wrap_key_data(jax.device_put(np.stack(_fold_in(key, seeds), -1)), impl=KEYS) for key in purposes]
 
 
 def _fold_in(key: tuple[Any, Any], number: Any) -> tuple[Any, Any]:
