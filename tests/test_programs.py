@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import io_callback
 
 import jopt
 from jopt.engine.compiled import executables
@@ -333,6 +334,22 @@ def test_numbers_written_in_the_code_are_part_of_it():
         assert np.array_equal(np.float32(found.dataset.m[0, 0, -1]), np.float32(value), equal_nan=True)
     signs = [float(np.copysign(1, first_loss(lambda w, b, v=v: v * jnp.abs(jnp.sum(w) * 0 + 1) * 0))) for v in (1.0, -1.0)]
     assert signs == [1.0, -1.0]
+
+
+@pytest.mark.parametrize("call", [jax.pure_callback, io_callback])
+def test_a_loss_may_call_back_for_a_number(call):
+    shape = jax.ShapeDtypeStruct((), jnp.float32)
+
+    def make(factor):
+        def loss(w, _):
+            how = {"vmap_method": "sequential"} if call is jax.pure_callback else {}
+            return jnp.sum(w**2) + call(lambda x: np.float32(factor * x), shape, jax.lax.stop_gradient(w[0]), **how)
+
+        return loss
+
+    for factor in (1.0, 3.0):
+        found = jopt.sweep(make(factor), jnp.ones(2), jopt.sgd(0.0), steps=2, progress=False)
+        np.testing.assert_allclose(found.record.losses["loss"].ravel(), 2.0 + factor)
 
 
 def test_two_callbacks_are_two_programs_and_each_is_called():

@@ -88,8 +88,9 @@ def constants(program: Any) -> list[Any]:
 
 
 def is_array(x: Any) -> bool:
-    """Whether a constant is an array, and not a reference to one."""
-    return hasattr(x, "dtype") and type(jax.typeof(x)).__name__ == "ShapedArray"
+    """Whether a constant is an array, and not a reference to one, or a type, as a callback's result has among its parameters."""
+    is_type = isinstance(x, (jax.core.AbstractValue, jax.ShapeDtypeStruct))
+    return hasattr(x, "dtype") and not is_type and type(jax.typeof(x)).__name__ == "ShapedArray"
 
 
 def _is_plain(params: Any) -> bool:
