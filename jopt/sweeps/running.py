@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.engine.data.feeding import feed_of
 from jopt.engine.data.sources import Feed
 from jopt.engine.job import Job
 from jopt.engine.lanes.records import Records
@@ -25,6 +24,7 @@ from jopt.spaces import Settings
 from jopt.standing import places
 from jopt.sweeps.arguments import Asked, compared
 from jopt.sweeps.deciding import Decider
+from jopt.sweeps.feeds import Feeds
 from jopt.sweeps.looking import facts_of
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.outcomes import Finished, joined, result_of, result_so_far
@@ -52,7 +52,7 @@ def run(
         # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
         stack.enter_context(jax.transfer_guard("allow"))
         given = jax.tree.map(_own, given)
-        feeds = _Feeds(data, asked, stack)
+        feeds = Feeds(data, asked, stack)
         grouped, rounds = isinstance(optimizer, Groups), list[_Work]()
 
         def train(part: Part) -> dict[str, Finished]:
@@ -137,31 +137,6 @@ def _settings(optimizer: Any, asked: Asked, shaping: Collection[Axis], part: Par
     samples = {name: asked.samples if name in drawn or not drawn else None for name in values}
     draws = part.draws or {}
     return {name: expand(x, samples[name], asked.seed, draws=draws.get(name), **more) for name, x in values.items()}
-
-
-class _Feeds:
-    """The batches of each size, of one copy of the data."""
-
-    def __init__(self, data: Any, asked: Asked, stack: contextlib.ExitStack) -> None:
-        self.data, self.asked, self.stack = data, asked, stack
-        self.made: list[tuple[Any, Feed]] = []
-
-    def begin_anew(self) -> None:
-        """Prepares for further lanes: a new pass over an iterable; arrays are read once."""
-        self.made = [(size, feed) for size, feed in self.made if not feed.lockstep]
-
-    def of(self, batch_size: Any) -> Feed:
-        """The feed of one batch size."""
-        found = next((feed for size, feed in self.made if size == batch_size), None)
-        if found is not None:
-            return found
-        on_device = self.made[0][1].data if self.made else None
-        data = on_device if jax.tree.leaves(on_device) else self.data
-        asked = self.asked
-        made = feed_of(data, batch_size, asked.seed, asked.steps, 0 if asked.begun is None else asked.begun.step)
-        feed = self.stack.enter_context(contextlib.closing(made))
-        self.made.append((batch_size, feed))
-        return feed
 
 
 class _Work:

@@ -51,10 +51,11 @@ class Sweep:
         self.slots = [Slot(i, device) for i, device in enumerate(machine.devices_for(workers))]
         self.caller = Caller([job.feed.close for job in jobs.values()])
         self.runtimes = {name: Runtime(job, self.caller, len(self.slots)) for name, job in jobs.items()}
+        self.workers = _Workers(type(self).make_worker)
         self.runs = {
-            name: Run(runtime, self.slots, functools.partial(self._worker, name)) for name, runtime in self.runtimes.items()
+            name: Run(runtime, self.slots, functools.partial(self.workers.of, name, runtime))
+            for name, runtime in self.runtimes.items()
         }
-        self.workers: dict[tuple[str, Slot], Worker] = {}
 
     def recorded(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What a job records: the names of a step's values, and of its evaluations."""
@@ -88,21 +89,32 @@ class Sweep:
                         _between(between, until, {name: runs[name] for name in group})
         return {name: run.outcome() for name, run in runs.items()}
 
-    def _worker(self, name: str, slot: Slot) -> Worker:
-        if (name, slot) not in self.workers:  # each slot has a thread of its own
-            self.workers[name, slot] = type(self).make_worker(self.runtimes[name], slot)
-        return self.workers[name, slot]
-
     def close(self) -> None:
         """Lets go of workers, of what lies on devices, and of whoever is shown the progress."""
         self.caller.on_wait = bool
-        for worker in self.workers.values():
-            worker.close()
-        self.workers.clear()
+        self.workers.close()
         for run in self.runs.values():
             run.blocks = []
         for runtime in self.runtimes.values():
             runtime.close()
+
+
+class _Workers:
+    """One worker for each job in each slot. It does not know the sweep: what a sweep holds is to go when the call ends."""
+
+    def __init__(self, make: Callable[[Runtime, Slot], Worker]) -> None:
+        self.make = make
+        self.made: dict[tuple[str, Slot], Worker] = {}
+
+    def of(self, name: str, runtime: Runtime, slot: Slot) -> Worker:
+        if (name, slot) not in self.made:  # each slot has a thread of its own
+            self.made[name, slot] = self.make(runtime, slot)
+        return self.made[name, slot]
+
+    def close(self) -> None:
+        for worker in self.made.values():
+            worker.close()
+        self.made.clear()
 
 
 def _stops(together: list[Run]) -> list[int]:
