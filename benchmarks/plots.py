@@ -87,6 +87,7 @@ def decide(saved: dict[str, Any]) -> Any:
 def replay(saved: dict[str, Any]) -> Any:
     """The fine grids that everything is judged by."""
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     curves = saved["curves"]
     columns = min(4, len(curves))
@@ -101,6 +102,7 @@ def replay(saved: dict[str, Any]) -> Any:
         low, high = min(curve["smoothed"]), max(curve["smoothed"])
         ax.set(title=name, xscale="log", yscale="log", ylim=(0.8 * low, 1.3 * high))
         ax.title.set_fontsize("medium")
+        ax.yaxis.set_minor_locator(ticker.LogLocator(subs=(2.0, 5.0)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter("{x:g}")
         ax.tick_params(which="both", labelsize="small")
