@@ -88,7 +88,7 @@ def constants(program: Any) -> list[Any]:
 
 
 def is_array(x: Any) -> bool:
-    """Whether a constant is an array, and not a reference to one, or a type, as a callback's result has among its parameters."""
+    """Whether a constant is an array: no reference to one, and no type, as callbacks have among their parameters."""
     is_type = isinstance(x, (jax.core.AbstractValue, jax.ShapeDtypeStruct))
     return hasattr(x, "dtype") and not is_type and type(jax.typeof(x)).__name__ == "ShapedArray"
 
