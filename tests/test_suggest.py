@@ -146,6 +146,13 @@ def test_few_values_warn():
     assert not any("only" in each for each in run().suggest().warnings)
 
 
+def test_the_better_of_two_values_is_at_an_edge():
+    low, high = run(RATES[:2]).suggest(), run(RATES[6:8]).suggest()
+    assert any("last of its axis" in each for each in low.warnings)
+    np.testing.assert_allclose(low.extend.values[0], RATES[2], rtol=1e-6)
+    assert any("first of its axis" in each for each in high.warnings)
+
+
 def test_a_constant_rate_warns_of_the_horizon_and_a_schedule_does_not():
     assert any("does not decay" in each for each in run().suggest().warnings)
     decaying = run(optimizer=lambda rate: jopt.sgd(jopt.cosine_decay_schedule(rate, 20)))

@@ -136,4 +136,5 @@ def capped(values: NDArray[Any], records: Iterable[SweepRecord], ranked: scores.
 
 def _of_few(curve: Curve) -> Minimum:
     place = int(np.argmin(curve.heights()))
-    return Minimum(float(curve.x[place]), float(curve.x[0]), float(curve.x[-1]), place, 0, "the lowest of too few points")
+    edge = 0 if len(curve.x) < 2 else 2 * place - 1
+    return Minimum(float(curve.x[place]), float(curve.x[0]), float(curve.x[-1]), place, edge, "the best of too few points")
