@@ -259,6 +259,8 @@ def test_a_page_is_written_where_it_is_asked_for_whole_or_not_at_all(tmp_path, m
     monkeypatch.undo()
     with pytest.raises(FileNotFoundError, match="no such directory"):
         result.report(tmp_path / "nowhere" / "a.html")
+    with pytest.raises(IsADirectoryError, match="give the name of a file"):
+        result.report(tmp_path)
 
 
 @pytest.mark.parametrize("make", [pages.two_axes, pages.hostile, lambda: pages.many(26, 200)], ids=["axes", "names", "rates"])
