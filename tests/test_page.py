@@ -69,6 +69,20 @@ def test_a_page_of_a_sweep_that_was_stopped_calls_nothing_finished_and_shows_cur
     assert [curve["steps"][0][-1] for curve in page.data["curves"]] == [30]
 
 
+def test_a_group_that_had_not_begun_when_the_sweep_was_stopped_is_called_so(tmp_path):
+    def stop(event):
+        raise KeyboardInterrupt
+
+    two = {"a": jopt.sgd(jopt.geomspace(1e-3, 0.1, 3)), "b": jopt.adam(jopt.geomspace(1e-3, 0.1, 3))}
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        pages.quadratic(two, callbacks=stop, plan=jopt.Plan(width=3, loop="scan"))
+    partial = stopped.value.partial_result
+    page = read(partial, tmp_path)
+    assert [row[-1] for row in page.cells if row[1] == "b"] == ["not begun"] * 3
+    assert "not finite" not in page.text.split("<script")[0]
+    assert "plan" not in repr(partial["b"])
+
+
 def test_a_page_of_settings_that_all_diverged_says_so(tmp_path):
     page = read(pages.quadratic(jopt.sgd(jopt.geomspace(1e3, 1e4, 3)), steps=80), tmp_path)
     assert page.answer == "No setting is best: all 3 settings diverged. Try smaller learning rates, or clip the gradient."

@@ -137,6 +137,21 @@ def test_groups_have_a_panel_each_with_the_same_vertical_axis():
     inside(left.figure)
 
 
+def test_a_group_that_had_not_begun_when_the_sweep_was_stopped_has_saved_nothing():
+    def stop(event):
+        if event.step == 20:
+            raise KeyboardInterrupt
+
+    def rates():
+        return jopt.cosine_decay_schedule(jopt.geomspace(1e-3, 0.1, 8), 40)
+
+    options = {"steps": 40, "prune": "auto", "callbacks": stop, "progress": False, "plan": jopt.Plan(width=8, loop="scan")}
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        jopt.sweep(lambda w, _: (w**2).sum(), jnp.ones(2), {"a": jopt.sgd(rates()), "b": jopt.adam(rates())}, **options)
+    axes = stopped.value.partial_result.plot.rungs()
+    assert len(np.ravel(axes)) == 2
+
+
 def test_a_colour_and_axes_can_be_asked_for():
     ax = plt.subplots(layout="constrained")[1]
     made = result(pruned())

@@ -146,6 +146,29 @@ def test_few_values_warn():
     assert not any("only" in each for each in run().suggest().warnings)
 
 
+def test_one_value_that_is_left_is_said_in_the_singular_and_costs_nothing():
+    def schedule(rate):
+        return jopt.sgd(jopt.cosine_decay_schedule(rate, 40))
+
+    found = str(run(RATES[3:7], schedule, steps=40, prune=jopt.TopFraction(keep=0.2)).suggest())
+    assert "only one value of the axis has a score" in found
+    assert "cost" not in found
+
+
+def test_a_sweep_that_was_stopped_or_improved_nothing_warns():
+    def stop(event):
+        if event.step == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run(callbacks=stop, plan=jopt.Plan(width=2, loop="scan"))
+    assert any("stopped before it had come to its end" in each for each in stopped.value.partial_result.suggest().warnings)
+    uphill = run([0.6, 0.7, 0.8, 0.9], evaluate=lambda w: {"size": jnp.sum(w**2)}).suggest()
+    assert any("no better than before the first step" in each for each in uphill.warnings)
+    fine = run(evaluate=lambda w: {"size": jnp.sum(w**2)}).suggest()
+    assert not any("stopped" in each or "no better" in each for each in fine.warnings)
+
+
 def test_the_better_of_two_values_is_at_an_edge():
     low, high = run(RATES[:2]).suggest(), run(RATES[6:8]).suggest()
     assert any("last of its axis" in each for each in low.warnings)

@@ -84,7 +84,7 @@ def facts(record: SweepRecord, plan: Any, timings: Timings) -> dict[str, str]:
         "ran": _ran(record),
         "diverged": f"{_diverged(record)} lanes",
         **({"pruned": f"{int(record.pruned.sum())} of {record.pruned.size} lanes"} if record.pruned.any() else {}),
-        "plan": str(plan),
+        **({"plan": str(plan)} if str(plan) else {}),
         "time": _time(timings),
     }
 

@@ -147,7 +147,7 @@ def _reasons(fit: Fit, metric: str) -> list[str]:
     low, high = (float(fit.number(x)) for x in about.basin)
     basin = f"{text.short(low)} to {text.short(high)} are" if low < high else f"only {text.short(low)} is"
     told = [f"{found.rule}", f"{basin} within 5 % of the best {fit.turned.name(metric)}"]
-    if math.isfinite(about.sensitivity):
+    if math.isfinite(about.sensitivity) and len(fit.values) > 1:
         others = "the other values that were not pruned" if len(fit.pruned) else "other values of the axis"
         told.append(f"{others} cost {about.sensitivity:.3g} of {metric} on average")
     if about.wall is not None and fit.curve.log_x:
@@ -158,7 +158,9 @@ def _reasons(fit: Fit, metric: str) -> list[str]:
 def _warnings(fit: Fit, trial: Trial, of_rate: bool) -> list[str]:
     found, curve = fit.found, fit.curve
     finite = np.asarray(np.isfinite(curve.scores).all(axis=1))
-    told = []
+    told = [] if trial.result.record.complete else ["the sweep was stopped before it had come to its end"]
+    if curve.lost()[found.place]:
+        told.append("even the best is no better than before the first step")
     if fit.beside_pruned:
         told.append(f"what lies {'below' if found.edge < 0 else 'above'} was pruned, so that its end is not known")
     if fit.edge:
@@ -167,7 +169,8 @@ def _warnings(fit: Fit, trial: Trial, of_rate: bool) -> list[str]:
     if found.place + 1 < len(finite) and not finite[found.place + 1]:
         told.append("the next value above diverges")
     if finite.sum() < 5:
-        told.append(f"only {finite.sum()} values of the axis have a score")
+        few = f"only {finite.sum()} values of the axis have" if finite.sum() > 1 else "only one value of the axis has"
+        told.append(f"{few} a score")
     lowest = np.argmin(np.where(np.isfinite(curve.scores), curve.scores, np.inf), axis=0)
     if np.ptp(lowest) > 1:
         told.append("seeds disagree by more than a step of the grid")

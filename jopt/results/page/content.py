@@ -65,7 +65,7 @@ def _summary(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ran
     ran = [text.count(len(parts), "optimizer")] if len(parts) > 1 else []
     ran += [text.count(len(rows), "setting"), text.count(lanes, "training run"), f"{steps:,} steps"]
     ends = [row.ended for row in rows]
-    ended = [f"{ends.count(end)} {end}" for end in listing.ENDS if end in ends]
+    ended = [f"{ends.count(end)} {end}" for end in listing.STATES if end in ends]
     better = f"{scores.moment(records[0], ranked)}, {'lower' if ranked.mode == 'min' else 'higher'} is better"
     return f"{', '.join(ran)}: {', '.join(ended)}. Ranked by {ranked.metric} ({better})."
 

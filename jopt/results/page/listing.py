@@ -15,8 +15,7 @@ from jopt.results.trial import Swept
 
 CELLS = 12_000  # of the table: more would make the page slow, and large
 METRICS = 6  # beside the one that ranks, in the table
-STATES = ("finished", "not finite", "pruned", "diverged")  # in the order of the table
-ENDS = ("finished", "stopped", "not finite", "pruned", "diverged")
+STATES = ("finished", "stopped", "not finite", "pruned", "diverged")  # in the order of the table
 
 
 class Row(NamedTuple):
@@ -26,13 +25,13 @@ class Row(NamedTuple):
       part: Which group it is of.
       where: Its place in the grid.
       setting: Its values, by the names of what was swept.
-      state: One of ``STATES``.
+      state: One of ``STATES``; "stopped": without a score, as the sweep was stopped before it had come to its end.
       at: The step at which it was pruned or diverged; else None.
       out: Of how many seeds that is said.
       steps: That were done, by the seed that did most.
       score: The mean over seeds, where there is one; of a pruned one that of the steps that it did.
       per_seed: [seed].
-      stopped: Whether the sweep was stopped before the setting had come to its end.
+      stopped: Whether the sweep was stopped before the setting had come to its end, with a score or without.
     """
 
     part: int
@@ -48,7 +47,7 @@ class Row(NamedTuple):
 
     @property
     def ended(self) -> str:
-        """How it ended, one of ``ENDS``."""
+        """How it ended, for a reader, one of ``STATES``."""
         return "stopped" if self.stopped else self.state
 
 
@@ -102,6 +101,7 @@ def _rows(part: int, record: SweepRecord, ranked: scores.Ranking) -> list[Row]:
         score = float(mean[index]) if np.isfinite(mean[index]) and state in ("finished", "pruned") else None
         steps = int(record.steps_done[index].max(initial=0))
         stopped = not record.complete and at is None and bool((record.steps_done[index] < record.step.max(initial=0)).any())
+        state = "stopped" if stopped and state == "not finite" else state
         rows.append(Row(part, index, record.setting(index), state, at, out, steps, score, scored.per_seed[index], stopped))
     return rows
 
@@ -183,7 +183,7 @@ def _ended(row: Row) -> str:
     seeds = len(row.per_seed)
     some = f" ({row.out} of {seeds} seeds)" if row.out < seeds else ""
     if row.stopped:
-        return f"stopped at {row.steps:,}"
+        return f"stopped at {row.steps:,}" if row.steps else "not begun"
     return row.state if row.at is None else f"{row.state} at {row.at:,}{some}"
 
 

@@ -69,7 +69,7 @@ class Rungs(Curves):
         """How much was saved."""
         record = self.record
         whole = record.steps_saved + int((record.steps_done - record.first).sum())
-        return f"saved {record.steps_saved / whole:.0%} of {whole:,} lane-steps"
+        return f"saved {record.steps_saved / max(1, whole):.0%} of {whole:,} lane-steps"
 
     def alive(self, step: float) -> int:
         """The settings that train on after a step."""

@@ -127,9 +127,10 @@ function suggested(axis) {
   }
   if (beyond) {
     const text = `${beyond} beyond the picture (double-click)`;
-    annotations.push({ x: 1, y: 0, xref: "paper", yref: "paper", xanchor: "right", yanchor: "bottom", yshift: -42, text, showarrow: false, font: { size: 11, color: colour("soft") } });
+    annotations.push({ x: 1, y: 0, xref: "paper", yref: "paper", xanchor: "right", yanchor: "bottom", yshift: -60, text, showarrow: false, font: { size: 11, color: colour("soft") } });
   }
-  return { shapes, annotations };
+  const margin = { l: 56, r: 14, t: shapes.length ? 46 : 32, b: beyond ? 62 : 44 }; // beside titles and buttons
+  return { shapes, annotations, margin };
 }
 
 function parallelChart() {
