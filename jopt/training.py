@@ -173,7 +173,8 @@ def same_length(name: str, tree: Any, what: str) -> int:
 def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]:
     """A dict of named scalars, checked; ordered, because JAX gives plain dicts back sorted, and the first name matters."""
     if not isinstance(made, Mapping):
-        raise TypeError(f"{what} must be a dict of named scalars, {{name: scalar}}, but got {type(made).__name__}.")
+        got = "an array" if isinstance(made, jax.Array) else type(made).__name__
+        raise TypeError(f"{what} must be a dict of named scalars, {{name: scalar}}, but got {got}.")
     for name, value in made.items():
         if not isinstance(name, str) or name in taken:
             raise ValueError(f"{what}: {name!r} can't be the name of a variable here; rename it.")

@@ -7,6 +7,7 @@ import pytest
 
 import jopt
 from jopt.engine.lanes.records import Records
+from jopt.engine.planning import planner, remembered
 from jopt.engine.running.underway import Run
 
 STEPS = 400
@@ -159,3 +160,21 @@ def test_a_sweep_that_is_not_compiled_ends_dead_lanes_where_a_compiled_one_does(
     assert (found.steps_done < 60).any()
     for name in compiled.data_vars:
         np.testing.assert_allclose(found[name], compiled[name], rtol=1e-5, err_msg=name)
+
+
+def test_lanes_that_die_while_plans_are_measured_end_there_and_are_not_pruned(monkeypatch):
+    monkeypatch.setattr(remembered, "recall", lambda name: None)
+    rates = jopt.cosine_decay_schedule(jopt.choice(0.01, 0.1, 0.3, 1e20, 1e25, 1e30), STEPS)
+    options = {"steps": STEPS, "evaluate": evaluate, "prune": jopt.TopFraction(at=0.05), "progress": False}
+    found = jopt.sweep(loss, jnp.ones(3), jopt.sgd(rates), **options).dataset
+    died = found.diverged_at.notnull()
+    np.testing.assert_array_equal(died.values[:, 0], [False, False, False, True, True, True])
+    assert not found.pruned_at.notnull().where(died, False).any()
+    np.testing.assert_array_equal(found.steps_done.values[died], found.diverged_at.values[died])
+
+
+def test_measuring_plans_ends_where_every_lane_has_died(monkeypatch):
+    monkeypatch.setattr(remembered, "recall", lambda name: None)
+    monkeypatch.setattr(planner, "WORTH", 0.0)
+    result = run("auto", (1e20, 1e25, 1e28, 1e30), seeds=1)
+    np.testing.assert_array_equal(result.dataset.steps_done, result.dataset.diverged_at)

@@ -530,3 +530,18 @@ def test_the_example_finds_numbers_and_says_which_of_them_matter(capsys):
     assert printed[1] == f"searched     {searched.best()}"
     assert sorted(line.split()[1] for line in printed[2:]) == ["b1", "rate", "warmup", "weight_decay"]
     assert drawn.record.shape == searched.record.shape == (16,)
+
+
+def test_an_event_says_of_which_round_it_is_and_its_best_is_of_that_round():
+    told = []
+    search = jopt.OptunaSearch(sampler=optuna.samplers.RandomSampler(seed=3), batch=4)
+    rates = jopt.loguniform(1e-3, 0.4)
+    options = {"steps": 20, "samples": 8, "search": search, "callbacks": told.append, "progress": False}
+    result = jopt.sweep(lambda w, _: (w**2).sum(), jnp.ones(3), jopt.sgd(rates), **options)
+    ends = [event for event in told if event.step == 20]
+    assert [event.round for event in told] == [0] * (len(told) // 2) + [1] * (len(told) // 2)
+    assert [event.lanes.sizes["learning_rate"] for event in ends] == [4, 4]
+    assert min(event.best.score for event in ends) == pytest.approx(result.best().score)
+    assert ends[0].best.score != ends[1].best.score
+    assert "round" not in repr(ends[0])
+    assert repr(ends[1]).startswith("Event(round 1, step 20 of 20, ")

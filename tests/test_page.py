@@ -54,6 +54,21 @@ def test_where_no_number_was_swept_it_is_the_best_setting(tmp_path):
     assert read(pages.quadratic(jopt.sgd(0.1)), tmp_path).answer.startswith("the only setting (loss ")
 
 
+def test_a_page_of_a_sweep_that_was_stopped_calls_nothing_finished_and_shows_curves_as_far_as_they_go(tmp_path):
+    def stop(event):
+        if event.step == 30:
+            raise KeyboardInterrupt
+
+    plan = jopt.Plan(width=5, loop="scan")
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        pages.quadratic(jopt.sgd(jopt.geomspace(1e-3, 0.1, 5)), steps=600, callbacks=stop, plan=plan)
+    page = read(stopped.value.partial_result, tmp_path)
+    assert [row[-1] for row in page.cells] == ["stopped at 30"] * 5
+    assert "5 stopped" in page.text
+    assert "5 finished" not in page.text
+    assert [curve["steps"][0][-1] for curve in page.data["curves"]] == [30]
+
+
 def test_a_page_of_settings_that_all_diverged_says_so(tmp_path):
     page = read(pages.quadratic(jopt.sgd(jopt.geomspace(1e3, 1e4, 3)), steps=80), tmp_path)
     assert page.answer == "No setting is best: all 3 settings diverged. Try smaller learning rates, or clip the gradient."
@@ -244,6 +259,8 @@ def test_a_page_is_written_where_it_is_asked_for_whole_or_not_at_all(tmp_path, m
     monkeypatch.undo()
     with pytest.raises(FileNotFoundError, match="no such directory"):
         result.report(tmp_path / "nowhere" / "a.html")
+    with pytest.raises(IsADirectoryError, match="give the name of a file"):
+        result.report(tmp_path)
 
 
 @pytest.mark.parametrize("make", [pages.two_axes, pages.hostile, lambda: pages.many(26, 200)], ids=["axes", "names", "rates"])

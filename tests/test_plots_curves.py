@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+import jopt
 from tests.test_results_plots import RATES, crosses, dashed, flat, four_groups, inside, legend, named, wide
 from tests.test_results_record import record, result
 
@@ -354,3 +356,16 @@ def test_a_setting_that_ends_with_nothing_finite_is_said_to():
 def test_a_selection_of_nothing_is_an_error():
     with pytest.raises(ValueError, match="leaves no setting"):
         result(wide()).plot.curves("loss", select={"learning_rate": slice(2.0, 3.0)})
+
+
+def test_the_curves_of_a_sweep_that_was_stopped_fill_the_picture():
+    def stop(event):
+        if event.step == 30:
+            raise KeyboardInterrupt
+
+    options = {"steps": 600, "callbacks": stop, "progress": False, "plan": jopt.Plan(width=5, loop="scan")}
+    optimizer = jopt.sgd(jopt.geomspace(1e-3, 0.1, 5))
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        jopt.sweep(lambda w, _: (w**2).sum(), jnp.ones(2), optimizer, **options)
+    ax = stopped.value.partial_result.plot.curves()
+    assert 30 <= ax.get_xlim()[1] < 35

@@ -199,6 +199,24 @@ def test_the_basin_of_one_value_is_marked_alone():
     assert any(name.startswith("within 5 % of the best: ") and name.endswith(" alone") for name in flat_legend(ax))
 
 
+def test_of_an_accuracy_the_basin_is_said_to_be_of_its_complement():
+    error = 0.1 * np.exp(0.25 * np.log(RATES / 0.02) ** 2)
+    rec = record(
+        error, coords={"learning_rate": ("learning_rate", RATES)}, accuracy=np.maximum(1 - error, 0)[:, None] * np.ones(2)
+    )
+    names = flat_legend(result(rec).plot.response("accuracy", "max"))
+    assert any(name.startswith("within 5 % of the best 1 - accuracy: ") for name in names)
+
+
+def test_a_best_value_beside_what_was_pruned_is_not_called_the_edge_of_its_axis():
+    loss = 0.1 * np.exp(0.25 * np.log(RATES / 0.02) ** 2)
+    rec = record(loss, coords={"learning_rate": ("learning_rate", RATES)})
+    rec.pruned_at[RATES > 0.01] = 5.0
+    names = flat_legend(result(rec).plot.response("loss"))
+    assert any(name.endswith(", at the edge of what was not pruned") for name in names)
+    assert not any("the edge of its axis" in name for name in names)
+
+
 @pytest.mark.parametrize("low", [0.0, -1.0])
 def test_an_axis_that_holds_zero_is_fitted_on_a_linear_scale(low):
     values = np.linspace(low, 1.0, 9)

@@ -146,6 +146,13 @@ def test_few_values_warn():
     assert not any("only" in each for each in run().suggest().warnings)
 
 
+def test_the_better_of_two_values_is_at_an_edge():
+    low, high = run(RATES[:2]).suggest(), run(RATES[6:8]).suggest()
+    assert any("last of its axis" in each for each in low.warnings)
+    np.testing.assert_allclose(low.extend.values[0], RATES[2], rtol=1e-6)
+    assert any("first of its axis" in each for each in high.warnings)
+
+
 def test_a_constant_rate_warns_of_the_horizon_and_a_schedule_does_not():
     assert any("does not decay" in each for each in run().suggest().warnings)
     decaying = run(optimizer=lambda rate: jopt.sgd(jopt.cosine_decay_schedule(rate, 20)))
@@ -185,6 +192,16 @@ def test_other_numbers_are_suggested_by_name_and_an_unclear_name_is_an_error():
         run([0.1]).suggest()
 
 
+@pytest.mark.parametrize("name", [None, "momentum"])
+def test_numbers_that_changed_together_are_said_to_have_and_not_to_lack_an_order(name):
+    optimizer = jopt.momentum(jopt.loguniform(0.01, 0.3), momentum=jopt.uniform(0.0, 0.9))
+    result = jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(3), optimizer, steps=5, samples=6, progress=False)
+    with pytest.raises(ValueError, match=r"momentum'? changed together") as error:
+        result.suggest(name)
+    assert "order" not in str(error.value)
+    assert "[]" not in str(error.value)
+
+
 def test_the_group_that_is_best_is_suggested():
     optimizers = {"sgd": jopt.sgd(jopt.choice(*RATES)), "adam": jopt.adam(jopt.choice(*(1e-3 * RATES)))}
     result = jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(3), optimizers, steps=20, progress=False)
@@ -201,6 +218,22 @@ def test_an_accuracy_is_suggested_by_its_errors():
     found, by_loss = result.suggest(), result.suggest(metric="loss")
     assert found.low <= by_loss.high
     assert by_loss.low <= found.high
+    assert any("within 5 % of the best 1 - accuracy" in each for each in found.reasons)
+    assert any("within 5 % of the best loss" in each for each in by_loss.reasons)
+
+
+def test_a_metric_whose_direction_nobody_said_is_suggested_and_zoomed_once_it_is_said():
+    def evaluate(w):
+        return {"accuracy": jnp.exp(-jnp.sum(w**2))}
+
+    plain, declared = run(evaluate=evaluate), run(evaluate=jopt.metrics(evaluate, maximize="accuracy"))
+    with pytest.raises(ValueError, match="give mode="):
+        plain.suggest()
+    assert str(plain.suggest(mode="max")) == str(declared.suggest())
+    assert str(plain.zoom(mode="max")) == str(declared.zoom())
+    two = {"a": jopt.sgd(jopt.choice(*RATES)), "b": jopt.adam(jopt.choice(*RATES))}
+    grouped = jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(3), two, steps=20, evaluate=evaluate, progress=False)
+    assert grouped.suggest(mode="max").trial.group == grouped.best(mode="max").group
 
 
 def test_a_number_beside_structure_is_suggested_and_structure_is_not():
@@ -220,6 +253,26 @@ def test_what_was_pruned_is_no_point_of_the_curve():
     fit = along.fitted(result.record, ranked, trial.index, "init_value")
     assert len(fit.values) == len(fit.curve.x) == 8
     assert not any("diverges" in each for each in result.suggest().warnings)
+    assert any("the other values that were not pruned cost" in each for each in result.suggest().reasons)
+
+
+def test_the_best_beside_what_was_pruned_is_not_called_the_last_of_its_axis():
+    class Low:
+        metric = mode = None
+
+        def rungs(self, steps):
+            return [10]
+
+        def keep(self, rung):
+            return np.array([setting["init_value"] < 0.1 for setting in rung.settings])
+
+    def schedule(rate):
+        return jopt.sgd(jopt.cosine_decay_schedule(rate, 40))
+
+    found = run(np.geomspace(1e-3, 0.4, 9), schedule, steps=40, prune=Low()).suggest()
+    assert found.extend is None
+    assert any("what lies above was pruned" in each for each in found.warnings)
+    assert not any("of its axis" in each for each in found.warnings)
 
 
 def test_the_one_axis_in_the_schedule_of_the_rate_is_meant():

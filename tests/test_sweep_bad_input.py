@@ -290,7 +290,7 @@ def test_an_error_inside_the_loss_reaches_the_caller():
 @pytest.mark.parametrize(
     ("wrong", "error", "named"),
     [
-        (lambda w: w[0], TypeError, "evaluate must be a dict of named scalars"),
+        (lambda w: w[0], TypeError, "evaluate must be a dict of named scalars.*but got an array"),
         (lambda w: None, TypeError, r"evaluate must be a dict.*NoneType"),
         (lambda w: {"w": w}, ValueError, r"evaluate: 'w' must be a scalar.*\(3,\)"),
         (lambda w: {"loss": w[0]}, ValueError, r"'loss'.*rename"),

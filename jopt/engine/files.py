@@ -32,6 +32,8 @@ def replaced(path: AnyPath, *, durable: bool = False) -> Iterator[str]:
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "There is no such directory to write a file in", folder)
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, "This is a directory; give the name of a file", target)
     partial = os.path.join(folder, f".jopt-{uuid.uuid4().hex}.part")
     try:
         yield partial

@@ -24,6 +24,10 @@ class Turned(NamedTuple):
         """Scores turned, or turned back."""
         return self.shift + self.sign * values
 
+    def name(self, metric: str) -> str:
+        """What is minimized, in words: of an accuracy its complement."""
+        return f"{self.shift:g} - {metric}" if self.shift else metric
+
 
 class Fit(NamedTuple):
     """A curve along one number, and where it is lowest.
@@ -35,6 +39,7 @@ class Fit(NamedTuple):
       found: Its minimum.
       about: What it is like there.
       turned: How scores were turned.
+      pruned: [values], of the number, ascending, that were pruned and are no points.
     """
 
     name: str
@@ -43,6 +48,18 @@ class Fit(NamedTuple):
     found: Minimum
     about: Shape
     turned: Turned
+    pruned: Floats
+
+    @property
+    def edge(self) -> int:
+        """-1 or 1 where the lowest point is the first or the last value of its axis, else 0."""
+        return 0 if self.beside_pruned else self.found.edge
+
+    @property
+    def beside_pruned(self) -> bool:
+        """Whether the lowest point is the first or the last only because what lies beyond was pruned."""
+        beyond = self.pruned < self.values[0] if self.found.edge < 0 else self.pruned > self.values[-1]
+        return bool(self.found.edge and beyond.any())
 
     def number(self, x: Any) -> Any:
         """Values of the number, of places on the curve's own scale."""
@@ -68,7 +85,8 @@ def fitted(record: SweepRecord, ranked: scores.Ranking, index: tuple[int, ...], 
     """The curve through one setting along one of its numbers, and the minimum."""
     values, curve, turned = curve_of(record, ranked, index, name)
     found = minimum(curve) if len(values) > 2 else _of_few(curve)
-    return Fit(name, values, curve, found, shape(curve, found.place), turned)
+    pruned = np.setdiff1d(np.asarray(record.coordinate(name)[1], np.float64), values)
+    return Fit(name, values, curve, found, shape(curve, found.place), turned, pruned)
 
 
 def curve_of(record: SweepRecord, ranked: scores.Ranking, index: tuple[int, ...], name: str) -> tuple[Floats, Curve, Turned]:
@@ -118,4 +136,5 @@ def capped(values: NDArray[Any], records: Iterable[SweepRecord], ranked: scores.
 
 def _of_few(curve: Curve) -> Minimum:
     place = int(np.argmin(curve.heights()))
-    return Minimum(float(curve.x[place]), float(curve.x[0]), float(curve.x[-1]), place, 0, "the lowest of too few points")
+    edge = 0 if len(curve.x) < 2 else 2 * place - 1
+    return Minimum(float(curve.x[place]), float(curve.x[0]), float(curve.x[-1]), place, edge, "the best of too few points")

@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 class Event:
     """What a callback is told, when every lane that still runs has done ``step`` steps.
 
-    In a sweep of several optimizers an event is about one of them. An event is of its moment, and may be kept.
+    In a sweep of several optimizers an event is about one of them, and in a search about the settings of one round, of
+    which the steps begin anew. An event is of its moment, and may be kept.
 
     Attributes:
       step: The steps that each lane has done that runs; at the last event of a group it is ``steps``.
       steps: The last step of each lane.
       group: The name of the optimizer in a sweep of several, else None.
       states: [*axes, seed], strings: what ``lanes`` has.
-      so_far: All that was recorded until now, a result without parameters.
-      since: The step of the event before this one, of the same group; -1: this is the first.
+      so_far: All that was recorded until now (in a search, of the round), a result without parameters.
+      since: The step of the event before this one, of the same group and round; -1: this is the first.
+      round: Of a search, from 0; 0 also where nothing is searched.
 
     Example:
       >>> def show(event):
@@ -47,6 +49,7 @@ class Event:
     states: NDArray[np.str_]
     so_far: SweepResult
     since: int
+    round: int = 0
 
     @cached_property
     def lanes(self) -> xr.DataArray:
@@ -62,7 +65,7 @@ class Event:
 
     @cached_property
     def best(self) -> Trial | None:
-        """The best setting so far, as ``result.best()`` ranks, of ``group`` where there are several; None where none is fit."""
+        """The best setting so far, as ``result.best()`` ranks, of ``group`` and ``round`` where there are several, or None."""
         try:
             return best_trial(self.so_far, scores.ranking([self.so_far.record], None, None, None), self.group)
         except ValueError:  # nothing is recorded yet, or nobody said which values are good
@@ -73,7 +76,8 @@ class Event:
         kinds, counts = np.unique(self.states, return_counts=True)
         lanes = ", ".join(f"{count} {kind}" for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True))
         group = f"{self.group}: " if self.group is not None else ""
+        round_ = f"round {self.round}, " if self.round else ""
         best = (
             "" if self.best is None else f", best {text.setting(self.best.setting)}: {self.best.metric} {self.best.score:.4g}"
         )
-        return text.printable(f"Event({group}step {self.step} of {self.steps}, {lanes}{best})")
+        return text.printable(f"Event({group}{round_}step {self.step} of {self.steps}, {lanes}{best})")

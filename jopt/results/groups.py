@@ -75,19 +75,23 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
         """What pruning saved in all groups."""
         return Saved(*(sum(each) for each in zip(*(result.saved for result in self.values()), strict=True)))
 
-    def suggest(self, name: str | None = None, metric: str | None = None) -> Suggestion:
+    def suggest(
+        self, name: str | None = None, metric: str | None = None, mode: Mode | None = None, at: At | None = None
+    ) -> Suggestion:
         """Which value of a number to use in the group that is best; see ``SweepResult.suggest``.
 
         Args:
           name: Of the number, as there.
           metric: What is scored, as there.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best", as in ``best``.
 
         Returns:
           A ``Suggestion``; ``.trial.group`` says whose.
         """
-        group = self.best(metric).group
+        group = self.best(metric, mode, at).group
         assert group is not None
-        return suggest(self[group], name, metric, group)
+        return suggest(self[group], name, metric, group, mode, at)
 
     @property
     def timings(self) -> Timings:

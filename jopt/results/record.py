@@ -159,6 +159,14 @@ class SweepRecord:
             raise ValueError(f"Nothing was recorded of {metric!r}; lower record_every or eval_every.")
         return series
 
+    def ran(self, metric: str) -> Series:
+        """The recorded values of one metric up to where the furthest lane came, where the sweep was stopped before its end."""
+        series = self.series(metric)
+        if self.complete:
+            return series
+        count = int(np.searchsorted(series.steps, self.steps_done.max(initial=0))) + 1
+        return Series(series.dim, series.steps[:count], series.values[..., :count])
+
     def coordinate(self, name: str) -> tuple[int, NDArray[Any]]:
         """Position in ``dims`` and values [n] of a swept hyperparameter (or of a dim's first one).
 

@@ -15,6 +15,7 @@ from jopt.results.pickles import Pickled, PickledTree
 from jopt.results.plots import Plots
 from jopt.results.ran import Ran, installed_version
 from jopt.results.record import Saved, SweepRecord, Timings
+from jopt.results.scores import At, Mode
 from jopt.results.storage import Stored, optimizer_or_words
 from jopt.results.suggestion import Suggestion, suggest
 from jopt.results.zooming import zoomed
@@ -131,7 +132,9 @@ class SweepResult(Kept, Ran, Result):
         steps, pace = self.record.steps_saved, self.timings.lane_steps_per_second
         return Saved(steps, steps / pace if pace else 0.0)
 
-    def suggest(self, name: str | None = None, metric: str | None = None) -> Suggestion:
+    def suggest(
+        self, name: str | None = None, metric: str | None = None, mode: Mode | None = None, at: At | None = None
+    ) -> Suggestion:
         """Which value of a number to use, with an interval, reasons and warnings; ``print`` it for a sentence.
 
         The curve is that of the scores against the number, with all others as in the best setting; scores are means over seeds.
@@ -144,6 +147,8 @@ class SweepResult(Kept, Ran, Result):
           name: Of the number; None: the learning rate, or the one number with an axis in its schedule, or the only one that was
             swept.
           metric: What is scored; None: what ranks in ``best()``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best", as in ``best``.
 
         Returns:
           A ``Suggestion``: value, low, high, reasons, warnings, the optimizer with the value in it, and the axis to run next
@@ -152,9 +157,9 @@ class SweepResult(Kept, Ran, Result):
         Raises:
           ValueError: Where it is not clear which number is meant, the number has no order, or every setting diverged.
         """
-        return suggest(self, name, metric)
+        return suggest(self, name, metric, None, mode, at)
 
-    def zoom(self, factor: float = 4, metric: str | None = None) -> Any:
+    def zoom(self, factor: float = 4, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> Any:
         """The optimizer with narrower axes around the best setting, to be swept next; its grid has the same shape.
 
         Each axis keeps its number of values and gets a ``factor``-th of its span, on a logarithmic scale where its values are
@@ -163,6 +168,8 @@ class SweepResult(Kept, Ran, Result):
         Args:
           factor: How much narrower, above 1.
           metric: What ranks; None: as in ``best()``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best", as in ``best``.
 
         Returns:
           The optimizer. A sweep of it compiles nothing new.
@@ -176,7 +183,7 @@ class SweepResult(Kept, Ran, Result):
           >>> result.zoom()
           sgd(learning_rate=axis(0.178, 0.237, 0.316, 0.422, 0.562; 5 values))
         """
-        return zoomed(self.optimizer, self.best(metric), factor)
+        return zoomed(self.optimizer, self.best(metric, mode, at), factor)
 
     @cached_property
     def dataset(self) -> xr.Dataset:

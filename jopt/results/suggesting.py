@@ -87,7 +87,7 @@ def minimum(curve: Curve) -> Minimum:
     if place in (0, len(x) - 1):
         inner = 1 if place == 0 else len(x) - 2
         low, high = sorted((float(x[place]), float(x[inner])))
-        return Minimum(float(x[place]), low, high, place, -1 if place == 0 else 1, "the lowest point, at the edge")
+        return Minimum(float(x[place]), low, high, place, -1 if place == 0 else 1, "the best point, at the edge")
     value, rule, others = _value(curve, heights, place)
     step = (x[place + 1] - x[place - 1]) / 2
     found = [*others, *_secants(x, heights, place)]

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from jopt import axes
 from jopt.rates import decays
 from jopt.results import report, scores, text
-from jopt.results.along import fitted, ordered
+from jopt.results.along import Fit, fitted, ordered
+from jopt.results.record import SweepRecord
 from jopt.results.scores import At, Mode
-from jopt.results.suggesting import Curve, Minimum, Shape
 from jopt.results.trial import Swept, Trial, best_trial
 from jopt.values.binding import key_name
 
 BEYOND = 4  # points of the axis to run next
 RATE = "learning_rate"
+_WITHOUT = "best() is the best setting, and plot.response() shows each number"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,8 +34,8 @@ class Suggestion:
       low: The lower end of the interval in which the best value lies in about nine cases of ten.
       high: The upper end.
       rule: How the value was found, in words.
-      reasons: What the curve is like, sentences: the values within 5 % of the best, how much the number matters, how far
-        it is to divergence.
+      reasons: What the curve is like, sentences: the values within 5 % of the best (of an accuracy, of its complement), how
+        much the number matters, how far it is to divergence.
       warnings: What speaks against trusting it, sentences; empty: nothing.
       optimizer: The best setting's optimizer with this value in it, where the number is the optimizer's.
       extend: The axis to run next, where the best value is the first or the last of its axis; else None.
@@ -83,7 +84,7 @@ def suggest(
         raise ValueError(report.no_best({"": record}, ranked.metric))
     name = which(result, name)
     fit = fitted(record, ranked, trial.index, name)
-    found, curve = fit.found, fit.curve
+    found = fit.found
     value, low, high = (float(fit.number(v)) for v in (found.x, found.low, found.high))
     return Suggestion(
         name,
@@ -91,10 +92,10 @@ def suggest(
         low,
         high,
         found.rule,
-        tuple(_reasons(curve, found, fit.about, trial)),
-        tuple(_warnings(curve, found, trial, name in _rates(result, trial.index))),
+        tuple(_reasons(fit, trial.metric)),
+        tuple(_warnings(fit, trial, name in _rates(result, trial.index))),
         _with(trial.optimizer, name, value),
-        _extended(fit.values, found.edge, curve.log_x),
+        _extended(fit.values, fit.edge, fit.curve.log_x),
         trial,
     )
 
@@ -106,13 +107,31 @@ def which(result: Swept, name: str | None) -> str:
     if name is not None:
         record.coordinate(name)  # raises where there is none
         if name not in known:
-            raise ValueError(f"suggest: {name!r} has no order, or was drawn together with others; it is one of {known}.")
+            raise ValueError(f"suggest: {name!r} {_unfit(record, name)}; {f'it is one of {known}' if known else _WITHOUT}.")
         return name
     inside = [each for each in known if each in _rates(result, (0,) * len(record.dims))]
     for candidates in ([each for each in known if each == RATE], inside, known):
         if len(candidates) == 1:
             return candidates[0]
-    raise ValueError(f"suggest: name= is needed, one of {known}." if known else "suggest: no number with an order was swept.")
+    if known:
+        raise ValueError(f"suggest: name= is needed, one of {known}.")
+    together = [each for each in record.coords if _along_others(record, each)]
+    if together:
+        raise ValueError(
+            f"suggest: {', '.join(together)} changed together, so that there is no curve along one of them alone; {_WITHOUT}."
+        )
+    raise ValueError("suggest: no number with an order was swept.")
+
+
+def _along_others(record: SweepRecord, name: str) -> bool:
+    """Whether a number was drawn, searched or zipped together with others."""
+    return len(record.names_along(record.coords[name][0])) > 1
+
+
+def _unfit(record: SweepRecord, name: str) -> str:
+    """Why there is no curve along a number."""
+    together = "changed together with others, so that there is no curve along it alone"
+    return together if _along_others(record, name) else "has no order, or one value"
 
 
 def _rates(result: Swept, index: tuple[int, ...]) -> set[str]:
@@ -123,25 +142,27 @@ def _rates(result: Swept, index: tuple[int, ...]) -> set[str]:
     return ends & set(result.record.coords)
 
 
-def _reasons(curve: Curve, found: Minimum, about: Shape, trial: Trial) -> list[str]:
-    def shown(x: float) -> str:
-        return text.short(math.exp(x) if curve.log_x else x)
-
-    low, high = about.basin
-    basin = f"{shown(low)} to {shown(high)} are" if low < high else f"only {shown(low)} is"
-    told = [f"{found.rule}", f"{basin} within 5 % of the best {trial.metric}"]
+def _reasons(fit: Fit, metric: str) -> list[str]:
+    found, about = fit.found, fit.about
+    low, high = (float(fit.number(x)) for x in about.basin)
+    basin = f"{text.short(low)} to {text.short(high)} are" if low < high else f"only {text.short(low)} is"
+    told = [f"{found.rule}", f"{basin} within 5 % of the best {fit.turned.name(metric)}"]
     if math.isfinite(about.sensitivity):
-        told.append(f"other values of the axis cost {about.sensitivity:.3g} of {trial.metric} on average")
-    if about.wall is not None and curve.log_x:
+        others = "the other values that were not pruned" if len(fit.pruned) else "other values of the axis"
+        told.append(f"{others} cost {about.sensitivity:.3g} of {metric} on average")
+    if about.wall is not None and fit.curve.log_x:
         told.append(f"{math.exp(about.wall - found.x):.2g} times as much diverges")
     return told
 
 
-def _warnings(curve: Curve, found: Minimum, trial: Trial, of_rate: bool) -> list[str]:
+def _warnings(fit: Fit, trial: Trial, of_rate: bool) -> list[str]:
+    found, curve = fit.found, fit.curve
     finite = np.asarray(np.isfinite(curve.scores).all(axis=1))
     told = []
-    if found.edge:
-        which = "first" if found.edge < 0 else "last"
+    if fit.beside_pruned:
+        told.append(f"what lies {'below' if found.edge < 0 else 'above'} was pruned, so that its end is not known")
+    if fit.edge:
+        which = "first" if fit.edge < 0 else "last"
         told.append(f"the best value is the {which} of its axis, so that the best may lie beyond (run .extend)")
     if found.place + 1 < len(finite) and not finite[found.place + 1]:
         told.append("the next value above diverges")

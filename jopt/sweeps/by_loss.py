@@ -176,10 +176,10 @@ def sweep(
         that a sweep of less is silent. True: everywhere, and a last line at the end. False: nowhere.
       callbacks: A function, or several, called with a ``jopt.Event`` each time that all lanes which still run have come to the
         next evaluation, and after the last step: ``event.step``, ``.lanes`` (what each is doing), ``.new`` (the records since
-        the last event), ``.best`` (the best setting so far), and in a sweep of several optimizers ``.group``, for each has its
-        own events. Without ``evaluate`` that is after each twentieth of the steps; where ``prune`` decides there is an event,
-        too, after it has. They are called in the thread that called the sweep, one after the other; no lane runs meanwhile,
-        and lanes wait there for each other. What they return counts for nothing. One that raises stops the sweep.
+        the last event), ``.best`` (the best setting so far). Each optimizer of several (``.group``) and each ``.round`` of a
+        search has its own events. Without ``evaluate`` that is after each twentieth of the steps; where ``prune`` decides there
+        is an event, too, after it has. They are called in the thread that called the sweep, one after the other; no lane runs
+        meanwhile, and lanes wait there for each other. What they return counts for nothing. One that raises stops the sweep.
       seed: Of the sweep, in [0, 2³²): with a lane's own seed it decides the initial parameters, batches and keys.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -68,7 +69,21 @@ def metric_of(
     metric = metric or next(iter(evaluated), None) or ("loss" if "loss" in losses else next(iter(losses)))
     if metric not in (*losses, *evaluated):
         raise ValueError(f"{what}: there is no metric {metric!r}; recorded are {', '.join((*losses, *evaluated))}.")
+    if mode is None and scores.direction(maximize, metric) is None:
+        example = "prune=jopt.TopFraction(mode='max')" if what == "prune" else "search=jopt.OptunaSearch(mode='max')"
+        raise ValueError(
+            f"Nobody said whether {metric!r} is better high or low; declare it where it is made, "
+            f"evaluate=jopt.metrics(..., maximize={metric!r}), or say it as in {example}."
+        )
     return metric, scores.directed(maximize, metric, mode)
+
+
+def _warn(message: str) -> None:
+    """Warns of the line outside of jopt that called it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "jopt":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 class Decider:
@@ -100,18 +115,16 @@ class Decider:
         for name in jobs:
             self.metric[name] = metric_of("prune", pruner.metric, pruner.mode, recorded(name), maximize)
         if not self.ends and not again:
-            self._warn()
+            self._warn_of_constant_rates()
 
-    def _warn(self) -> None:
+    def _warn_of_constant_rates(self) -> None:
         """Once: early looks at constant rates mislead."""
         for job in self.jobs.values():
             if not decays(job.space.at(0).optimizer, job.steps):
-                warnings.warn(
+                _warn(
                     "prune: the learning rate does not decay, and early looks at such rates prefer those that are too high: "
                     "where gradients are noisy, large steps look best until it is time to settle. With one that decays, such "
-                    "as jopt.cosine_decay_schedule(jopt.geomspace(...), steps), early looks mislead little.",
-                    UserWarning,
-                    stacklevel=2,
+                    "as jopt.cosine_decay_schedule(jopt.geomspace(...), steps), early looks mislead little."
                 )
                 return
 
@@ -159,7 +172,7 @@ class Decider:
         kept = np.broadcast_to(kept.reshape(len(kept), -1), lanes)
         if not self.ends and not (kept & rung.running[:, None]).any() and rung.running.any():
             best = int(np.argmin(np.where(rung.running, rung.mean_scores, np.inf)))  # a sweep is not lost for a rule
-            warnings.warn(f"prune: {self.pruner!r} kept no setting at step {rung.step}, so the best one goes on.", stacklevel=2)
+            _warn(f"prune: {self.pruner!r} kept no setting at step {rung.step}, so the best one goes on.")
             return np.broadcast_to(np.arange(lanes[0])[:, None] == best, lanes)
         return kept
 

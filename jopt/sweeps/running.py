@@ -231,8 +231,9 @@ class _Work:
         def make() -> Teller:
             groups, pruner = self._groups(), asked.pruner
             rules = (self.jobs, list(groups.values()), asked.maximize, recorded)
-            decider = None if pruner is None else Decider(pruner, *rules, again=self.part.number > 0)
-            return Teller(decider, asked.callbacks, self.jobs, groups, self.settings, self.by_step, self.bar)
+            number = self.part.number
+            decider = None if pruner is None else Decider(pruner, *rules, again=number > 0)
+            return Teller(decider, asked.callbacks, self.jobs, groups, self.settings, self.by_step, self.bar, number)
 
         return make
 

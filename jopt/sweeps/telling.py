@@ -53,6 +53,7 @@ class Teller:
       settings: Of each group.
       by_step: Whether it is for ``sweep_steps``.
       bar: Makes room for what they write.
+      number: Of the round of a search.
     """
 
     def __init__(
@@ -64,9 +65,10 @@ class Teller:
         settings: Mapping[str, Settings],
         by_step: bool,
         bar: Progress,
+        number: int,
     ) -> None:
         self.decider, self.callbacks, self.jobs, self.bar = decider, callbacks, jobs, bar
-        self.settings, self.by_step = settings, by_step
+        self.settings, self.by_step, self.number = settings, by_step, number
         self.groups = list(groups.values())
         self.told: dict[str, tuple[int, int]] = {}  # of each group, when it was told of last, and lane-steps by then
 
@@ -89,7 +91,7 @@ class Teller:
         self.told[group] = step, done
         settings, jobs, reached = self.settings[group], [self.jobs[name] for name in found], list(found.values())
         result = result_so_far(so_far(settings, jobs, reached, step), self.by_step)
-        event = Event(step, steps, group or None, states_of(settings, jobs, reached, step), result, since)
+        event = Event(step, steps, group or None, states_of(settings, jobs, reached, step), result, since, self.number)
         with self.bar.aside():
             for callback in self.callbacks:
                 callback(event)

@@ -15,7 +15,7 @@ import numpy as np
 from jopt.engine.job import Job, block_shape
 from jopt.engine.lanes.blocks import Block
 from jopt.engine.lanes.records import BlockOutcome
-from jopt.engine.lanes.table import Lanes
+from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning import fitting
 from jopt.engine.planning.plan import Plan
 from jopt.engine.planning.planner import block_s
@@ -35,6 +35,7 @@ class Trials:
       slots: of the workers.
       worker: of a slot.
       take: hears of the outcomes.
+      bury: hears of a block's last outcome, and ends the lanes that are dead.
       forget: hears of lanes that have to begin again.
     """
 
@@ -45,10 +46,11 @@ class Trials:
         slots: Sequence[Slot],
         worker: Callable[[Slot], Worker],
         take: Callable[[BlockOutcome], None],
+        bury: Callable[[BlockOutcome], None],
         forget: Callable[[list[tuple[int, int]]], None],
     ) -> None:
         self.runtime, self.lanes, self.slots, self.worker = runtime, lanes, slots, worker
-        self.take, self.forget = take, forget
+        self.take, self.bury, self.forget = take, bury, forget
 
     @property
     def compile_s(self) -> float:
@@ -56,7 +58,7 @@ class Trials:
 
     @property
     def left(self) -> int:
-        return self.runtime.job.lanes * self.runtime.job.steps - int(self.lanes.steps.sum())
+        return int((self.runtime.job.steps - self.lanes.steps)[self.lanes.in_state(State.WAITING, State.PAUSED)].sum())
 
     def block_bytes(self, width: int, loop: str) -> float:
         """What one block takes while it runs."""
@@ -101,7 +103,10 @@ class Trials:
             self.forget(lost)
             raise failed[0]
         for pace in paces:
-            self.lanes.pause(pace.block)
+            if pace.outcome is not None:
+                self.bury(pace.outcome)
+            if pace.block.real.any():
+                self.lanes.pause(pace.block)
         rounds = -(-len(blocks) // len(self.slots))
         steps_s = (job.steps - job.first) * float(np.mean([pace.seconds for pace in paces]))
         return job.lane_steps / (steps_s * rounds + block_s(self.runtime.analysis) * len(blocks))
@@ -116,6 +121,7 @@ class _Pace:
         self.end = job.next_stop(job.first)  # nobody passes a decision
         self.seconds, self.length = 1.0, 2
         self.failed = False
+        self.outcome: BlockOutcome | None = None
 
     def measured(self, worker: Worker) -> Iterator[BlockOutcome]:
         """Runs chunks, of which the first may have to be compiled, until one was long enough or no quiet step is left."""
@@ -130,7 +136,7 @@ class _Pace:
             begin = time.perf_counter()
             outcome = worker(self.block, step + count, dataclasses.replace(self.plan, chunk=count))
             took = max(time.perf_counter() - begin, 1e-9)
-            self.block = outcome.block
+            self.block, self.outcome = outcome.block, outcome
             yield outcome
             if outcome.error is not None:
                 self.failed = True

@@ -104,7 +104,8 @@ class Run:
             job, analysis = self.job, self.runtime.analysis
             devices = [slot.device for slot in self.slots]
             problem = Problem(analysis, job.space.size, len(job.seeds), job.steps - job.first, devices)
-            trials = Trials(self.runtime, self.lanes, self.slots, self.worker, self._write_down, self.records.forget)
+            heard = self._write_down, self._bury_found, self.records.forget
+            trials = Trials(self.runtime, self.lanes, self.slots, self.worker, *heard)
             self.plan = explore(problem, asked, trials)
 
     @contextlib.contextmanager
@@ -214,9 +215,7 @@ class Run:
         self._write_down(outcome)
         if not outcome.over:
             return  # the worker goes on with the block: nothing of it may be touched
-        # A loss that is finite all the way says more than a parameter that it does not depend on: such a lane goes on.
-        settings, seeds = block.settings, np.broadcast_to(block.seeds[:, None], block.shape)
-        self._bury(block, _newly_dead(outcome) & ~np.isnan(self.records.diverged_at[settings, seeds]))
+        self._bury_found(outcome)
         if block.step == self.job.steps or not block.real.any():
             self._finish(block)
         elif self.forms_anew or (block.step == until and self._crowded()):
@@ -245,6 +244,13 @@ class Run:
         self.records.forget(lanes)
         self.lanes.restart(lanes)
         running.extend(functools.partial(self._turns, half, until) for half in block.halves(self.job.first))
+
+    def _bury_found(self, outcome: BlockOutcome) -> None:
+        """Ends the lanes that a worker found dead."""
+        # A loss that is finite all the way says more than a parameter that it does not depend on: such a lane goes on.
+        block = outcome.block
+        settings, seeds = block.settings, np.broadcast_to(block.seeds[:, None], block.shape)
+        self._bury(block, _newly_dead(outcome) & ~np.isnan(self.records.diverged_at[settings, seeds]))
 
     def _bury(self, block: Block, dead: np.ndarray) -> None:
         """Dead lanes are kept as they are, and count no more; where that pays, blocks are formed anew of the others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,8 +64,8 @@ def _summary(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ran
     steps = max(int(record.steps_done.max(initial=0)) for record in records)
     ran = [text.count(len(parts), "optimizer")] if len(parts) > 1 else []
     ran += [text.count(len(rows), "setting"), text.count(lanes, "training run"), f"{steps:,} steps"]
-    states = [row.state for row in rows]
-    ended = [f"{states.count(state)} {state}" for state in listing.STATES if state in states]
+    ends = [row.ended for row in rows]
+    ended = [f"{ends.count(end)} {end}" for end in listing.ENDS if end in ends]
     better = f"{scores.moment(records[0], ranked)}, {'lower' if ranked.mode == 'min' else 'higher'} is better"
     return f"{', '.join(ran)}: {', '.join(ended)}. Ranked by {ranked.metric} ({better})."
 
@@ -105,8 +106,8 @@ def _row(row: Row, group: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, float):  # sums have other last digits where an array lies otherwise, as one that was loaded
+        return float(f"{value:.12g}") if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int)) else str(value)
 
 

@@ -16,6 +16,7 @@ from jopt.results.trial import Swept
 CELLS = 12_000  # of the table: more would make the page slow, and large
 METRICS = 6  # beside the one that ranks, in the table
 STATES = ("finished", "not finite", "pruned", "diverged")  # in the order of the table
+ENDS = ("finished", "stopped", "not finite", "pruned", "diverged")
 
 
 class Row(NamedTuple):
@@ -31,6 +32,7 @@ class Row(NamedTuple):
       steps: That were done, by the seed that did most.
       score: The mean over seeds, where there is one; of a pruned one that of the steps that it did.
       per_seed: [seed].
+      stopped: Whether the sweep was stopped before the setting had come to its end.
     """
 
     part: int
@@ -42,6 +44,12 @@ class Row(NamedTuple):
     steps: int
     score: float | None
     per_seed: NDArray[np.float64]
+    stopped: bool
+
+    @property
+    def ended(self) -> str:
+        """How it ended, one of ``ENDS``."""
+        return "stopped" if self.stopped else self.state
 
 
 class Column(NamedTuple):
@@ -93,7 +101,8 @@ def _rows(part: int, record: SweepRecord, ranked: scores.Ranking) -> list[Row]:
                 state, at, out = name, int(np.nanmin(when[index])), int(which[index].sum())
         score = float(mean[index]) if np.isfinite(mean[index]) and state in ("finished", "pruned") else None
         steps = int(record.steps_done[index].max(initial=0))
-        rows.append(Row(part, index, record.setting(index), state, at, out, steps, score, scored.per_seed[index]))
+        stopped = not record.complete and at is None and bool((record.steps_done[index] < record.step.max(initial=0)).any())
+        rows.append(Row(part, index, record.setting(index), state, at, out, steps, score, scored.per_seed[index], stopped))
     return rows
 
 
@@ -163,7 +172,7 @@ def _means(record: SweepRecord, name: str) -> NDArray[np.float64]:
 
 def _ends(rows: Sequence[Row]) -> list[Column]:
     steps = [row.steps for row in rows]
-    states = [row.state for row in rows]
+    states = [row.ended for row in rows]
     return [
         Column("steps", "that were done", "number", steps, [f"{n:,}" for n in steps]),
         Column("state", "how it ended", "choice", states, [_ended(row) for row in rows]),
@@ -173,6 +182,8 @@ def _ends(rows: Sequence[Row]) -> list[Column]:
 def _ended(row: Row) -> str:
     seeds = len(row.per_seed)
     some = f" ({row.out} of {seeds} seeds)" if row.out < seeds else ""
+    if row.stopped:
+        return f"stopped at {row.steps:,}"
     return row.state if row.at is None else f"{row.state} at {row.at:,}{some}"
 
 

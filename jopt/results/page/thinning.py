@@ -74,7 +74,7 @@ class _Thinned:
 
     def __init__(self, records: Sequence[SweepRecord], name: str, room: Budget) -> None:
         self.records, self.name, self.room = records, name, room
-        self.series = [record.series(name) if _recorded(record, name) else None for record in records]
+        self.series = [record.ran(name) if _recorded(record, name) else None for record in records]
         self.every = max(-(-len(series.steps) // room.points) for series in self.series if series)
         self.values = [None if series is None else self._seeds(series.values) for series in self.series]
 

@@ -75,7 +75,7 @@ class Curves:
         self.record, self.mode, self.name, self.smooth = record, ranked.mode, name, asked.smooth
         self.across, self.per_step = asked.x, _per_step(record, asked.x)
         self.chosen = choosing.choose(record, ranked, asked.top, asked.select)
-        _, self.steps, values = record.series(name)
+        _, self.steps, values = record.ran(name)
         values = values.reshape(-1, len(record.seeds), len(self.steps))
         self.settled = _lines(values[list(self.chosen.settled)], asked.smooth)
         self.diverged = _lines(values[list(self.chosen.diverged)], None)

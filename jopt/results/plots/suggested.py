@@ -36,7 +36,7 @@ def draw_suggestion(ax: Axes, fit: Fit, record: SweepRecord, ranked: scores.Rank
     through = _through(record, ranked, fit.name)
     entries = [_value(ax, fit, through), _interval(ax, fit)]
     entries += _curves(ax, fit, shown)
-    entries += [_basin(ax, fit, ranked.mode)]
+    entries += [_basin(ax, fit, ranked)]
     entries += _wall(ax, fit, record, right, ", the other numbers as suggested" if through else "")
     ax.set_xlim(left, right)
     return entries
@@ -54,7 +54,8 @@ def _through(record: SweepRecord, ranked: scores.Ranking, name: str) -> str:
 def _value(ax: Axes, fit: Fit, through: str) -> style.Entry:
     at = float(fit.number(fit.found.x))
     line = ax.axvline(at, color=COLOR, lw=1.6, zorder=1.1)
-    edge = ", the edge of its axis: the best may lie beyond" if fit.found.edge else ""
+    edge = ", the edge of its axis: the best may lie beyond" if fit.edge else ""
+    edge = ", at the edge of what was not pruned" if fit.beside_pruned else edge
     return style.Entry(line, f"suggested: {fit.name}={text.short(at)}{through}{edge}")
 
 
@@ -103,14 +104,15 @@ def _points(ax: Axes, fit: Fit, shown: Floats) -> list[style.Entry]:
     return [style.Entry(rings, "fitted, where the line has other values of the other axes")]
 
 
-def _basin(ax: Axes, fit: Fit, mode: str) -> style.Entry:
+def _basin(ax: Axes, fit: Fit, ranked: scores.Ranking) -> style.Entry:
     """A bar on the good edge of the axes, where no data are."""
     low, high = (float(fit.number(x)) for x in fit.about.basin)
-    height = 0.0 if mode == "min" else 1.0
+    height = 0.0 if ranked.mode == "min" else 1.0
     look: dict[str, Any] = {"color": BASIN, "lw": 4, "ms": 9, "mew": 2, "solid_capstyle": "butt", "clip_on": False}
     (bar,) = ax.plot([low, high], [height] * 2, "-|", transform=ax.get_xaxis_transform(), zorder=2.6, **look)
     where = f"{text.short(low)} to {text.short(high)}" if low < high else f"{text.short(low)} alone"
-    return style.Entry(bar, f"within 5 % of the best: {where}")
+    complement = f" {fit.turned.name(ranked.metric)}" if fit.turned.shift else ""
+    return style.Entry(bar, f"within 5 % of the best{complement}: {where}")
 
 
 def _wall(ax: Axes, fit: Fit, record: SweepRecord, right: float, others: str) -> list[style.Entry]:
