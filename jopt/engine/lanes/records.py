@@ -181,10 +181,10 @@ class Records:
         return found
 
     def sums(self, lanes: Sequence[tuple[int, int]], step: int) -> tuple[int, dict[str, np.ndarray]]:
-        """How many steps the window has that some lanes at a step are in, and what it holds by then; at its end nothing."""
-        place = int(np.searchsorted(self.record_steps, step, side="right"))
-        if self.record_every == 1 or place == len(self.record_steps):
+        """How many steps the window has in whose midst some lanes are, and what it holds by then; elsewhere nothing."""
+        if step % self.record_every == 0:
             return 0, {}
+        place = step // self.record_every - self._first_window
         settings, seeds = (list(x) for x in zip(*lanes, strict=True))
         length = int(self._length(place + self._first_window))
         return length, {name: kept[place, seeds, settings] for name, kept in self._losses.items()}
@@ -200,8 +200,8 @@ class Records:
 
     def resume_sums(self, lanes: np.ndarray, step: int, length: int, values: Mapping[str, np.ndarray]) -> None:
         """Takes what windows held in the midst of which some lanes, ``[lanes, 2]``, stopped at a step."""
-        place = int(np.searchsorted(self.record_steps, step, side="right"))
-        if length and place < len(self.record_steps):
+        if length:
+            place = step // self.record_every - self._first_window
             share = length / self._length(place + self._first_window)
             for name, kept in values.items():
                 self._losses[name][place, lanes[:, 1], lanes[:, 0]] = kept * share
