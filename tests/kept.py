@@ -1,10 +1,15 @@
-"""A sweep that is kept, in a process of its own that somebody may end: ``python -m tests.kept DIRECTORY [CASE] [STEPS]``."""
+"""A sweep that is kept, in a process of its own that somebody may end: ``python -m tests.kept DIRECTORY CASE STEPS``.
+
+``python -m tests.kept --kill 200`` kills such processes at 200 random times, and compares what each directory comes to with the
+sweep that nobody ended; it ends with 1 where they differ.
+"""
 
 import contextlib
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -96,5 +101,52 @@ def end(process, how=signal.SIGKILL):
     return process.returncode, out + err
 
 
+def parts_of(result):
+    """A result's own, by group."""
+    return dict(result) if isinstance(result, jopt.GroupedResult) else {"": result}
+
+
+def differences(one, other):
+    """Which arrays of two results differ."""
+    found = []
+    for (name, a), b in zip(parts_of(one).items(), parts_of(other).values(), strict=True):
+        ends = {n: (getattr(a.record, n), getattr(b.record, n)) for n in ("steps_done", "diverged_at", "pruned_at")}
+        series = {n: (x, {**b.record.losses, **b.record.metrics}[n]) for n, x in {**a.record.losses, **a.record.metrics}.items()}
+        live = np.isnan(a.record.diverged_at)  # when it is seen that a lane is dead, and so how dead it is, hangs on the clock
+        kept = {}
+        if a.record.complete and b.record.complete:
+            leaves = zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True)
+            kept = {f"params {i}": (np.float64(x)[live], np.float64(y)[live]) for i, (x, y) in enumerate(leaves)}
+        pairs = {**ends, **series, **kept}
+        found += [f"{name} {what}" for what, (x, y) in pairs.items() if not np.array_equal(x, y, equal_nan=True)]
+    return found
+
+
+def killed(directory, case, steps, times, random):
+    """Kills sweeps of one directory at random times, and returns what is different of the one that was let go on."""
+    for _ in range(times):
+        process = begin(directory, case, steps)
+        began = trained(directory)
+        if random.random() < 0.7:
+            wait_for(directory, process, began + 1)
+        time.sleep(float(random.random()) * 2)
+        end(process)
+    return differences(CASES[case](directory, steps), CASES[case](None, steps))
+
+
+def kill(count, steps=20_000):
+    """Kills so many sweeps, five of each directory; the number of directories that came to another result."""
+    random, wrong, done = np.random.default_rng(0), 0, 0
+    while done < count:
+        case, times = list(CASES)[done // 5 % len(CASES)], min(5, count - done)
+        with tempfile.TemporaryDirectory() as directory:
+            found = killed(directory, case, steps, times, random)
+        done, wrong = done + times, wrong + bool(found)
+        print(f"{done} killed, the last {times} of {case}: {found or 'the same'}", flush=True)
+    return wrong
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--kill":
+        sys.exit(min(1, kill(int(sys.argv[2]))))
     CASES[sys.argv[2]](sys.argv[1], int(sys.argv[3]))

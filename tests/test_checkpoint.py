@@ -30,7 +30,12 @@ def assert_same(a, b):
             np.testing.assert_array_equal(getattr(one.record, name), getattr(other.record, name), err_msg=name)
         if one.record.complete and other.record.complete and one.record.keep != "none":
             for index in np.ndindex(one.record.shape):
-                jax.tree.map(np.testing.assert_array_equal, one.params_at(index), other.params_at(index))
+                jax.tree.map(_assert_equal, one.params_at(index), other.params_at(index))
+
+
+def _assert_equal(x, y):
+    assert x.dtype == y.dtype
+    np.testing.assert_array_equal(np.asarray(x, np.float64), np.asarray(y, np.float64))  # NumPy's NaN is none in bfloat16
 
 
 def lane_steps(result):
