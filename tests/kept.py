@@ -27,7 +27,11 @@ EVERY_S = 0.05
 def loss(params, batch, key):
     """Noisy and cheap."""
     noise = jax.random.normal(key, params["w"].shape)
-    return ((params["w"] - batch.mean()) ** 2).sum() + 0.1 * (noise * params["w"]).sum() + (params["b"].astype(jnp.float32) ** 2).sum()
+    return (
+        ((params["w"] - batch.mean()) ** 2).sum()
+        + 0.1 * (noise * params["w"]).sum()
+        + (params["b"].astype(jnp.float32) ** 2).sum()
+    )
 
 
 def init(key):
@@ -111,7 +115,9 @@ def differences(one, other):
     found = []
     for (name, a), b in zip(parts_of(one).items(), parts_of(other).values(), strict=True):
         ends = {n: (getattr(a.record, n), getattr(b.record, n)) for n in ("steps_done", "diverged_at", "pruned_at")}
-        series = {n: (x, {**b.record.losses, **b.record.metrics}[n]) for n, x in {**a.record.losses, **a.record.metrics}.items()}
+        series = {
+            n: (x, {**b.record.losses, **b.record.metrics}[n]) for n, x in {**a.record.losses, **a.record.metrics}.items()
+        }
         live = np.isnan(a.record.diverged_at)  # when it is seen that a lane is dead, and so how dead it is, hangs on the clock
         kept = {}
         if a.record.complete and b.record.complete:

@@ -1,4 +1,4 @@
-"""``checkpoint=``: what is kept, what goes on, what is refused; in this process. Ended processes: ``test_checkpoint_killed``."""
+"""``checkpoint=`` in one process: what is kept, goes on, is refused. Killed processes: ``test_checkpoint_killed``."""
 
 import os
 import signal
@@ -50,9 +50,7 @@ def swept(directory=None, rates=RATES, steps=STEPS, **more):
     optimizer, loss, init = given.pop("optimizer"), given.pop("loss", kept.loss), given.pop("init", kept.init)
     checkpoint = None if directory is None else given.pop("checkpoint", jopt.Checkpoint(directory, every=0))
     data = given.pop("data", kept.DATA)
-    return jopt.sweep(
-        loss, init, optimizer, data, steps=steps, plan=kept.PLAN, progress=False, checkpoint=checkpoint, **given
-    )
+    return jopt.sweep(loss, init, optimizer, data, steps=steps, plan=kept.PLAN, progress=False, checkpoint=checkpoint, **given)
 
 
 class Stop(Exception):
@@ -115,7 +113,9 @@ SWEEPS = {
         "record_every": 7,
     },
     "drawn": {"optimizer": jopt.adam(jopt.loguniform(0.001, 0.1)), "samples": 3},
-    "plateau": {"optimizer": jopt.chain(jopt.adam(jopt.choice(*RATES)), jopt.reduce_on_plateau(patience=1, monitor="distance"))},
+    "plateau": {
+        "optimizer": jopt.chain(jopt.adam(jopt.choice(*RATES)), jopt.reduce_on_plateau(patience=1, monitor="distance"))
+    },
     "narrow states": {"optimizer": jopt.adam(jopt.choice(*RATES), mu_dtype=jnp.bfloat16)},
 }
 
@@ -308,7 +308,10 @@ CHANGES = {
     "loss": ({"loss": other_loss}, "the loss is"),
     "init": ({"init": other_init}, "init .* is"),
     "shapes": ({"init": wider_init}, "init .* is"),
-    "params": ({"init": {"w": jnp.ones(3), "b": jnp.ones(2, jnp.bfloat16)}}, "the initial parameters are|the initial parameters is"),
+    "params": (
+        {"init": {"w": jnp.ones(3), "b": jnp.ones(2, jnp.bfloat16)}},
+        "the initial parameters are|the initial parameters is",
+    ),
     "evaluate": ({"evaluate": lambda params: {"distance": (params["w"] ** 4).sum()}}, "evaluate= is"),
     "optimizer": ({"optimizer": jopt.sgd(jopt.choice(*RATES))}, "the optimizer is"),
     "structure": ({"optimizer": jopt.adam(jopt.choice(*RATES), nesterov=True)}, "the optimizer is"),

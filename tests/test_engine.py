@@ -15,8 +15,8 @@ from jopt.engine import machine
 from jopt.engine.compiled import executables
 from jopt.engine.data import sources
 from jopt.engine.job import block_shape
-from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.lanes.names import names_of
+from jopt.engine.lanes.records import BlockOutcome
 from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning import fitting, planner, remembered
 from jopt.engine.planning.plan import Plan

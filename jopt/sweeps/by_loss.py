@@ -20,12 +20,12 @@ from jopt.hyper import check
 from jopt.results import GroupedResult, Result, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.checkpoint import Checkpoint
+from jopt.sweeps.monitored import monitors
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
 from jopt.sweeps.telling import Callback
 from jopt.training import takes_key
 from jopt.values import checks
-from jopt.values.binding import is_value
 from jopt.values.numbers import Axis
 from jopt.values.pairs import is_transformation
 from jopt.values.trees import is_function
@@ -258,7 +258,7 @@ def _program(loss: Any, init: Any, has_aux: bool, record: tuple[str, ...], evalu
         record=record,
         source=feed.source,
         evaluation=evaluate,
-        feedback=_monitors(value, evaluate),
+        feedback=monitors(value, evaluate),
     )
 
 
@@ -285,18 +285,3 @@ def _check_optimizer(name: str, value: Any) -> None:
         if callable(value):
             hint = "call the factory: jopt.adam(...)"
         raise TypeError(f"sweep: {which} must be a transformation, but got {type(value).__name__}; {hint}.")
-
-
-def _monitors(value: Any, evaluate: Any) -> bool:
-    """Whether a plateau in the optimizer watches an evaluation metric."""
-    watched = [m for part in jax.tree.leaves(value, is_leaf=is_value) if is_value(part) for m in _monitored(part)]
-    if watched and evaluate is None:
-        raise ValueError(f"The optimizer monitors {watched[0]!r}, so sweep needs evaluate=, a function that returns it.")
-    return bool(watched)
-
-
-def _monitored(part: Any) -> list[str]:
-    arguments = part.bound.arguments()
-    inner = [v for a in arguments.values() for v in jax.tree.leaves(a, is_leaf=is_value) if is_value(v)]
-    own = arguments.get(part.bound.spec.factory.monitor)
-    return ([own] if isinstance(own, str) else []) + [m for v in inner for m in _monitored(v)]

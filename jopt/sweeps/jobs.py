@@ -27,10 +27,12 @@ Jobs = dict[str, Job]  # by the name of the group, behind a "/" the number of a 
 
 
 def values_of(optimizer: Any) -> dict[str, Any]:
+    """The optimizers that are compared, by name, each as a value."""
     return {name: jax.tree.map(_as_value, tree, is_leaf=is_transformation) for name, tree in compared(optimizer).items()}
 
 
 def job_of(program: Callable[[Feed, Any], Program], given: Any, asked: Asked, feed: Feed, space: Any) -> Job:
+    """What has to be computed for the settings of one program."""
     return Job(
         space=space,
         program=program(feed, space.value.optimizer),

@@ -45,6 +45,7 @@ def resume(store: Store, place: Place, run: Run) -> np.ndarray:
     losses = store.recorded(place.problem, "records", lanes, records.record_steps)
     metrics = store.recorded(place.problem, "evaluations", lanes, records.eval_steps)
     dead = (ends["state"] == State.DEAD) & (steps >= 0)
-    plan = Plan(*trees[-1][2]["plan"], reason="as the checkpoint has it")
+    width, chunk, loop, workers = trees[-1][2]["plan"]
+    plan = Plan(width, chunk, loop, workers, "as the checkpoint has it")
     run.resume(Resumed(trees, dead, ends["diverged_at"], losses, metrics), plan)
     return steps

@@ -176,8 +176,7 @@ class Records:
         found = []
         for steps, kept in ((self.record_steps, self.losses), (self.eval_steps, self.metrics)):
             first, last = (int(np.searchsorted(steps, step, side="right")) for step in (begin, end))
-            values = {name: x[settings, seeds, first:last].T for name, x in kept.items()} if last > first else {}
-            found.append((steps[first:last], values))
+            found.append((steps[first:last], {name: x[settings, seeds, first:last].T for name, x in kept.items()}))
         return found
 
     def sums(self, lanes: Sequence[tuple[int, int]], step: int) -> tuple[int, dict[str, np.ndarray]]:

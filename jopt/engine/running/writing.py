@@ -73,8 +73,8 @@ class Writer:
         if str(error) != self._warned:
             self._warned = str(error)
             warnings.warn(
-                f"checkpoint: what was trained could not be saved ({error}). Training goes on, what was saved before is intact, "
-                f"and it is tried again every {AGAIN_S:.0f} s and at the end.",
+                f"checkpoint: what was trained could not be saved ({error}). Training goes on, what was saved before is "
+                f"intact, and it is tried again every {AGAIN_S:.0f} s and at the end.",
                 RuntimeWarning,
                 stacklevel=2,
             )

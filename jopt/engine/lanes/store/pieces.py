@@ -65,9 +65,9 @@ def over_time(pieces: Iterable[Piece], lanes: Numbers, steps: Numbers) -> dict[s
 
 
 def of_lanes(pieces: Iterable[Piece], lanes: Numbers, first: int) -> dict[str, Numbers]:
-    """How far lanes have come, ``first`` at least, where they diverged or were pruned, and what they were doing, where it is said.
+    """How far lanes have come, ``first`` at least, where they diverged or were pruned, and what they were doing.
 
-    Arrays of the shape of ``lanes``; ``state`` is a number of ``table.State``.
+    Arrays of the shape of ``lanes``; ``state`` is a number of ``table.State``, 0 where nothing says it.
     """
     found = {"steps_done": np.full(lanes.size, first, np.int64)}
     found |= {name: np.full(lanes.size, np.nan) for name in ("diverged_at", "pruned_at")}
