@@ -1,12 +1,12 @@
 """A sweep that ends in its midst, is looked at, goes on, and is made wider: nothing is trained twice.
 
-    python examples/resume_a_sweep.py
+    python examples/resume_a_sweep.py [DIRECTORY]
 
 The first call ends after a third of its steps, as by Ctrl-C. What was trained by then lies in the directory, and the same call
 goes on from there, to the same numbers as one that nobody ended.
 """
 
-import argparse
+import sys
 import tempfile
 
 import jax
@@ -56,6 +56,4 @@ def main(out=None, steps=600, rates=4):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", help="the directory; given again, nothing is trained")
-    main(parser.parse_args().out)
+    main(*sys.argv[1:2])

@@ -121,7 +121,7 @@ class Durable:
         upgraded = f" It was written by {', '.join(other)}, which may be the reason." if other else ""
         return Refused(
             f"checkpoint: {self.checkpoint.directory!r} holds another sweep: {what} not what it was there.{upgraded} Give "
-            f'another directory, or checkpoint=jopt.Checkpoint(path, on_change="new"), which begins a second one in the same file.'
+            f'another directory, or jopt.Checkpoint(path, on_change="new"), which begins a second one in the same file.'
         )
 
     def _add_lanes(self, problem: int, group: str, names: Mapping[str, list[list[str]]]) -> None:
@@ -190,8 +190,8 @@ class Durable:
                     self.store.drop_states(problem)
         except OSError as error:
             warnings.warn(
-                f"checkpoint: the result could not be saved ({error}), but it is here; what was saved before is intact, and the "
-                f"same call goes on from it. result.save(path) saves the result elsewhere.",
+                f"checkpoint: the result could not be saved ({error}), but it is here; what was saved before is intact, and "
+                f"the same call goes on from it. result.save(path) saves the result elsewhere.",
                 RuntimeWarning,
                 stacklevel=2,
             )
