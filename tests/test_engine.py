@@ -15,8 +15,9 @@ from jopt.engine import machine
 from jopt.engine.compiled import executables
 from jopt.engine.data import sources
 from jopt.engine.job import block_shape
+from jopt.engine.lanes.names import names_of
 from jopt.engine.lanes.records import BlockOutcome
-from jopt.engine.lanes.table import Lanes, State, identity
+from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning import fitting, planner, remembered
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running import runtime
@@ -107,12 +108,14 @@ def test_a_lane_keeps_its_identity_in_another_grid_and_no_two_lanes_share_one():
         return expand(optimizer).spaces[0]
 
     narrow, wide = (space(jopt.adam(jopt.choice(*rates))) for rates in ((0.1, 0.2), (0.05, 0.1, 0.2)))
-    assert identity(narrow, 0, 3) == identity(wide, 1, 3)
-    names = [identity(wide, setting, seed) for setting in range(3) for seed in range(3)]
+    assert names_of(narrow, [3])[0] == names_of(wide, [3])[1]
+    names = [name for setting in names_of(wide, range(3)) for name in setting]
     assert len(set(names)) == 9
-    assert identity(wide, 0, 0, "another problem") not in names
-    assert identity(space(jopt.sgd(jopt.choice(0.1, 0.2))), 0, 3) != identity(narrow, 0, 3)
-    assert identity(space(jopt.adam(jopt.choice(0.1, 0.2), nesterov=True)), 0, 3) != identity(narrow, 0, 3)
+    assert names_of(wide, [0], "another problem")[0][0] not in names
+    assert names_of(space(jopt.sgd(jopt.choice(0.1, 0.2))), [3])[0] != names_of(narrow, [3])[0]
+    assert names_of(space(jopt.adam(jopt.choice(0.1, 0.2), nesterov=True)), [3])[0] != names_of(narrow, [3])[0]
+    fixed = space(jopt.adam(0.1, b1=jopt.choice(0.9, 0.95)))
+    assert names_of(fixed, [3])[0] == names_of(narrow, [3])[0]
 
 
 @pytest.fixture

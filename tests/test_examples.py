@@ -133,3 +133,9 @@ def test_tuning_the_optimizer_lowers_the_loss_after_training(tmp_path):
 def test_every_example_is_in_the_list():
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in EXAMPLES.glob("*.py") if f"({path.name})" not in listed] == []
+
+
+def test_resume_a_sweep_trains_nothing_twice(tmp_path):
+    whole, more = importlib.import_module("examples.resume_a_sweep").main(out=str(tmp_path), steps=40, rates=3)
+    assert 0 < whole.timings.lane_steps < 3 * 40
+    assert more.timings.lane_steps == 3 * 40

@@ -431,7 +431,7 @@ def test_where_there_is_no_terminal_nothing_is_said(capfd):
 
 def test_progress_true_shows_a_bar(capfd):
     jopt.sweep(square, of(1.0), jopt.sgd(jopt.choice(0.1, 0.2)), steps=5, progress=True)
-    assert "lanes" in capfd.readouterr().err
+    assert "2 done, best learning_rate=0.2" in capfd.readouterr().err
 
 
 def test_a_result_says_how_it_was_run():

@@ -203,7 +203,7 @@ class Result(abc.ABC):
         Raises:
           OSError: Where it can't be written: no such directory, no right to, a full disk.
         """
-        storage.save({name: part._stored() for name, part in self._parts().items()}, path)
+        storage.save(storage.stored_of(self), path)
 
     def report(self, path: AnyPath, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> pathlib.Path:
         """Writes one page for a browser: the answer, a table of all settings, charts that are linked with it, how it ran.

@@ -13,7 +13,7 @@ import numpy as np
 from jopt.engine.files import AnyPath
 from jopt.engine.lanes.store.store import Store
 from jopt.results import text
-from jopt.results.storage import explained, located
+from jopt.results.storage import explained, located, of_last_call
 
 HEADER = ("group", "optimizer", "settings", "seeds", "lanes", "steps", "diverged", "pruned", "kept")
 
@@ -176,7 +176,7 @@ class _Tolerant:
 
     def _sweeps(self) -> list[Inspected]:
         names = {number: str(about["name"]) for number, about in self.store.problems().items()}
-        last = {names[problem]: (problem, about) for problem, about in self.store.sweeps()}
+        last = {names[problem]: (problem, about) for problem, about in of_last_call(self.store)}
         found = (self._try(lambda p=p, a=a, n=n: self._sweep(n, p, a), None) for n, (p, a) in last.items())
         return [each for each in found if each is not None]
 

@@ -29,6 +29,10 @@ At = Callable[[tuple[int, ...]], Any]
 SUFFIX = ".jopt"  # of the files in a directory that are looked at
 
 
+class Refused(ValueError):
+    """What a file holds is not what somebody wants to go on with; nothing is wrong with the file."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """What a file holds of one result; the arguments of a ``SweepResult``."""
@@ -54,6 +58,11 @@ def optimizer_or_words(result: Any) -> Any:
     except ValueError:
         gone = Gone(result.description)
         return GradientTransformation(gone, gone)
+
+
+def stored_of(result: Any) -> dict[str, Stored]:
+    """What a file holds of a ``Result``, by the name of the group."""
+    return {name: part._stored() for name, part in result._parts().items()}
 
 
 def save(results: Mapping[str, Stored], path: AnyPath) -> None:
@@ -84,11 +93,22 @@ def _write(store: Store, name: str, result: Stored) -> None:
     problem = store.add_problem(name, {})
     store.add_settings(problem, settings)
     store.add_lanes(problem, of_settings, of_seeds, _names(settings, record.seeds))
-    store.add_sweep(problem, _about(result, lanes))
+    write_sweep(store, problem, result, lanes)
     every = lanes.ravel()
     store.append(problem, "records", Piece(every, _by_time(record.losses), record.step))
     store.append(problem, "evaluations", Piece(every, _by_time(record.metrics), record.eval_step))
     store.append(problem, "outcomes", Piece(every, {name: np.moveaxis(x, -1, 0).ravel() for name, x in _ends(record).items()}))
+    write_kept(store, problem, result, lanes)
+
+
+def write_sweep(store: Store, problem: int, result: Stored, lanes: NDArray[Any], more: Mapping[str, Any] | None = None) -> None:
+    """Writes the grid of a result, of which the lanes have numbers [seed, *dims], and what else is to stand beside it."""
+    store.add_sweep(problem, {**_about(result, lanes), **(more or {})})
+
+
+def write_kept(store: Store, problem: int, result: Stored, lanes: NDArray[Any]) -> None:
+    """Writes the parameters and states of a result."""
+    record = result.record
     for what, tree in (("params", result.params), ("state", result.state)):
         if tree is not None:
             for part, leaves in lane_trees.rows(tree, lanes):
@@ -147,7 +167,7 @@ def read(path: AnyPath, like: Any = None) -> dict[str, Stored]:
         store.database.check_pages()
         with store.reading():
             problems = store.problems()
-            last = {_typed(problems[k]["name"], str): (k, about) for k, about in store.sweeps()}
+            last = {_typed(problems[k]["name"], str): (k, about) for k, about in of_last_call(store)}
             found = {name: _read(store, k, about, like) for name, (k, about) in last.items()}
             for table in ("writes", "lanes"):
                 for _ in store.database.rows(table):  # that none of them is missing
@@ -157,6 +177,13 @@ def read(path: AnyPath, like: Any = None) -> dict[str, Stored]:
         if list(found) != [""]:
             check_groups(found)
         return found
+
+
+def of_last_call(store: Store) -> list[tuple[int, dict[str, Any]]]:
+    """The grids of the last call, each with its problem; a file of ``save`` has one call."""
+    sweeps = store.sweeps()
+    last = sweeps[-1][1].get("call", 0) if sweeps else 0
+    return [each for each in sweeps if each[1].get("call", 0) == last]
 
 
 def located(path: AnyPath) -> str:
@@ -182,7 +209,7 @@ def explained(name: str) -> Iterator[None]:
     """Whatever goes wrong inside as an error about the file."""
     try:
         yield
-    except (OSError, Unlike):
+    except (OSError, Unlike, Refused):
         raise
     except Exception as error:  # of what a damaged or foreign file makes SQLite, JSON, NumPy and the look-ups do
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -201,7 +228,10 @@ def _read(store: Store, problem: int, about: dict[str, Any], like: Any) -> Store
     def part_at(which: int) -> At:
         return lambda index: settings(int(grid[index]))[which]
 
-    kept = {what: lane_trees.tree(store.kept(problem, what, like), lanes) for what in ("params", "state")}
+    kept = {
+        what: lane_trees.tree(store.kept(problem, what, like), lanes) if record.complete else None
+        for what in ("params", "state")
+    }
     return Stored(
         record,
         optimizer=about["optimizer"],
@@ -226,15 +256,18 @@ def _read_record(store: Store, problem: int, about: dict[str, Any]) -> SweepReco
         return {name: np.moveaxis(x, 0, -2) for name, x in found.items()}
 
     ends = store.outcomes(problem, by_seed, first)
+    ends = {name: np.moveaxis(ends[name], 0, -1) for name in ("steps_done", "diverged_at", "pruned_at")}
+    done = ends["steps_done"][..., None]
+    begins = np.concatenate([[first], about["step"]])[:-1]  # of windows; a lane may have begun one and not come to its end
     return SweepRecord(
         dims=tuple(_typed(dim, str) for dim in about["dims"]),
         coords=about["coords"],
         seeds=about["seeds"],
         step=about["step"],
         eval_step=about["eval_step"],
-        losses=over("records", about["step"]),
-        metrics=over("evaluations", about["eval_step"]),
-        **{name: np.moveaxis(x, 0, -1) for name, x in ends.items()},
+        losses=_until(over("records", about["step"]), begins < done),
+        metrics=_until(over("evaluations", about["eval_step"]), about["eval_step"] <= done),
+        **ends,
         maximize=tuple(_typed(about["maximize"], tuple)),
         examples=about["examples"],
         first=first,
@@ -242,6 +275,14 @@ def _read_record(store: Store, problem: int, about: dict[str, Any]) -> SweepReco
         sweep_seed=_typed(about["sweep_seed"], int),
         complete=_typed(about["complete"], bool),
     )
+
+
+def _until(series: dict[str, NDArray[Any]], ran: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """NaN behind where lanes ended, which they may have come past before it was noticed."""
+    if not ran.all():
+        for values in series.values():
+            values[~ran] = np.nan
+    return series
 
 
 def _timings(content: dict[str, Any]) -> Timings:

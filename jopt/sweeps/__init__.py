@@ -2,7 +2,8 @@
 
 from jopt.sweeps.by_loss import sweep
 from jopt.sweeps.by_step import sweep_steps
+from jopt.sweeps.checkpoint import Checkpoint
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.range_test import lr_range_test
 
-__all__ = ["OptunaSearch", "lr_range_test", "sweep", "sweep_steps"]
+__all__ = ["Checkpoint", "OptunaSearch", "lr_range_test", "sweep", "sweep_steps"]

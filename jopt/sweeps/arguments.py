@@ -15,6 +15,7 @@ from jopt.engine.job import Begun, Keep
 from jopt.engine.planning.plan import Plan
 from jopt.expanding import Groups
 from jopt.results import Trial
+from jopt.sweeps.checkpoint import Checkpoint, checkpoint_of, last_interval
 from jopt.sweeps.deciding import pruner_of, rungs_of
 from jopt.sweeps.going_on import begun_of
 from jopt.sweeps.optuna_search import OptunaSearch, search_of
@@ -44,6 +45,7 @@ class Asked:
     seeds: list[int]
     samples: int | None
     evaluate: Any
+    eval_every: int | None  # the steps between evaluations; None: there are none
     evaluations: np.ndarray  # the steps after which is evaluated, 0 among them
     pruner: Pruner | None
     rungs: tuple[int, ...]  # where it decides
@@ -55,6 +57,7 @@ class Asked:
     progress: bool | None
     callbacks: tuple[Callback, ...]
     looks: tuple[int, ...]  # where they are told, beside the last step
+    checkpoint: Checkpoint | None
     seed: int
 
     @classmethod
@@ -76,6 +79,7 @@ class Asked:
         workers: Any,
         progress: bool | None,
         callbacks: Any,
+        checkpoint: Any,
         seed: Any,
         trial: Trial | None,
         by_step: bool = False,
@@ -85,7 +89,10 @@ class Asked:
         ``trial`` is what the lanes go on from, ``by_step`` says whether in ``sweep_steps``.
         """
         more, seed = whole("steps", steps), whole("seed", seed, at_least=0, bits=32)
-        record_every, every = whole("record_every", record_every), _every(more, eval_every, evaluate)
+        record_every, kept = whole("record_every", record_every), checkpoint_of(checkpoint)
+        every = _every(more, eval_every, evaluate)
+        if every is not None and eval_every is None:  # lanes that go on keep their steps of evaluation
+            every = last_interval(kept) or every
         begun = None if trial is None else begun_of(trial, every, by_step)
         first = 0 if begun is None else begun.step
         last = first + more
@@ -99,6 +106,7 @@ class Asked:
             seeds=_seeds(seeds) if trial is None else _seeds_of(trial, seeds),
             samples=samples,
             evaluate=evaluate,
+            eval_every=every,
             evaluations=np.union1d(evaluations, rungs).astype(np.int64) if len(evaluations) else evaluations,
             pruner=pruner,
             rungs=rungs,
@@ -110,6 +118,7 @@ class Asked:
             progress=progress,
             callbacks=told,
             looks=looks_of(told, first, last, evaluations, rungs, record_every),
+            checkpoint=kept,
             seed=seed if trial is None else _seed_of(trial, seed),
         )
 

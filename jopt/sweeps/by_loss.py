@@ -11,6 +11,7 @@ import jax
 from jopt import recording
 from jopt.deciding import Pruner
 from jopt.engine.data.sources import Feed
+from jopt.engine.files import AnyPath
 from jopt.engine.job import Keep
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
@@ -18,12 +19,13 @@ from jopt.expanding import Groups, groups
 from jopt.hyper import check
 from jopt.results import GroupedResult, Result, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
+from jopt.sweeps.checkpoint import Checkpoint
+from jopt.sweeps.monitored import monitors
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
 from jopt.sweeps.telling import Callback
 from jopt.training import takes_key
 from jopt.values import checks
-from jopt.values.binding import is_value
 from jopt.values.numbers import Axis
 from jopt.values.pairs import is_transformation
 from jopt.values.trees import is_function
@@ -53,6 +55,7 @@ def sweep(
     workers: int | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
+    checkpoint: AnyPath | Checkpoint | None = ...,
     seed: int = ...,
 ) -> SweepResult: ...
 @overload
@@ -79,6 +82,7 @@ def sweep(
     workers: int | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
+    checkpoint: AnyPath | Checkpoint | None = ...,
     seed: int = ...,
 ) -> GroupedResult: ...
 def sweep(
@@ -104,6 +108,7 @@ def sweep(
     workers: int | None = None,
     progress: bool | None = None,
     callbacks: Callback | Sequence[Callback] = (),
+    checkpoint: AnyPath | Checkpoint | None = None,
     seed: int = 0,
 ) -> SweepResult | GroupedResult:
     """Trains every setting of an optimizer with axes, with every seed, side by side.
@@ -180,6 +185,9 @@ def sweep(
         search has its own events. Without ``evaluate`` that is after each twentieth of the steps; where ``prune`` decides there
         is an event, too, after it has. They are called in the thread that called the sweep, one after the other; no lane runs
         meanwhile, and lanes wait there for each other. What they return counts for nothing. One that raises stops the sweep.
+      checkpoint: A directory in which the sweep is kept while it runs, or a ``jopt.Checkpoint``. The same call goes on from
+        there, bit for bit at the same width; with further settings, seeds or steps, or ``prune=None`` after a pruned run, it
+        runs only what is new. Another loss, model, optimizer or data are refused. Ctrl-C and SIGTERM finish the chunk and save.
       seed: Of the sweep, in [0, 2³²): with a lane's own seed it decides the initial parameters, batches and keys.
 
     Returns:
@@ -232,6 +240,7 @@ def sweep(
         workers=workers,
         progress=progress,
         callbacks=callbacks,
+        checkpoint=checkpoint,
         seed=seed,
         trial=params if isinstance(params, Trial) else None,
     )
@@ -249,7 +258,7 @@ def _program(loss: Any, init: Any, has_aux: bool, record: tuple[str, ...], evalu
         record=record,
         source=feed.source,
         evaluation=evaluate,
-        feedback=_monitors(value, evaluate),
+        feedback=monitors(value, evaluate),
     )
 
 
@@ -276,18 +285,3 @@ def _check_optimizer(name: str, value: Any) -> None:
         if callable(value):
             hint = "call the factory: jopt.adam(...)"
         raise TypeError(f"sweep: {which} must be a transformation, but got {type(value).__name__}; {hint}.")
-
-
-def _monitors(value: Any, evaluate: Any) -> bool:
-    """Whether a plateau in the optimizer watches an evaluation metric."""
-    watched = [m for part in jax.tree.leaves(value, is_leaf=is_value) if is_value(part) for m in _monitored(part)]
-    if watched and evaluate is None:
-        raise ValueError(f"The optimizer monitors {watched[0]!r}, so sweep needs evaluate=, a function that returns it.")
-    return bool(watched)
-
-
-def _monitored(part: Any) -> list[str]:
-    arguments = part.bound.arguments()
-    inner = [v for a in arguments.values() for v in jax.tree.leaves(a, is_leaf=is_value) if is_value(v)]
-    own = arguments.get(part.bound.spec.factory.monitor)
-    return ([own] if isinstance(own, str) else []) + [m for v in inner for m in _monitored(v)]

@@ -8,6 +8,7 @@ from typing import Any, overload
 
 from jopt.deciding import Pruner
 from jopt.engine.data.sources import Feed
+from jopt.engine.files import AnyPath
 from jopt.engine.job import Keep
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import OwnStep, Program
@@ -15,6 +16,7 @@ from jopt.expanding import Groups, check_tree
 from jopt.hyper import check
 from jopt.results import GroupedResult, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
+from jopt.sweeps.checkpoint import Checkpoint
 from jopt.sweeps.going_on import first_carry
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
@@ -45,6 +47,7 @@ def sweep_steps(
     workers: int | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
+    checkpoint: AnyPath | Checkpoint | None = ...,
     seed: int = ...,
 ) -> SweepResult: ...
 @overload
@@ -69,6 +72,7 @@ def sweep_steps(
     workers: int | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
+    checkpoint: AnyPath | Checkpoint | None = ...,
     seed: int = ...,
 ) -> GroupedResult: ...
 @overload
@@ -93,6 +97,7 @@ def sweep_steps(
     workers: int | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
+    checkpoint: AnyPath | Checkpoint | None = ...,
     seed: int = ...,
 ) -> SweepResult: ...
 def sweep_steps(
@@ -116,6 +121,7 @@ def sweep_steps(
     workers: int | None = None,
     progress: bool | None = None,
     callbacks: Callback | Sequence[Callback] = (),
+    checkpoint: AnyPath | Checkpoint | None = None,
     seed: int = 0,
 ) -> SweepResult | GroupedResult:
     """Sweeps a training step of your own, for models with more than parameters: batch norm, averages, several optimizers.
@@ -147,6 +153,7 @@ def sweep_steps(
       workers: As in ``jopt.sweep``.
       progress: As in ``jopt.sweep``.
       callbacks: As in ``jopt.sweep``.
+      checkpoint: As in ``jopt.sweep``.
       seed: As in ``jopt.sweep``.
 
     Returns:
@@ -194,6 +201,7 @@ def sweep_steps(
         workers=workers,
         progress=progress,
         callbacks=callbacks,
+        checkpoint=checkpoint,
         seed=seed,
         trial=trial,
         by_step=True,

@@ -12,7 +12,7 @@ import numpy as np
 from jopt.deciding import Pruner, Rung, TopFraction
 from jopt.engine.job import Job
 from jopt.engine.lanes.records import Records
-from jopt.engine.running.underway import Decision
+from jopt.engine.running.reached import Decision
 from jopt.rates import decays
 from jopt.results import scores
 from jopt.spaces import Dimension
@@ -141,7 +141,7 @@ class Decider:
         now = in_order([scores_at(records, *self.metric[name], step) for name, (records, _) in found.items()])
         running = in_order([lanes for _, lanes in found.values()])
         past = self.history.setdefault(next(iter(found)), [])
-        diverged = in_order([~np.isnan(records.diverged_at) for records, _ in found.values()])
+        diverged = in_order([records.diverged_at <= step for records, _ in found.values()])
         past.append(np.where(running, now, np.where(diverged, np.inf, past[-1] if past else np.inf)))
         settings = _settings(spaces[0].dimensions, len(order))
         job = self.jobs[next(iter(found))]

@@ -11,7 +11,7 @@ import numpy as np
 from jopt.deciding import Hyperband, MedianStop, Pruner, Rung, SuccessiveHalving, TopFraction
 from jopt.engine.job import Job
 from jopt.engine.lanes.table import State
-from jopt.engine.running.underway import Reached
+from jopt.engine.running.reached import Reached
 from jopt.results import scores, text
 from jopt.results.facts import Best, Facts
 from jopt.spaces import Settings

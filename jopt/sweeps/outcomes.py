@@ -15,7 +15,7 @@ from jopt.engine.job import Job
 from jopt.engine.lanes.records import Records
 from jopt.engine.lanes.table import State
 from jopt.engine.planning.plan import Plan
-from jopt.engine.running.underway import Outcome, Reached
+from jopt.engine.running.reached import Outcome, Reached
 from jopt.results import SweepRecord, SweepResult, Timings
 from jopt.results.ragged import Ragged
 from jopt.results.ran import environment

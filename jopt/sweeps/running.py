@@ -16,28 +16,24 @@ from jopt.engine.lanes.table import State
 from jopt.engine.program import Program
 from jopt.engine.running import eager
 from jopt.engine.running.carry_out import Sweep
-from jopt.engine.running.underway import Outcome, Reached
-from jopt.expanding import Groups, axes_of, expand
-from jopt.kinds import Drawn
+from jopt.engine.running.reached import Outcome, Reached
+from jopt.expanding import Groups, axes_of
 from jopt.results import GroupedResult, Progress, SweepResult
 from jopt.spaces import Settings
 from jopt.standing import places
 from jopt.sweeps.arguments import Asked, compared
 from jopt.sweeps.deciding import Decider
-from jopt.sweeps.feeds import Feeds
+from jopt.sweeps.durable import Durable
+from jopt.sweeps.jobs import Feeds, Jobs, counts, job_of, of_group, own, settings_of, values_of
 from jopt.sweeps.looking import facts_of
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.outcomes import Finished, joined, result_of, result_so_far
 from jopt.sweeps.partial import partial_result
 from jopt.sweeps.searching import Part, Searching
 from jopt.sweeps.telling import Teller
-from jopt.transformation import GradientTransformation
 from jopt.values import checks
 from jopt.values.names import EVALUATED_EXAMPLES, EXAMPLES, check_names
 from jopt.values.numbers import Axis
-from jopt.values.pairs import as_pair, is_transformation
-
-Jobs = dict[str, Job]  # by the name of the group, behind a "/" the number of a further program in it
 
 
 def run(
@@ -51,7 +47,7 @@ def run(
     with contextlib.ExitStack() as stack:
         # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
         stack.enter_context(jax.transfer_guard("allow"))
-        given = jax.tree.map(_own, given)
+        given = jax.tree.map(own, given)
         feeds = Feeds(data, asked, stack)
         grouped, rounds = isinstance(optimizer, Groups), list[_Work]()
 
@@ -59,23 +55,39 @@ def run(
             feeds.begin_anew()
 
             def jobs_of(shaping: Collection[Axis]) -> tuple[dict[str, Settings], Jobs]:
-                settings = _settings(optimizer, asked, shaping, part)
+                settings = settings_of(optimizer, asked, shaping, part)
                 return settings, {
-                    f"{name}/{i}" if i else name: _job(program, given, asked, feeds.of(space.batch_size), space)
+                    f"{name}/{i}" if i else name: job_of(program, given, asked, feeds.of(space.batch_size), space)
                     for name, each in settings.items()
                     for i, space in enumerate(each.spaces)
                 }
 
-            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar))
+            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar, durable))
             return rounds[-1].carry_out()
 
         # A bar would write over what a debugger shows.
         shown = bool(asked.progress) if jax.config.values["jax_disable_jit"] else asked.progress
+        durable = None if asked.checkpoint is None else stack.enter_context(_durable(asked, by_step))
         with partial_result(lambda: _so_far(rounds, grouped, by_step)), Progress(shown) as bar:
             search = None if asked.search is None else _searching(asked.search, optimizer, data, asked)
             finished = train(Part()) if search is None else search.carry_out(train)
-    results = {name: result_of(each, by_step) for name, each in finished.items()}
-    return GroupedResult(results) if grouped else results[""]
+        results = {name: result_of(each, by_step) for name, each in finished.items()}
+        result = _as_result(results, grouped)
+        if durable is not None:
+            durable.finish(result)
+    return result
+
+
+def _durable(asked: Asked, by_step: bool) -> Durable:
+    """What keeps the sweep."""
+    if asked.search is not None:
+        raise ValueError(
+            "checkpoint= does not go together with search= yet; a study with a storage of its own keeps what it asked."
+        )
+    if jax.config.values["jax_disable_jit"]:
+        raise ValueError("checkpoint= keeps what compiled code trains; under jax.disable_jit() leave it out.")
+    assert asked.checkpoint is not None
+    return Durable(asked.checkpoint, by_step, asked.eval_every)
 
 
 def _so_far(rounds: Sequence[_Work], grouped: bool, by_step: bool) -> SweepResult | GroupedResult | None:
@@ -85,13 +97,15 @@ def _so_far(rounds: Sequence[_Work], grouped: bool, by_step: bool) -> SweepResul
         for name, each in work.so_far().items():
             found.setdefault(name, []).append(each)
     results = {name: result_so_far(joined(parts), by_step) for name, parts in found.items()}
-    if not results:
-        return None
+    return _as_result(results, grouped) if results else None
+
+
+def _as_result(results: Mapping[str, SweepResult], grouped: bool) -> SweepResult | GroupedResult:
     return GroupedResult(results) if grouped else results[""]
 
 
 def _searching(search: OptunaSearch, optimizer: Any, data: Any, asked: Asked) -> Searching:
-    axes = {name: axes_of(tree, asked.hyper, asked.batch_size) for name, tree in _values(optimizer).items()}
+    axes = {name: axes_of(tree, asked.hyper, asked.batch_size) for name, tree in values_of(optimizer).items()}
     made = Searching(search, axes, asked.samples, asked.seed, asked.maximize)
     if isinstance(data, Iterator) and len(made.sizes) > 1:
         raise ValueError(
@@ -99,44 +113,6 @@ def _searching(search: OptunaSearch, optimizer: Any, data: Any, asked: Asked) ->
             "only; give what can be passed over again (a list, a DataLoader), arrays, a function, or batch=samples."
         )
     return made
-
-
-def _values(optimizer: Any) -> dict[str, Any]:
-    return {name: jax.tree.map(_as_value, tree, is_leaf=is_transformation) for name, tree in compared(optimizer).items()}
-
-
-def _job(program: Callable[[Feed, Any], Program], given: Any, asked: Asked, feed: Feed, space: Any) -> Job:
-    return Job(
-        space=space,
-        program=program(feed, space.value.optimizer),
-        feed=feed,
-        seeds=tuple(asked.seeds),
-        steps=asked.steps,
-        given=given,
-        seed=asked.seed,
-        eval_steps=tuple(asked.evaluations.tolist()),
-        record_every=asked.record_every,
-        stops=asked.rungs,
-        looks=asked.looks,
-        begun=asked.begun,
-        keep=asked.keep,
-        maximize=asked.maximize,
-    )
-
-
-def _of_group(jobs: Jobs, name: str) -> list[str]:
-    """The names of a group's jobs, one for each of its programs."""
-    return [key for key in jobs if key.split("/")[0] == name]
-
-
-def _settings(optimizer: Any, asked: Asked, shaping: Collection[Axis], part: Part) -> dict[str, Settings]:
-    """The settings of each group; ``samples=`` is for those with drawn axes, or an error if there are none."""
-    values = {name: value for name, value in _values(optimizer).items() if part.includes(name)}
-    drawn = {name for name, value in values.items() if any(isinstance(p.axis, Drawn) for p in places((value, asked.hyper)))}
-    more = {"hyper": asked.hyper, "batch_size": asked.batch_size, "shaping": shaping}
-    samples = {name: asked.samples if name in drawn or not drawn else None for name in values}
-    draws = part.draws or {}
-    return {name: expand(x, samples[name], asked.seed, draws=draws.get(name), **more) for name, x in values.items()}
 
 
 class _Work:
@@ -150,6 +126,7 @@ class _Work:
       by_step: whether it is for ``sweep_steps``.
       part: what is trained of what the call asks for.
       bar: shows how far it is.
+      durable: keeps it; None: nobody does.
     """
 
     def __init__(
@@ -160,11 +137,13 @@ class _Work:
         by_step: bool,
         part: Part,
         bar: Progress,
+        durable: Durable | None = None,
     ) -> None:
+        self.durable = durable
         self.asked, self.grouped, self.by_step, self.part, self.bar = asked, grouped, by_step, part, bar
         self.make_jobs = jobs_of
         self.finished: dict[str, Finished] = {}
-        self.counts = frozenset(place.axis for place in places(asked.hyper) if _counts(place.axis))
+        self.counts = frozenset(place.axis for place in places(asked.hyper) if counts(place.axis))
         self.settings: dict[str, Settings] = {}
         self.jobs: Jobs = {}
         self.reached: Callable[[], Mapping[str, Reached]] = self._nothing
@@ -183,7 +162,7 @@ class _Work:
         return {name: self._of_group(name, outcomes) for name in self.settings}
 
     def _of_group(self, name: str, outcomes: Mapping[str, Outcome]) -> Finished:
-        mine = _of_group(self.jobs, name)
+        mine = of_group(self.jobs, name)
         return Finished(self.settings[name], [self.jobs[key] for key in mine], [outcomes[key] for key in mine])
 
     def _stepped(self) -> dict[str, Outcome]:
@@ -203,12 +182,21 @@ class _Work:
                 self.part.hear(traced.recorded)
             between = self._between(traced.recorded)
             self._watch(traced.reached)
-            return traced.carry_out(self.asked.plan, self.bar.tick, between and between())
+            if self.durable is None:
+                return traced.carry_out(self.asked.plan, self.bar.tick, between and between())
+            self.durable.begin(traced, self.settings, self.jobs, self._grids())
+            with self.durable.saving() as saver:
+                return traced.carry_out(self.asked.plan, self.bar.tick, between and between(), saver)
+
+    def _grids(self) -> SweepResult | GroupedResult:
+        """A result of which nothing has run."""
+        return _as_result({name: result_so_far(each, self.by_step) for name, each in self.so_far().items()}, self.grouped)
 
     def _nothing(self) -> dict[str, Reached]:
         def waiting(job: Job) -> Reached:
             records = Records(job)
-            return Reached(self.asked.plan, records, np.full(records.steps_done.shape, State.WAITING), 0.0, 0.0)
+            states = np.full(records.steps_done.shape, State.WAITING)
+            return Reached(self.asked.plan, records, states, records.steps_done, 0.0, 0.0)
 
         return {key: waiting(job) for key, job in self.jobs.items()}
 
@@ -220,7 +208,7 @@ class _Work:
         self.bar.watch(facts, (lanes, lanes * steps))
 
     def _groups(self) -> dict[str, list[str]]:
-        return {name: _of_group(self.jobs, name) for name in self.settings}
+        return {name: of_group(self.jobs, name) for name in self.settings}
 
     def _between(self, recorded: Callable[[str], Any]) -> Callable[[], Teller] | None:
         """Makes who acts where lanes wait for each other; ``recorded`` says what a job records."""
@@ -269,19 +257,3 @@ class _Work:
         swept = [name for d in dimensions for name in (d.name, *(m[0] for m in d.members))]
         batches = [EXAMPLES, EVALUATED_EXAMPLES] if isinstance(self.asked.batch_size, Axis) else []
         check_names([*swept, *batches], recorded, self.grouped)
-
-
-def _counts(axis: Axis) -> bool:
-    """Whether whole numbers are among the values of an axis, and no others."""
-    numbers = [x for x in axis.values if isinstance(x, (int, float)) and not isinstance(x, bool)]
-    return bool(numbers) and not isinstance(axis, Drawn) and all(isinstance(x, int) for x in numbers)
-
-
-def _own(x: Any) -> Any:
-    """A copy of a NumPy array, which the user may change while lanes still start from it."""
-    return np.array(x, x.dtype.newbyteorder("=")) if isinstance(x, np.ndarray) else x
-
-
-def _as_value(pair: Any) -> GradientTransformation:
-    """A pair of Optax's as a value without numbers, so that it can be handed to compiled code."""
-    return pair if isinstance(pair, GradientTransformation) else GradientTransformation(*as_pair(pair))

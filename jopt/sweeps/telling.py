@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jopt.engine.job import Job
-from jopt.engine.running.underway import Decision, Reached
+from jopt.engine.running.reached import Decision, Reached
 from jopt.results import Progress
 from jopt.results.event import Event
 from jopt.spaces import Settings
@@ -77,7 +77,7 @@ class Teller:
         if self.decider is None:
             return {}
         with self.bar.aside():
-            return self.decider(step, {name: (each.records, each.running) for name, each in found.items()})
+            return self.decider(step, {name: (each.records, each.running_at(step)) for name, each in found.items()})
 
     def tell(self, step: int, found: Mapping[str, Reached]) -> None:
         """Tells callbacks of a group, unless nothing has run since they were told last and there is more to come."""
@@ -86,7 +86,8 @@ class Teller:
         group, steps = next(iter(found)).split("/")[0], self.jobs[next(iter(found))].steps
         done = sum(int(np.minimum(each.records.steps_done, step).sum()) for each in found.values())
         since, before = self.told.get(group, (-1, -1))
-        if done == before and step < steps:
+        if step < steps and (done == before or not sum(each.records.lane_steps for each in found.values())):
+            self.told[group] = step, done  # of what an earlier call has trained they were told then
             return
         self.told[group] = step, done
         settings, jobs, reached = self.settings[group], [self.jobs[name] for name in found], list(found.values())

@@ -184,11 +184,12 @@ class _Walk:
         if isinstance(value, (float, complex)):
             return self.leaf(type(value), repr(value))  # -0.0 is not 0.0, and NaN is itself
         if hasattr(value, "dtype") and hasattr(value, "shape") and is_array(value):
-            return self.leaf(type(value), _content(value))
+            return self.leaf(type(value), content(value))
         return self.leaf(type(value), value)
 
 
-def _content(x: Any) -> Any:
+def content(x: Any) -> Any:
+    """The shape, the type and a digest of what an array holds."""
     is_key = jnp.issubdtype(x.dtype, jax.dtypes.extended)
     data = np.asarray(jax.random.key_data(x) if is_key else x)
     weak = bool(getattr(x, "weak_type", False))

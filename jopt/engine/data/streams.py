@@ -39,6 +39,7 @@ class Iterated(Feed):
         self._wide = bool(jax.config.values["jax_enable_x64"])  # of the caller's thread
         self._kept: list[Any] = []
         self._first = first  # the step of the first batch that is kept
+        self._unwanted = first  # batches before this step are read and dropped
         self._wanted = 0  # up to which step somebody waits
         self._ahead = 1
         self._error: BaseException | None = None
@@ -60,8 +61,9 @@ class Iterated(Feed):
         return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
 
     def forget(self, step: int) -> None:
-        """Drops the batches before ``step``, which no block needs any more."""
+        """Drops the batches before ``step``, which no block needs any more, also those that are still to be read."""
         with self._news:
+            self._unwanted = max(self._unwanted, step)
             drop = max(0, min(step - self._first, len(self._kept)))
             self._kept = self._kept[drop:]
             self._first += drop
@@ -93,6 +95,9 @@ class Iterated(Feed):
                     self._news.notify_all()
                 return
             with self._news:
+                if self._first < self._unwanted and not self._kept:
+                    self._first += 1
+                    continue
                 self._kept.append(batch)
                 self._ahead = min(AHEAD, AHEAD_BYTES // max(1, sum(x.nbytes for x in jax.tree.leaves(batch))))
                 self._news.notify_all()

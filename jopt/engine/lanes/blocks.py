@@ -27,6 +27,7 @@ class Block:
     feedback: list[Any] | None = None  # the metrics of the latest evaluation, for programs that want them
     fresh: Any = None  # per lane, whether it is newer than the last step
     best: list[Any] | None = None  # where the best is kept: the metric of the best evaluation yet, and the leaves it was of
+    wave: int = 0  # the latest one in which it was copied, to be saved
     optimizer: list[Any] | None = None  # the leaves on the worker's device, made from the settings
 
     @property
@@ -75,6 +76,15 @@ class Block:
             best=brought(self.best),
             optimizer=None,
         )
+
+    def copied(self) -> Block:
+        """A copy on the host, which shares no memory with what the worker goes on with."""
+        host = self.on_host()
+        for name in ("carry", "feedback", "best"):
+            if (leaves := getattr(host, name)) is not None:
+                setattr(host, name, [np.array(x) for x in leaves])
+        host.fresh = None if host.fresh is None else np.array(host.fresh)
+        return host
 
     def halves(self, first: int) -> list[Block]:
         """The same lanes as two narrower blocks before their first step, which comes after step ``first``."""

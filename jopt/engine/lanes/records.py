@@ -29,6 +29,7 @@ class BlockOutcome:
       error: what went wrong; the carry is lost then.
       seconds: how long it took.
       over: whether the block is in nobody's hands any more.
+      copy: of the block, on the host, where it is to be saved.
     """
 
     block: Block
@@ -38,6 +39,7 @@ class BlockOutcome:
     error: Exception | None = None
     seconds: float = 0.0
     over: bool = True  # whether the worker has done with the block
+    copy: Block | None = None
 
 
 class Records:
@@ -62,6 +64,7 @@ class Records:
         self._diverged_at = np.full(self._lanes, np.nan)
         self._pruned_at = np.full(self._lanes, np.nan)
         self._steps_done = np.full(self._lanes, job.first, np.int64)
+        self._done_before = self._steps_done.copy()  # by an earlier sweep or call
         self._kept: list[np.ndarray] = []
         self.kept_structure: Any = None
         self.key_kinds: tuple[Any, ...] = ()  # for each leaf of a carry, of which kind of random keys it is, or None
@@ -72,7 +75,7 @@ class Records:
     @property
     def lane_steps(self) -> int:
         """The steps that were done here, of all lanes together."""
-        return int((self._steps_done - self.first).sum())
+        return int(np.maximum(0, self._steps_done - self._done_before).sum())
 
     @property
     def diverged_at(self) -> np.ndarray:
@@ -165,7 +168,42 @@ class Records:
         for kept in self._losses.values():
             kept[:, seeds, settings] = 0.0
         self._diverged_at[seeds, settings] = np.nan
-        self._steps_done[seeds, settings] = self.first
+        self._steps_done[seeds, settings] = self._done_before[seeds, settings] = self.first
+
+    def between(self, lanes: Sequence[tuple[int, int]], begin: int, end: int) -> Any:
+        """The windows and the evaluations of some lanes that ended behind a step, up to another: steps, and values by name."""
+        settings, seeds = (list(x) for x in zip(*lanes, strict=True))
+        found = []
+        for steps, kept in ((self.record_steps, self.losses), (self.eval_steps, self.metrics)):
+            first, last = (int(np.searchsorted(steps, step, side="right")) for step in (begin, end))
+            found.append((steps[first:last], {name: x[settings, seeds, first:last].T for name, x in kept.items()}))
+        return found
+
+    def sums(self, lanes: Sequence[tuple[int, int]], step: int) -> tuple[int, dict[str, np.ndarray]]:
+        """How many steps the window has in whose midst some lanes are, and what it holds by then; elsewhere nothing."""
+        if step % self.record_every == 0:
+            return 0, {}
+        place = step // self.record_every - self._first_window
+        settings, seeds = (list(x) for x in zip(*lanes, strict=True))
+        length = int(self._length(place + self._first_window))
+        return length, {name: kept[place, seeds, settings] for name, kept in self._losses.items()}
+
+    def resume(self, steps: np.ndarray, losses: Mapping[str, Any], metrics: Mapping[str, Any], diverged_at: np.ndarray) -> None:
+        """Takes what an earlier call has recorded up to some steps, ``[settings, seeds]``."""
+        self._steps_done[:], self._done_before[:], self._diverged_at[:] = steps.T, steps.T, diverged_at.T
+        for ends, kept, found in ((self.record_steps, self._losses, losses), (self.eval_steps, self._metrics, metrics)):
+            nothing = 0.0 if kept is self._losses else np.nan
+            ran = ends[:, None, None] <= np.where(steps > self.first, steps, -1).T
+            for name in kept.keys() & found.keys():
+                kept[name][:] = np.where(ran, found[name].T, nothing)
+
+    def resume_sums(self, lanes: np.ndarray, step: int, length: int, values: Mapping[str, np.ndarray]) -> None:
+        """Takes what windows held in the midst of which some lanes, ``[lanes, 2]``, stopped at a step."""
+        if length:
+            place = step // self.record_every - self._first_window
+            share = length / self._length(place + self._first_window)
+            for name, kept in values.items():
+                self._losses[name][place, lanes[:, 1], lanes[:, 0]] = kept * share
 
     def close(self, dead: np.ndarray) -> None:
         """Puts NaN where nothing ran; ``dead`` lanes, ``[settings, seeds]``, ended where they diverged, whoever ran them."""

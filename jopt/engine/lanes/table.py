@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import hashlib
 import math
-import re
 from collections.abc import Iterable, Sequence
 
-import jax
 import numpy as np
 
 from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block, to_numpy
-from jopt.spaces import Space
 
 
 class State(enum.IntEnum):
@@ -95,16 +91,21 @@ class Lanes:
         self.states[lane] = state
         self.steps[lane] = step
 
-    def form(self, shape: tuple[int, int]) -> list[Block]:
-        """Blocks of so many seeds and settings for every lane that waits or is paused.
+    def resume(self, lane: tuple[int, int], step: int, paused: Paused) -> None:
+        """A lane goes on from what was saved of it."""
+        self._paused[lane] = paused
+        self._set(lane, State.PAUSED, step)
+
+    def form(self, shape: tuple[int, int], among: np.ndarray | None = None) -> list[Block]:
+        """Blocks of so many seeds and settings for every lane that waits or is paused; ``among``: of these lanes only.
 
         Lanes of one block are at one step, and none or all have a carry. Each seed's settings are cut in equal parts, and parts
         stand together; blocks are filled up to the shape by copies of their last lane, so that one executable serves them.
         """
-        open_lanes = self.in_state(State.WAITING, State.PAUSED)
+        open_lanes = self.in_state(State.WAITING, State.PAUSED) & (True if among is None else among)
         blocks = []
         for state, step in sorted(set(zip(self.states[open_lanes].tolist(), self.steps[open_lanes].tolist(), strict=True))):
-            here = (self.states == state) & (self.steps == step)
+            here = open_lanes & (self.states == state) & (self.steps == step)
             parts = [(seed, part) for seed in range(here.shape[1]) for part in _cut(np.flatnonzero(here[:, seed]), shape[1])]
             blocks += [_block([parts[i] for i in some], shape, int(step)) for some in _cut(np.arange(len(parts)), shape[0])]
         return blocks
@@ -145,16 +146,3 @@ def _block(parts: Sequence[tuple[int, np.ndarray]], shape: tuple[int, int], step
     more = (0, shape[0] - len(parts))
     rows = np.pad(settings, (more, (0, 0)), mode="edge").astype(np.int64)
     return Block(rows, np.pad(seeds, more, mode="edge"), np.pad(real, (more, (0, 0))), step)
-
-
-def identity(space: Space, setting: int, seed: int, problem: str = "") -> str:
-    """A name for a lane that outlives its sweep: by its setting's numbers and structure, and its seed.
-
-    Its place in a grid is not in it, nor any address in memory. ``problem`` names what is trained, where several are kept
-    together.
-    """
-    paths = jax.tree_util.tree_flatten_with_path(space.at(setting))[0]
-    numbers = [(jax.tree_util.keystr(path), repr(np.asarray(x).tolist())) for path, x in paths]
-    structure = re.sub(" at 0x[0-9a-f]+", "", repr((space.at(setting), space.batch_size)))
-    parts = repr((problem, structure, numbers, int(seed)))
-    return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()

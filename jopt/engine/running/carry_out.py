@@ -9,9 +9,11 @@ from typing import ClassVar, Protocol
 from jopt.engine import machine
 from jopt.engine.job import Job
 from jopt.engine.planning.plan import Plan
+from jopt.engine.running.reached import Decision, Outcome, Reached
 from jopt.engine.running.runtime import Runtime
+from jopt.engine.running.saving import Saver
 from jopt.engine.running.threads import Caller, Slot
-from jopt.engine.running.underway import Decision, Outcome, Reached, Run
+from jopt.engine.running.underway import Run
 from jopt.engine.running.worker import LocalWorker, Worker
 
 
@@ -53,7 +55,7 @@ class Sweep:
         self.runtimes = {name: Runtime(job, self.caller, len(self.slots)) for name, job in jobs.items()}
         self.workers = _Workers(type(self).make_worker)
         self.runs = {
-            name: Run(runtime, self.slots, functools.partial(self.workers.of, name, runtime))
+            name: Run(name, runtime, self.slots, functools.partial(self.workers.of, name, runtime))
             for name, runtime in self.runtimes.items()
         }
 
@@ -66,12 +68,16 @@ class Sweep:
         """How far each job is, or was when the sweep ended."""
         return {name: run.reached() for name, run in self.runs.items()}
 
-    def carry_out(self, asked: Plan, tick: Callable[[], None], between: Between | None = None) -> dict[str, Outcome]:
-        """Runs every job to its last step, but for lanes that ``between`` stops.
+    def carry_out(
+        self, asked: Plan, tick: Callable[[], None], between: Between | None = None, saver: Saver | None = None
+    ) -> dict[str, Outcome]:
+        """Runs every job to its last step, but for lanes that ``between`` stops; ``saver`` is handed what is to be kept.
 
         ``tick`` is called in this thread whenever something was heard of the workers, and now and then while nothing is.
         """
-        self.caller.on_wait = tick
+        self.caller.on_wait = tick if saver is None else saver.beside(tick, self.runtimes.values())
+        for run in self.runs.values():
+            run.saver = saver
         runs = self.runs
         groups = [list(names) for names in (between.groups if between else [[name] for name in runs])]
         lockstep = any(run.job.feed.lockstep for run in runs.values())  # batches come once, to all

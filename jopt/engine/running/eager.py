@@ -23,7 +23,7 @@ from jopt.engine.lanes.table import State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import keys_of
 from jopt.engine.running.carry_out import Between
-from jopt.engine.running.underway import Outcome, Reached
+from jopt.engine.running.reached import Outcome, Reached
 from jopt.values.trees import flatten, structure
 
 PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
@@ -64,7 +64,9 @@ class Eager:
     def _reached(self, name: str) -> Reached:
         records, seconds = self.records[name], self.seconds[name]
         states = np.reshape([lane.state for lane in self.lanes[name]], records.steps_done.shape)
-        return Reached(PLAN, records, states, 0.0, seconds, pace=records.lane_steps / seconds if seconds else 0.0)
+        return Reached(
+            PLAN, records, states, records.steps_done, 0.0, seconds, pace=records.lane_steps / seconds if seconds else 0.0
+        )
 
     def carry_out(self, between: Callable[[], Between] | None) -> dict[str, Outcome]:
         """Runs every job to its last step; ``between`` makes who acts between two steps, when it is known what is recorded."""

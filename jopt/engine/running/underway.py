@@ -9,7 +9,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +17,14 @@ from jopt.engine import machine
 from jopt.engine.job import block_shape
 from jopt.engine.lanes.blocks import Block, key_kinds
 from jopt.engine.lanes.records import BlockOutcome, Records
+from jopt.engine.lanes.saved import Resumed, resume
 from jopt.engine.lanes.starts import begun
 from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.planning.planner import Problem, explore
+from jopt.engine.running.reached import Decision, Outcome, Reached
 from jopt.engine.running.runtime import Runtime
+from jopt.engine.running.saving import Saver
 from jopt.engine.running.threads import Slot, Task
 from jopt.engine.running.trials import Trials
 from jopt.engine.running.worker import Worker
@@ -29,60 +32,11 @@ from jopt.engine.running.worker import Worker
 PACE_S = 2.0  # seconds after which the pace of the lanes that are left is known: four turns of a worker
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How one group was run, what it left, and how long that took, in seconds."""
-
-    plan: Plan
-    records: Records
-    compile_s: float
-    total_s: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Reached:
-    """How far a job is.
-
-    Attributes:
-      plan: how it runs.
-      records: so far; they go on being written.
-      states: ``[settings, seeds]``, of each lane its ``State``.
-      compile_s: for how many seconds something was compiled.
-      total_s: the seconds that the job has run.
-      compiling_s: for how many seconds something has been compiled now.
-      pace: lane-steps per second, without compiling, since lanes were stopped last where that is a while; 0: nobody knows.
-    """
-
-    plan: Plan
-    records: Records
-    states: np.ndarray
-    compile_s: float
-    total_s: float
-    compiling_s: float = 0.0
-    pace: float = 0.0
-
-    @property
-    def running(self) -> np.ndarray:
-        """``[settings, seeds]``, the lanes that have not come to an end."""
-        return np.isin(self.states, (State.WAITING, State.RUNNING, State.PAUSED))
-
-    def outcome(self, until: int) -> Outcome:
-        """What there would be if all had ended here; of lanes that are further, what there was at a step."""
-        part = self.records.part(self.states == State.DEAD, until)
-        return Outcome(self.plan, part, self.compile_s, self.total_s)
-
-
-class Decision(NamedTuple):
-    """Which lanes of a job stop, ``[settings, seeds]``, and whether they have come to their end or are out."""
-
-    stops: np.ndarray
-    ends: bool
-
-
 class Run:
     """One job under way: its plan, its lanes, its records."""
 
-    def __init__(self, runtime: Runtime, slots: list[Slot], worker: Callable[[Slot], Worker]) -> None:
+    def __init__(self, job_name: str, runtime: Runtime, slots: list[Slot], worker: Callable[[Slot], Worker]) -> None:
+        self.job_name = job_name
         self.runtime, self.job, self.slots, self.worker = runtime, runtime.job, slots, worker
         self.plan = Plan()
         analysis, self.records = runtime.analysis, Records(self.job)
@@ -95,6 +49,8 @@ class Run:
         self.since: float | None = None  # when the lanes were sent on their way that are on it now
         self.mark = 0, 0.0  # lane-steps, and seconds without compiling, when lanes were stopped last
         self.blocks: list[Block] = []  # that are between two stops
+        self.saver: Saver | None = None  # is handed what is to be kept
+        self.given = Plan()  # by which an earlier call ran
         self.forms_anew = False  # whether running blocks are to end their turn, since fewer lanes are left
 
     def prepare(self, asked: Plan) -> None:
@@ -106,7 +62,19 @@ class Run:
             problem = Problem(analysis, job.space.size, len(job.seeds), job.steps - job.first, devices)
             heard = self._write_down, self._bury_found, self.records.forget
             trials = Trials(self.runtime, self.lanes, self.slots, self.worker, *heard)
+            before = self.given
+            asked = Plan(asked.width or before.width, asked.chunk or before.chunk, asked.loop or before.loop, asked.workers)
             self.plan = explore(problem, asked, trials)
+            self.plan = dataclasses.replace(self.plan, reason=before.reason or self.plan.reason)
+
+    def resume(self, resumed: Resumed, plan: Plan) -> None:
+        """Goes on from what an earlier call has left, by its plan."""
+        resume(resumed, self.lanes, self.records)
+        self.given = self.plan = plan
+        dead = resumed.dead & self.lanes.in_state(State.PAUSED)
+        for block in self.lanes.form(self._shape(), dead) if dead.any() else ():
+            self.lanes.take(block)
+            self._end(block, block.real, State.DEAD)
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
@@ -124,12 +92,14 @@ class Run:
         if ran_s - self.mark[1] > PACE_S:
             lane_steps, ran_s = lane_steps - self.mark[0], ran_s - self.mark[1]
         pace = lane_steps / ran_s if lane_steps and ran_s > 0 else 0.0
-        return Reached(self.plan, self.records, self.lanes.states, compile_s, total_s, compiling_s, pace)
+        return Reached(self.plan, self.records, self.lanes.states, self.lanes.steps, compile_s, total_s, compiling_s, pace)
 
     def advance(self, until: int) -> None:
         """Runs every lane to a step."""
         with self._timed():
             while True:
+                if self.saver is not None:
+                    self.saver.check()
                 # Those that nobody has begun to fill are formed again, beside lanes that were paused in the meantime.
                 self.blocks = [block for block in self.blocks if block.carry is not None] + self._formed()
                 behind = [block for block in self.blocks if block.step < until]
@@ -140,6 +110,19 @@ class Run:
                 self.blocks = [block for block in self.blocks if block.step >= until]
                 take = functools.partial(self._take, until=until, running=running)
                 self.runtime.caller.run_all(running, self.slots, take, self.records.take)
+
+    def hand_over(self) -> None:
+        """Hands on, where a sweep ends early, what waits between two stops."""
+        waiting = [block for block in self.blocks if block.carry is not None]
+        for block in self.lanes.form(self._shape(), self.lanes.in_state(State.PAUSED)):
+            self.lanes.take(block)
+            waiting.append(block)
+        for block in waiting:
+            self._save(block.copied(), State.RUNNING)
+
+    def _save(self, block: Block | None, state: State) -> None:
+        if self.saver is not None and block is not None:
+            self.saver.take(self, block, state)
 
     def running(self) -> np.ndarray:
         """Which lanes have not come to an end, ``[settings, seeds]``."""
@@ -193,11 +176,14 @@ class Run:
         if block.carry is None:
             self.runtime.caller.do(functools.partial(self.lanes.take, block))
         worker = self.worker(slot)
-        while block.step < until:
+        saver = self.saver
+        while block.step < until and not (saver and saver.ends):
             outcome = worker(block, until, self.plan)
-            block = outcome.block
-            over = outcome.error is not None or block.step == until or self.forms_anew or bool(_newly_dead(outcome).any())
-            yield dataclasses.replace(outcome, over=over)
+            block, failed = outcome.block, outcome.error is not None
+            over = failed or block.step == until or self.forms_anew or bool(_newly_dead(outcome).any())
+            over |= saver is not None and saver.ends
+            copy = None if saver is None or failed else saver.copy(block, over)
+            yield dataclasses.replace(outcome, over=over, copy=copy)
             if over:
                 return
 
@@ -213,6 +199,7 @@ class Run:
             self._fail(outcome, until, running)
             return
         self._write_down(outcome)
+        self._save(outcome.copy, State.RUNNING)
         if not outcome.over:
             return  # the worker goes on with the block: nothing of it may be touched
         self._bury_found(outcome)
@@ -283,6 +270,8 @@ class Run:
             settings, seeds = (list(x) for x in zip(*block.lanes, strict=True))
             self.records.pruned_at[settings, seeds] = block.step
         self.records.finished(block, self.runtime.kept(block))
+        if self.saver is not None:
+            self._save(block.copied(), state)
 
     def outcome(self) -> Outcome:
         """What there is at the end."""

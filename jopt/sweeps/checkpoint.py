@@ -1,0 +1,95 @@
+"""``checkpoint=``: what a user asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+from typing import Any, Literal, get_args
+
+from jopt.engine.files import AnyPath
+from jopt.engine.lanes.store.store import Store
+from jopt.results.storage import explained, of_last_call
+
+FILE = "sweep.jopt"
+OnChange = Literal["refuse", "new"]
+_UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Where a sweep is kept while it runs, so that it cannot be lost.
+
+    The directory holds one file, ``sweep.jopt``, which ``jopt.load_result`` and ``jopt.inspect`` read at any time, from other
+    processes too, and a file that says who writes.
+
+    Args:
+      path: A directory, which is made where there is none.
+      every: How long what lanes have trained may be kept in memory only: "60s", "5min", "1h", or seconds.
+      data: What the data are, in words, where they come from an iterable ("imagenet-64 v2"): a sweep goes on from a checkpoint
+        whose data have the same name. Arrays are known by what they hold, a function ``batch(key, step)`` by what it computes.
+      on_change: What to do where the directory holds a sweep with another loss, model, optimizer or data: "refuse" says which
+        of them changed, in a ``ValueError``; "new" begins a second one in the same file, which keeps both.
+
+    Raises:
+      TypeError: For an argument of the wrong kind.
+      ValueError: For a time or an ``on_change`` that makes no sense.
+
+    Example:
+      >>> jopt.Checkpoint("mnist", every="5min").seconds
+      300.0
+    """
+
+    path: AnyPath
+    every: str | float = "60s"
+    data: str | None = None
+    on_change: OnChange = "refuse"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, (str, bytes, os.PathLike)):
+            raise TypeError(f"Checkpoint: path must be the name of a directory, but is {self.path!r}.")
+        if self.data is not None and not isinstance(self.data, str):
+            raise TypeError(f"Checkpoint: data must be a name in words, but is a {type(self.data).__name__}.")
+        if self.on_change not in get_args(OnChange):
+            raise ValueError(f"Checkpoint: on_change must be 'refuse' or 'new', but is {self.on_change!r}.")
+        _seconds(self.every)
+
+    @property
+    def seconds(self) -> float:
+        """``every`` in seconds."""
+        return _seconds(self.every)
+
+    @property
+    def directory(self) -> str:
+        """``path`` as text."""
+        return os.fsdecode(self.path)
+
+
+def _seconds(every: Any) -> float:
+    if isinstance(every, str) and (found := re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]+)\s*", every)):
+        if (unit := _UNITS.get(found[2])) is not None:
+            return float(found[1]) * unit
+    elif isinstance(every, (int, float)) and not isinstance(every, bool) and 0 <= every < math.inf:
+        return float(every)
+    raise ValueError(f'Checkpoint: every must be a time such as "60s", "5min" or "1h", or seconds, but is {every!r}.')
+
+
+def checkpoint_of(checkpoint: Any) -> Checkpoint | None:
+    """The argument ``checkpoint``; ``TypeError`` where it is none."""
+    if checkpoint is None or isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    if isinstance(checkpoint, (str, bytes, os.PathLike)):
+        return Checkpoint(checkpoint)
+    raise TypeError(f"checkpoint must be the name of a directory, or a jopt.Checkpoint, but is {checkpoint!r}.")
+
+
+def last_interval(checkpoint: Checkpoint | None) -> int | None:
+    """The steps between evaluations in what was kept last; None where nothing was, or nothing was evaluated."""
+    path = "" if checkpoint is None else os.path.join(checkpoint.directory, FILE)
+    if not os.path.exists(path):
+        return None
+    with explained(path), Store.open(path) as store, store.reading():
+        last = of_last_call(store)
+        every = last[-1][1].get("eval_every") if last else None
+    return every if isinstance(every, int) else None

@@ -1,0 +1,82 @@
+"""``checkpoint=`` where processes end: killed at random times, by signals, two of them at once."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import jopt
+from tests import kept
+
+STEPS = 8000  # some seconds
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a system without SIGKILL")
+
+
+@pytest.mark.parametrize("case", kept.CASES)
+def test_a_sweep_that_is_killed_goes_on_to_the_same_result(tmp_path, case):
+    # python -m tests.kept --kill 200 does more
+    assert kept.killed(tmp_path, case, STEPS, 2, np.random.default_rng(0)) == []
+    assert kept.differences(jopt.load_result(tmp_path), kept.CASES[case](tmp_path, STEPS)) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_process_that_hears_a_signal_saves_and_ends(tmp_path, number, code):
+    process = kept.begin(tmp_path, steps=STEPS * 10)
+    kept.wait_for(tmp_path, process, 1)
+    before = kept.trained(tmp_path)
+    ended, output = kept.end(process, number)
+    assert ended == code, output
+    part = jopt.load_result(tmp_path)
+    assert not part.record.complete
+    assert part.record.steps_done.max() > before
+    assert jopt.inspect(tmp_path).damage == []
+
+
+def test_a_second_process_hears_who_holds_the_directory_and_a_lock_dies_with_its_owner(tmp_path):
+    process = kept.begin(tmp_path, steps=STEPS * 10)
+    try:
+        kept.wait_for(tmp_path, process, 1)
+        with pytest.raises(BlockingIOError, match=rf"process {process.pid} on "):
+            kept.plain(tmp_path)
+    finally:
+        kept.end(process)
+    process = kept.begin(tmp_path, steps=STEPS * 10)
+    before = kept.trained(tmp_path)
+    kept.wait_for(tmp_path, process, before + 1)
+    kept.end(process)
+    assert kept.trained(tmp_path) > before
+
+
+NAMES = """
+import sys, jax.numpy as jnp, numpy as np, jopt
+from tests import kept, test_checkpoint
+swept = test_checkpoint.swept
+result = swept(sys.argv[1], **eval(sys.argv[2], vars(test_checkpoint)))
+print(sum(part.timings.lane_steps for part in kept.parts_of(result).values()))
+"""
+FORMS = {
+    "plain": "{}",
+    "a mask": "{'optimizer': jopt.masked(jopt.adam(jopt.choice(*RATES)), lambda tree: {'w': True, 'b': False})}",
+    "a plateau": "SWEEPS['plateau']",
+    "groups": "SWEEPS['groups']",
+    "structure": "SWEEPS['structure']",
+    "a function": "{'data': lambda key, step: jax.random.normal(key, (3, 1)), 'batch_size': None}",
+    "control flow": "{'loss': lambda w, b, key: jax.lax.cond(b.mean() > 0, jnp.sin, jax.nn.relu, "
+    "jax.lax.fori_loop(0, 3, lambda i, x: x + jnp.dot(w['w'], w['w'] * DATA[:3]), 0.0))}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_another_process_knows_what_it_finds(tmp_path, form):
+    for seed, trained in (("1", None), ("2", "0")):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", NAMES, str(tmp_path), FORMS[form].replace("DATA", "kept.DATA")]
+        done = subprocess.run(command, cwd=kept.ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert trained is None or done.stdout.strip() == trained
