@@ -49,8 +49,8 @@ def swept(directory=None, rates=RATES, steps=STEPS, **more):
     given = {"optimizer": jopt.adam(jopt.choice(*rates)), "seeds": 2, "batch_size": 3, "evaluate": kept.evaluate, **more}
     optimizer, loss, init = given.pop("optimizer"), given.pop("loss", kept.loss), given.pop("init", kept.init)
     checkpoint = None if directory is None else given.pop("checkpoint", jopt.Checkpoint(directory, every=0))
-    data = given.pop("data", kept.DATA)
-    return jopt.sweep(loss, init, optimizer, data, steps=steps, plan=kept.PLAN, progress=False, checkpoint=checkpoint, **given)
+    data, plan = given.pop("data", kept.DATA), given.pop("plan", kept.PLAN)
+    return jopt.sweep(loss, init, optimizer, data, steps=steps, plan=plan, progress=False, checkpoint=checkpoint, **given)
 
 
 class Stop(Exception):
@@ -129,6 +129,15 @@ def test_a_sweep_that_was_ended_goes_on_to_the_same_result(tmp_path, name):
     assert_same(on, whole)
     assert 0 < lane_steps(on) < lane_steps(whole)
     assert_same(jopt.load_result(tmp_path), whole)
+
+
+def test_a_plan_that_was_measured_is_kept_and_goes_on(tmp_path):
+    interrupted(tmp_path, plan="auto")
+    on = swept(tmp_path, plan="auto")
+    assert "as the checkpoint has it" in str(on.plan)
+    assert on.plan.width is not None
+    np.testing.assert_allclose(on.params["w"], swept().params["w"], rtol=1e-5)
+    assert 0 < lane_steps(on) < 6 * STEPS
 
 
 def test_carries_of_steps_of_ones_own_with_random_keys_go_on(tmp_path):

@@ -53,6 +53,25 @@ def test_a_second_process_hears_who_holds_the_directory_and_a_lock_dies_with_its
     assert kept.trained(tmp_path) > before
 
 
+FULL = """
+import resource, sys, warnings
+from tests import kept
+warnings.simplefilter("always")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+kept.plain(sys.argv[1], 3000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit for the size of files")
+def test_where_no_more_can_be_written_training_goes_on_and_what_was_saved_stays(tmp_path):
+    command = [sys.executable, "-c", FULL, str(tmp_path)]
+    done = subprocess.run(command, cwd=kept.ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "checkpoint: what was trained could not be saved" in done.stderr
+    assert jopt.inspect(tmp_path).damage == []
+    assert kept.differences(kept.plain(tmp_path), kept.plain(None)) == []
+
+
 NAMES = """
 import sys, jax.numpy as jnp, numpy as np, jopt
 from tests import kept, test_checkpoint

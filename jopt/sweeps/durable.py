@@ -20,7 +20,7 @@ from jopt.engine.lanes.store.pieces import Piece
 from jopt.engine.lanes.store.store import Store, versions
 from jopt.engine.running.carry_out import Sweep
 from jopt.engine.running.saving import Saver
-from jopt.engine.running.writing import Place, Writer
+from jopt.engine.running.writing import CARRY, Place, Writer
 from jopt.results import Result
 from jopt.results.storage import Refused, explained, stored_of, write_kept, write_sweep
 from jopt.spaces import Settings
@@ -49,6 +49,7 @@ class Durable:
         self.traced: Sweep | None = None
         self.places: dict[str, Place] = {}
         self.more: dict[str, dict[str, Any]] = {}  # of each group, what stands beside its grid
+        self.kept_at: dict[str, np.ndarray] = {}  # of each job the step at which each lane is kept, [settings, seeds]
         self._writer: Writer | None = None
 
     def __enter__(self) -> Self:
@@ -90,12 +91,14 @@ class Durable:
             for name, problem in numbers.items():
                 mine = of_group(jobs, name)
                 names = {key: names_of(jobs[key].space, jobs[key].seeds, problems.name_of(parts[key])) for key in mine}
-                self._add_lanes(problem, name, {key: names[key] for key in mine})
+                self._add_lanes(problem, names)
                 self.more[name] = {"call": known.calls + 1, "programs": [parts[key] for key in mine], "eval_every": self.every}
             if nothing_yet is not None:
                 self._write_grids(nothing_yet)
         with explained(self.path), self.store.reading():
-            self.kept_at = {key: resume(self.store, place, traced.runs[key]) for key, place in self.places.items()}
+            carries = {problem: self.store.kept(problem, CARRY) for problem in numbers.values()}
+            for key, place in self.places.items():
+                self.kept_at[key] = resume(self.store, carries[place.problem], place, traced.runs[key])
 
     def _find(self, known: _Known, groups: Mapping[str, Sequence[problems.Parts]]) -> dict[str, int]:
         """The number of each group's problem."""
@@ -124,7 +127,7 @@ class Durable:
             f'another directory, or jopt.Checkpoint(path, on_change="new"), which begins a second one in the same file.'
         )
 
-    def _add_lanes(self, problem: int, group: str, names: Mapping[str, list[list[str]]]) -> None:
+    def _add_lanes(self, problem: int, names: Mapping[str, list[list[str]]]) -> None:
         """Numbers for all lanes of a group, new ones for those that are not there."""
         there = self.store.lanes(problem)
         number = {name: i for i, name in enumerate(there.names)}

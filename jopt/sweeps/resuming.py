@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from jopt.engine.lanes.saved import Resumed
+from jopt.engine.lanes.store.pieces import Kept
 from jopt.engine.lanes.store.store import Store
 from jopt.engine.lanes.table import State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.underway import Run
-from jopt.engine.running.writing import CARRY, Place
+from jopt.engine.running.writing import Place
 from jopt.results.storage import Refused
 
 
-def resume(store: Store, place: Place, run: Run) -> np.ndarray:
+def resume(store: Store, carries: Sequence[Kept], place: Place, run: Run) -> np.ndarray:
     """Puts the lanes of a job where they were; returns the step at which each is kept, ``[settings, seeds]``, -1 where none is.
 
-    Lanes that were pruned or stopped early wait where they were, for the decision to be made again, or not to be made.
+    ``carries`` are those of the problem, the latest last. Lanes that were pruned or stopped early wait where they were, for the
+    decision to be made again, or not to be made.
 
     Raises:
       Refused: Where they have done more steps than the job has.
@@ -26,7 +30,7 @@ def resume(store: Store, place: Place, run: Run) -> np.ndarray:
     where[lanes.ravel()] = np.argwhere(np.ones(lanes.shape, bool))
     steps = np.full(lanes.shape, -1)
     trees = []
-    for kept in store.kept(place.problem, CARRY):
+    for kept in carries:
         known = kept.lanes < len(where)
         rows = np.where(known[:, None], where[np.where(known, kept.lanes, 0)], -1)
         mine = rows[:, 0] >= 0

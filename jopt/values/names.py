@@ -66,11 +66,12 @@ def labels(values: Sequence[Any]) -> np.ndarray:
     shown: list[Any] = []
     strings = [x for x in values if isinstance(x, str)]
     for i, x in enumerate(values):
+        if x is None or isinstance(x, (bool, int, float, str)):
+            shown.append(x)
+            continue
         before = next((j for j, other in enumerate(values[:i]) if other is x), None)
         if before is not None:
             shown.append(shown[before])
-        elif x is None or isinstance(x, (bool, int, float, str)):
-            shown.append(x)
         else:
             shown.append(_told_apart(getattr(x, "__name__", None) or str(x), [*shown, *strings]))
     kinds = {type(x) for x in shown}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -31,23 +30,15 @@ def names_of(space: Space, seeds: Sequence[int], problem: str = "") -> list[list
     Its place in a grid is not in it, nor any address in memory. ``problem`` names what is trained, where several are kept
     together.
     """
-    leaves = jax.tree_util.tree_flatten_with_path(space.at(0))[0]
     columns = space.columns()
-    texts = [
-        [f"{jax.tree_util.keystr(path)}={value!r}" for value in columns[i]] if i in columns else repr(x)
-        for i, (path, x) in enumerate(leaves)
-        if _is_number(x)
+    leaves = jax.tree_util.tree_flatten_with_path(space.at(0))[0]
+    numbers = [
+        (jax.tree_util.keystr(path), columns.get(i, [x] * space.size)) for i, (path, x) in enumerate(leaves) if _is_number(x)
     ]
-    paths = [jax.tree_util.keystr(path) for path, x in leaves if _is_number(x)]
+    texts = [[f"{path}={value!r}" for value in values] for path, values in numbers]
     fixed = f"{problem}/{structures_of(space)}"
-    same = functools.partial(_text, texts, paths)
-    return [[_digest(f"{fixed}/{same(setting)}/{int(seed)}") for seed in seeds] for setting in range(space.size)]
-
-
-def _text(texts: Sequence[Any], paths: Sequence[str], setting: int) -> str:
-    """The numbers of a setting, whether they are swept or not."""
-    each = (text[setting] if isinstance(text, list) else f"{path}={text}" for text, path in zip(texts, paths, strict=True))
-    return ";".join(each)
+    each = [f"{fixed}/{';'.join(text[setting] for text in texts)}" for setting in range(space.size)]
+    return [[_digest(f"{setting}/{int(seed)}") for seed in seeds] for setting in each]
 
 
 def _digest(text: str) -> str:

@@ -33,7 +33,7 @@ class Writer:
     Args:
       store: the file, open to write; nobody else may use it until the writer is closed.
       places: where each job's lanes stand.
-      every_s: seconds after which something is handed over again about.
+      every_s: seconds after which the same lanes are handed over again, about.
     """
 
     def __init__(self, store: Store, places: Mapping[str, Place], every_s: float) -> None:
