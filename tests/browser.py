@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -139,6 +140,13 @@ class Page:
     def settled(self):
         """Waits until what was asked for is on the screen."""
         self.run("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(r, 120))))")
+
+    def waited(self, code, seconds=10):
+        """What a piece of JavaScript returns as soon as that counts as true; charts answer the mouse a moment later."""
+        end = time.monotonic() + seconds
+        while not (found := self.run(code)) and time.monotonic() < end:
+            time.sleep(0.05)
+        return found
 
     def resize(self, width, height, touch=False):
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
