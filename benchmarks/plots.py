@@ -26,7 +26,7 @@ def sweep(saved: dict[str, Any]) -> Any:
     left.axvline(1.0, color="0.5", linewidth=1)
     left.set(xscale="log", xlabel="times faster with jopt.sweep (warm)", title="Against what people do today")
     left.invert_yaxis()
-    left.legend()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     if panels == 1:
         return figure
     for curve in saved["efficiency"]:
