@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from jopt.engine.running.runtime import EXECUTABLES
+
+# A shell's background job begins with Ctrl-C ignored, and so would the processes that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile(
     "jopt",
