@@ -53,12 +53,12 @@ class Checkpoint:
             raise TypeError(f"Checkpoint: data must be a name in words, but is a {type(self.data).__name__}.")
         if self.on_change not in get_args(OnChange):
             raise ValueError(f"Checkpoint: on_change must be 'refuse' or 'new', but is {self.on_change!r}.")
-        _seconds(self.every)
+        seconds_of("Checkpoint: every", self.every)
 
     @property
     def seconds(self) -> float:
         """``every`` in seconds."""
-        return _seconds(self.every)
+        return seconds_of("Checkpoint: every", self.every)
 
     @property
     def directory(self) -> str:
@@ -66,13 +66,14 @@ class Checkpoint:
         return os.fsdecode(self.path)
 
 
-def _seconds(every: Any) -> float:
+def seconds_of(what: str, every: Any) -> float:
+    """A time in seconds; ``what`` is what it is called."""
     if isinstance(every, str) and (found := re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]+)\s*", every)):
         if (unit := _UNITS.get(found[2])) is not None:
             return float(found[1]) * unit
     elif isinstance(every, (int, float)) and not isinstance(every, bool) and 0 <= every < math.inf:
         return float(every)
-    raise ValueError(f'Checkpoint: every must be a time such as "60s", "5min" or "1h", or seconds, but is {every!r}.')
+    raise ValueError(f'{what} must be a time such as "60s", "5min" or "1h", or seconds, but is {every!r}.')
 
 
 def checkpoint_of(checkpoint: Any) -> Checkpoint | None:

@@ -41,9 +41,11 @@ def facts_of(
         for name, names in groups.items():
             to_do |= _to_do({key: (jobs[key], found[key]) for key in names}, rungs, ahead(name))
         states = np.concatenate([each.states.ravel() for each in found.values()])
-        done, pruned, dead = (int((states == state).sum()) for state in (State.DONE, State.PRUNED, State.DEAD))
+        done, pruned, dead, away = (
+            int((states == state).sum()) for state in (State.DONE, State.PRUNED, State.DEAD, State.AWAY)
+        )
         return Facts(
-            alive=len(states) - done - pruned - dead,
+            alive=len(states) - done - pruned - dead - away,
             done=done,
             pruned=pruned,
             dead=dead,

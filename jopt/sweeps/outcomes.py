@@ -23,7 +23,8 @@ from jopt.spaces import Settings, one_after_another
 from jopt.values.names import labels
 from jopt.values.trees import structure
 
-WORDS = np.array([{State.DEAD: "dead", State.DONE: "done", State.PRUNED: "pruned"}.get(state, "running") for state in State])
+_NAMED = {State.DEAD: "dead", State.DONE: "done", State.PRUNED: "pruned", State.AWAY: "elsewhere"}
+WORDS = np.array([_NAMED.get(state, "running") for state in State])
 
 
 class Finished(NamedTuple):
@@ -53,6 +54,8 @@ def result_of(finished: Finished, by_step: bool) -> SweepResult:
     """The result of one group; ``by_step`` says that it is of ``sweep_steps``."""
     settings, jobs, outcomes, _ = finished
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
+    if any(r.kept_structure is None for r in records):  # nothing of theirs has come to its end: other processes have them
+        return result_so_far(finished, by_step)
     kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
     carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if jobs[0].keep == "carry" else []
     params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
@@ -83,7 +86,7 @@ def _result(finished: Finished, record: SweepRecord, **kept: Any) -> SweepResult
 def record_of(finished: Finished, complete: bool = True) -> SweepRecord:
     """The arrays of one group and their names."""
     records = [outcome.records for outcome in finished.outcomes]
-    return recorded(finished.settings, finished.jobs, records, complete)
+    return recorded(finished.settings, finished.jobs, records, complete and all(each.complete for each in finished.outcomes))
 
 
 def recorded(settings: Settings, jobs: Sequence[Job], records: Sequence[Records], complete: bool) -> SweepRecord:
@@ -111,7 +114,10 @@ def recorded(settings: Settings, jobs: Sequence[Job], records: Sequence[Records]
 
 def states_of(settings: Settings, jobs: Sequence[Job], reached: Sequence[Reached], until: int) -> np.ndarray:
     """What each lane of a group is doing at a step, in a word, ``[*dims, seeds]``; some may be further."""
-    further = [np.where(each.records.steps_done > until, State.RUNNING, each.states) for each in reached]
+    further = [
+        np.where((each.records.steps_done > until) & (each.states != State.AWAY), State.RUNNING, each.states)
+        for each in reached
+    ]
     return np.asarray(WORDS[_Whole(settings, len(jobs[0].seeds)).of(further)])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block, to_numpy
+from jopt.engine.lanes.numbers import lost, nothing, recorded_as
 from jopt.values.trees import flatten
 
 
@@ -66,6 +67,7 @@ class Records:
         self._steps_done = np.full(self._lanes, job.first, np.int64)
         self._done_before = self._steps_done.copy()  # by an earlier sweep or call
         self._kept: list[np.ndarray] = []
+        self.partial = False  # whether lanes may keep nothing at the end, since another process has them
         self.kept_structure: Any = None
         self.key_kinds: tuple[Any, ...] = ()  # for each leaf of a carry, of which kind of random keys it is, or None
         self._losses: dict[str, np.ndarray] = {}
@@ -188,14 +190,24 @@ class Records:
         length = int(self._length(place + self._first_window))
         return length, {name: kept[place, seeds, settings] for name, kept in self._losses.items()}
 
-    def resume(self, steps: np.ndarray, losses: Mapping[str, Any], metrics: Mapping[str, Any], diverged_at: np.ndarray) -> None:
-        """Takes what an earlier call has recorded up to some steps, ``[settings, seeds]``."""
-        self._steps_done[:], self._done_before[:], self._diverged_at[:] = steps.T, steps.T, diverged_at.T
-        for ends, kept, found in ((self.record_steps, self._losses, losses), (self.eval_steps, self._metrics, metrics)):
-            nothing = 0.0 if kept is self._losses else np.nan
-            ran = ends[:, None, None] <= np.where(steps > self.first, steps, -1).T
-            for name in kept.keys() & found.keys():
-                kept[name][:] = np.where(ran, found[name].T, nothing)
+    def resume(
+        self,
+        steps: np.ndarray,
+        losses: Mapping[str, Any],
+        metrics: Mapping[str, Any],
+        diverged_at: np.ndarray,
+        among: np.ndarray | None = None,
+    ) -> None:
+        """Takes what was recorded elsewhere up to some steps, ``[settings, seeds]``: to go on from, or ``among`` these to show."""
+        mine: Any = slice(None) if among is None else among.T
+        for kept, found in ((self._steps_done, steps), (self._done_before, steps), (self._diverged_at, diverged_at)):
+            kept[mine] = found.T[mine]
+        ran_to = np.where(steps > self.first, steps, -1).T[mine]
+        for ends, series, values in ((self.record_steps, self._losses, losses), (self.eval_steps, self._metrics, metrics)):
+            nothing = 0.0 if series is self._losses and among is None else np.nan  # 0: sums of windows go on from there
+            ran = ends.reshape(-1, *[1] * ran_to.ndim) <= ran_to
+            for name in series.keys() & values.keys():
+                series[name][:, mine] = np.where(ran, values[name].T[:, mine], nothing)
 
     def resume_sums(self, lanes: np.ndarray, step: int, length: int, values: Mapping[str, np.ndarray]) -> None:
         """Takes what windows held in the midst of which some lanes, ``[lanes, 2]``, stopped at a step."""
@@ -245,14 +257,14 @@ class Records:
     def _recorded(self, name: str, dtype: Any) -> np.ndarray:
         if name not in self._losses:
             # Every step writes its own record; windows are summed up, in float32 at least.
-            kept = self._types[name] = _recorded_as(dtype)
+            kept = self._types[name] = recorded_as(dtype)
             make, held = (np.empty, kept) if self.record_every == 1 else (np.zeros, jnp.promote_types(kept, np.float32))
             self._losses[name] = make((len(self.record_steps), *self._lanes), held)
         return self._losses[name]
 
     def _evaluations(self, name: str, dtype: Any) -> np.ndarray:
         if name not in self._metrics:
-            self._metrics[name] = np.full((len(self.eval_steps), *self._lanes), np.nan, _recorded_as(dtype))
+            self._metrics[name] = np.full((len(self.eval_steps), *self._lanes), np.nan, recorded_as(dtype))
         return self._metrics[name]
 
     def ended(
@@ -263,12 +275,12 @@ class Records:
         ``leaves`` are those of the last carry, ``common`` says which are the same in every lane, and ``began(setting, seed)``
         makes those of a lane's first carry: some rightly begin infinite, such as the best value that a plateau has seen.
         """
-        lost = {i: where for i, x in enumerate(leaves) if (where := _lost(x, common[i], block.shape)) is not None}
-        for place in zip(*np.nonzero(block.real & sum(lost.values(), np.zeros(block.shape, bool))), strict=True):
+        gone = {i: where for i, x in enumerate(leaves) if (where := lost(x, common[i], block.shape)) is not None}
+        for place in zip(*np.nonzero(block.real & sum(gone.values(), np.zeros(block.shape, bool))), strict=True):
             setting, seed = int(block.settings[place]), int(block.seeds[place[0]])
             if np.isnan(self.diverged_at[setting, seed]):
                 first = began(setting, seed)
-                if any(where[place] and np.isfinite(np.asarray(first[i])).all() for i, where in lost.items()):
+                if any(where[place] and np.isfinite(np.asarray(first[i])).all() for i, where in gone.items()):
                     self.diverged_at[setting, seed] = block.step
 
     def finished(self, block: Block, kept: Any) -> None:
@@ -278,23 +290,8 @@ class Records:
         shapes = [np.shape(x)[len(block.lead) :] for x in leaves]
         if self.kept_structure is None:
             self.kept_structure = structure
-            self._kept = [np.empty((*self._lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
+            make = nothing if self.partial else np.empty
+            self._kept = [make((*self._lanes, *s), x.dtype) for x, s in zip(leaves, shapes, strict=True)]
         chosen, lanes = block.places
         for array, leaf, shape in zip(self._kept, leaves, shapes, strict=True):
             array[lanes] = leaf.reshape(*block.shape, *shape)[chosen]
-
-
-def _recorded_as(dtype: Any) -> np.dtype[Any]:
-    return np.dtype(dtype if jnp.issubdtype(dtype, jnp.floating) else np.float64)
-
-
-def _lost(leaf: Any, same: bool, shape: tuple[int, int]) -> np.ndarray | None:
-    """Where among a block's lanes a leaf is not finite, ``[seeds, settings]``; None: nowhere."""
-    if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-        return None
-    lanes = np.asarray(leaf).reshape(1 if same else math.prod(shape), -1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        if np.isfinite(lanes.sum(-1)).all():  # half the time of looking at each number, and no memory
-            return None
-    finite = np.isfinite(lanes).all(-1)
-    return None if finite.all() else np.broadcast_to(~finite if same else ~finite.reshape(shape), shape)

@@ -89,13 +89,13 @@ class Resumed:
     metrics: Mapping[str, Numbers]
 
 
-def resume(resumed: Resumed, lanes: Lanes, records: Records) -> None:
-    """Puts lanes where they were, all of them paused."""
+def resume(resumed: Resumed, lanes: Lanes, records: Records, among: Numbers | None = None) -> None:
+    """Puts lanes where they were, all of them paused; ``among`` says of which lanes all is taken that was recorded."""
     for where, step, tree in resumed.trees:
         for i, (setting, seed) in enumerate(where.tolist()):
             if setting >= 0:
                 lanes.resume((setting, seed), step, _paused(tree, i))
-    records.resume(lanes.steps, resumed.losses, resumed.metrics, resumed.diverged_at)
+    records.resume(lanes.steps, resumed.losses, resumed.metrics, resumed.diverged_at, among)
     for where, step, tree in resumed.trees:
         kept = (where[:, 0] >= 0) & (lanes.steps[where[:, 0], where[:, 1]] == step)
         records.resume_sums(where[kept], step, tree["window"], {name: x[kept] for name, x in tree["sums"].items()})

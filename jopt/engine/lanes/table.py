@@ -17,7 +17,8 @@ class State(enum.IntEnum):
     """What a lane is doing.
 
     waiting → running (its first block) → paused (its carry is on the host) → running ... → done; or dead: a parameter is not
-    finite, and nothing brings it back; or pruned: somebody decided that it is not worth going on.
+    finite, and nothing brings it back; or pruned: somebody decided that it is not worth going on. A lane that is away is another
+    process's: here nobody runs it.
     """
 
     WAITING = 0
@@ -26,6 +27,7 @@ class State(enum.IntEnum):
     DEAD = 3
     DONE = 4
     PRUNED = 5
+    AWAY = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,17 @@ class Lanes:
         """A lane goes on from what was saved of it."""
         self._paused[lane] = paused
         self._set(lane, State.PAUSED, step)
+
+    def leave(self, which: np.ndarray) -> None:
+        """Some lanes, ``[settings, seeds]``, are another process's; their steps stay as they are."""
+        self.states[which] = State.AWAY
+        for lane in [lane for lane in self._paused if which[lane]]:
+            del self._paused[lane]
+
+    def here(self) -> tuple[int, int]:
+        """How many settings and seeds hold the lanes that are run here: all, where none is away."""
+        here = ~self.in_state(State.AWAY)
+        return (int(here.sum(0).max()), int(here.any(0).sum())) if here.any() else here.shape
 
     def form(self, shape: tuple[int, int], among: np.ndarray | None = None) -> list[Block]:
         """Blocks of so many seeds and settings for every lane that waits or is paused; ``among``: of these lanes only.

@@ -70,7 +70,7 @@ class Sweep:
 
     def carry_out(
         self, asked: Plan, tick: Callable[[], None], between: Between | None = None, saver: Saver | None = None
-    ) -> dict[str, Outcome]:
+    ) -> None:
         """Runs every job to its last step, but for lanes that ``between`` stops; ``saver`` is handed what is to be kept.
 
         ``tick`` is called in this thread whenever something was heard of the workers, and now and then while nothing is.
@@ -93,7 +93,10 @@ class Sweep:
                 for group in groups:
                     if between and set(group) <= set(together):
                         _between(between, until, {name: runs[name] for name in group})
-        return {name: run.outcome() for name, run in runs.items()}
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """What came of each job; called once."""
+        return {name: run.outcome() for name, run in self.runs.items()}
 
     def close(self) -> None:
         """Lets go of workers, of what lies on devices, and of whoever is shown the progress."""

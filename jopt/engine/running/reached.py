@@ -14,12 +14,13 @@ from jopt.engine.planning.plan import Plan
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How one group was run, what it left, and how long that took, in seconds."""
+    """How one group was run, what it left, and how long that took, in seconds; whether all lanes have come to their end."""
 
     plan: Plan
     records: Records
     compile_s: float
     total_s: float
+    complete: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,14 @@ class Reached:
 
     def running_at(self, step: int) -> np.ndarray:
         """``[settings, seeds]``, the lanes that had not come to an end at a step; some may be further by now."""
-        ended_later = np.isin(self.states, (State.DEAD, State.DONE)) & (self.steps > step)
-        return np.asarray(self.running | ended_later)
+        later = np.isin(self.states, (State.DEAD, State.DONE)) & (self.steps > step)
+        return np.asarray(self.running | later | self._away_at(step))
+
+    def _away_at(self, step: int) -> np.ndarray:
+        """The lanes of other processes that had come to a step, and were not out before."""
+        records = self.records
+        gone = (records.diverged_at <= step) | (records.pruned_at < step)
+        return np.asarray((self.states == State.AWAY) & (self.steps >= step) & ~gone)
 
     def outcome(self, until: int) -> Outcome:
         """What there would be if all had ended here; of lanes that are further, what there was at a step."""

@@ -59,7 +59,7 @@ class Run:
         with self._timed():
             job, analysis = self.job, self.runtime.analysis
             devices = [slot.device for slot in self.slots]
-            problem = Problem(analysis, job.space.size, len(job.seeds), job.steps - job.first, devices)
+            problem = Problem(analysis, *self.lanes.here(), job.steps - job.first, devices)
             heard = self._write_down, self._bury_found, self.records.forget
             trials = Trials(self.runtime, self.lanes, self.slots, self.worker, *heard)
             before = self.given
@@ -72,9 +72,9 @@ class Run:
         resume(resumed, self.lanes, self.records)
         self.given = self.plan = plan
         dead = resumed.dead & self.lanes.in_state(State.PAUSED)
-        for block in self.lanes.form(self._shape(), dead) if dead.any() else ():
+        for block in self.lanes.form(self.shape(), dead) if dead.any() else ():
             self.lanes.take(block)
-            self._end(block, block.real, State.DEAD)
+            self.end(block, block.real, State.DEAD)
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
@@ -114,13 +114,13 @@ class Run:
     def hand_over(self) -> None:
         """Hands on, where a sweep ends early, what waits between two stops."""
         waiting = [block for block in self.blocks if block.carry is not None]
-        for block in self.lanes.form(self._shape(), self.lanes.in_state(State.PAUSED)):
+        for block in self.lanes.form(self.shape(), self.lanes.in_state(State.PAUSED)):
             self.lanes.take(block)
             waiting.append(block)
         for block in waiting:
-            self._save(block.copied(), State.RUNNING)
+            self.save(block.copied(), State.RUNNING)
 
-    def _save(self, block: Block | None, state: State) -> None:
+    def save(self, block: Block | None, state: State) -> None:
         if self.saver is not None and block is not None:
             self.saver.take(self, block, state)
 
@@ -134,11 +134,11 @@ class Run:
         if not stops.any():
             return
         blocks = [block for block in self.blocks if block.carry is not None]
-        for block in self.lanes.form(self._shape()):  # of those that are paused
+        for block in self.lanes.form(self.shape()):  # of those that are paused
             self.lanes.take(block)
             blocks.append(block)
         for block in blocks:
-            self._end(block, stops[block.settings, block.seeds[:, None]], State.DONE if decision.ends else State.PRUNED)
+            self.end(block, stops[block.settings, block.seeds[:, None]], State.DONE if decision.ends else State.PRUNED)
             if block.real.any():
                 self.lanes.pause(block)
         self.blocks = []
@@ -146,20 +146,20 @@ class Run:
 
     def _formed(self) -> list[Block]:
         """Blocks of all lanes that are in none; those that trials have brought to the end are finished."""
-        blocks = self.lanes.form(self._shape())
+        blocks = self.lanes.form(self.shape())
         for block in blocks:
             if block.step == self.job.steps:
                 self.lanes.take(block)
                 self._finish(block)
         return [block for block in blocks if block.step < self.job.steps]
 
-    def _shape(self) -> tuple[int, int]:
+    def shape(self) -> tuple[int, int]:
         """The plan's, or that of an equal share of what lanes are left, where lanes have ended early and that pays."""
         job, width, workers = self.job, self.plan.width or 1, len(self.slots)
         planned = block_shape(width, job.space.size, len(job.seeds), workers)
         left = self.lanes.in_state(State.WAITING, State.PAUSED)
         narrower = max(1, min(width, -(-int(left.sum()) // workers)))
-        ended_early = ~self.running() & (self.lanes.steps < job.steps)
+        ended_early = ~self.running() & (self.lanes.steps < job.steps) & ~self.lanes.in_state(State.AWAY)
         if narrower == width or not left.any() or not ended_early.any():
             return planned
         shape = block_shape(narrower, int(left.sum(0).max()), int(left.any(0).sum()), workers)
@@ -199,7 +199,7 @@ class Run:
             self._fail(outcome, until, running)
             return
         self._write_down(outcome)
-        self._save(outcome.copy, State.RUNNING)
+        self.save(outcome.copy, State.RUNNING)
         if not outcome.over:
             return  # the worker goes on with the block: nothing of it may be touched
         self._bury_found(outcome)
@@ -242,10 +242,10 @@ class Run:
     def _bury(self, block: Block, dead: np.ndarray) -> None:
         """Dead lanes are kept as they are, and count no more; where that pays, blocks are formed anew of the others."""
         if dead.any():
-            self._end(block, dead, State.DEAD)
+            self.end(block, dead, State.DEAD)
             self.forms_anew |= self._pays(1 - self.running().mean())
 
-    def _end(self, block: Block, which: np.ndarray, state: State) -> None:
+    def end(self, block: Block, which: np.ndarray, state: State) -> None:
         """Some lanes of a block, ``[seeds, width]``, have come to their end; the others are what it consists of from now on."""
         real = block.real
         block.real = real & which
@@ -271,12 +271,13 @@ class Run:
             self.records.pruned_at[settings, seeds] = block.step
         self.records.finished(block, self.runtime.kept(block))
         if self.saver is not None:
-            self._save(block.copied(), state)
+            self.save(block.copied(), state)
 
     def outcome(self) -> Outcome:
         """What there is at the end."""
         self.records.close(self.lanes.in_state(State.DEAD))
-        return Outcome(self.plan, self.records, self.runtime.compiler.seconds, self.seconds)
+        complete = not self.lanes.in_state(State.AWAY).any()
+        return Outcome(self.plan, self.records, self.runtime.compiler.seconds, self.seconds, complete)
 
 
 def _newly_dead(outcome: BlockOutcome) -> np.ndarray:

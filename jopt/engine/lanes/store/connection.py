@@ -27,14 +27,21 @@ _open_here: collections.Counter[tuple[int, int]] = collections.Counter()
 _opening = threading.Lock()
 
 
-class Opened:
-    """A connection to an existing file, and what has to be known of it while it is open."""
+Mode = Literal["ro", "rw", "published"]
 
-    def __init__(self, path: str, mode: Literal["ro", "rw"]) -> None:
+
+class Opened:
+    """A connection to an existing file, and what has to be known of it while it is open.
+
+    Mode "published" is for a file that nobody writes into any more: it is read without locks, and nothing is looked for beside
+    it.
+    """
+
+    def __init__(self, path: str, mode: Mode) -> None:
         with _opening:
             found = os.stat(path)
             self._identity = found.st_dev, found.st_ino
-            if not _open_here[self._identity] and mode == "ro":
+            if not _open_here[self._identity] and mode != "rw":
                 _check_header(path)
             self.connection = _connect(path, mode)
             _open_here[self._identity] += 1
@@ -44,6 +51,31 @@ class Opened:
         with _opening:
             self.connection.close()
             _open_here[self._identity] -= 1
+
+
+class Unnamed:
+    """A connection to a file without a name, in the system's folder for such, which is gone when its process ends."""
+
+    def __init__(self) -> None:
+        import sqlite3
+
+        with told(""):
+            self.connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+            _restrict(self.connection)
+
+    def close(self) -> None:
+        """Closes it, and the file is gone."""
+        self.connection.close()
+
+
+def copy(connection: sqlite3.Connection, path: str) -> None:
+    """Writes what a database holds now into a file that nobody has open; it may not be on the disk at the end."""
+    import sqlite3
+
+    with told(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as made:
+        for pragma in ("journal_mode=OFF", "synchronous=OFF"):
+            made.execute(f"PRAGMA {pragma}").fetchall()
+        connection.backup(made)
 
 
 def _check_header(path: str) -> None:
@@ -57,12 +89,12 @@ def _check_header(path: str) -> None:
         raise ValueError("its header says that there is a log beside it, which jopt never writes")
 
 
-def _connect(path: str, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
+def _connect(path: str, mode: Mode) -> sqlite3.Connection:
     """A connection to an existing file, without transactions but those that are begun."""
     import sqlite3
 
     with told(path):
-        uri = f"{pathlib.Path(path).absolute().as_uri()}?mode={mode}"
+        uri = f"{pathlib.Path(path).absolute().as_uri()}?mode={'ro&immutable=1' if mode == 'published' else mode}"
         made = sqlite3.connect(uri, uri=True, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
         try:
             _restrict(made)

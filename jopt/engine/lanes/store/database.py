@@ -16,9 +16,9 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from jopt.engine.lanes.store.connection import LONGEST, Opened, left_halfway, told
+from jopt.engine.lanes.store.connection import LONGEST, Mode, Opened, Unnamed, copy, left_halfway, told
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,12 +59,12 @@ class Database:
 
     Args:
       path: of the file.
-      mode: "ro", to read it only, or "rw".
+      mode: "ro", to read it only, or "rw", or "published", where nobody writes into it any more; None: it has no name.
     """
 
-    def __init__(self, path: str, mode: Literal["ro", "rw"]) -> None:
+    def __init__(self, path: str, mode: Mode | None) -> None:
         self.path = path
-        self._opened = Opened(path, mode)
+        self._opened = Unnamed() if mode is None else Opened(path, mode)
         self._db = self._opened.connection
         self._head: dict[str, Any] | None = None  # inside a transaction
         self._cursors: set[sqlite3.Cursor] = set()  # that are not at their end
@@ -78,29 +78,53 @@ class Database:
         """
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))  # the system's own error says what is wrong
         made = cls(path, "rw")
-        with told(path):
-            made._is_durable(durable)
-            made._db.execute("BEGIN IMMEDIATE")
-            for pragma in (f"application_id={APPLICATION}", f"user_version={VERSION}"):
-                made._db.execute(f"PRAGMA {pragma}")
-            for statement in schema().values():
-                made._db.execute(statement)
-            made._put(HEAD, Row(1, 0, json.dumps(_HEAD_AT_FIRST).encode()))
-            made._db.execute("COMMIT")
+        made._fill(durable)
         return made
 
     @classmethod
-    def open(cls, path: str, *, write: bool = False) -> Self:
-        """An existing file.
+    def unnamed(cls, like: str | None = None) -> Self:
+        """A new file without a name, which ends with its process; ``like``: with what a published file holds.
+
+        Raises:
+          OSError: Where that can't be read.
+          ValueError: For a file of another kind, or of another version.
+        """
+        made = cls(like or "", None)
+        if like is None:
+            made._fill(durable=False)
+            return made
+        with told(like), contextlib.closing(cls.open(like, published=True)) as there:
+            there._db.backup(made._db)
+            made._is_durable(False)
+        return made
+
+    def _fill(self, durable: bool) -> None:
+        with told(self.path):
+            self._is_durable(durable)
+            self._db.execute("BEGIN IMMEDIATE")
+            for pragma in (f"application_id={APPLICATION}", f"user_version={VERSION}"):
+                self._db.execute(f"PRAGMA {pragma}")
+            for statement in schema().values():
+                self._db.execute(statement)
+            self._put(HEAD, Row(1, 0, json.dumps(_HEAD_AT_FIRST).encode()))
+            self._db.execute("COMMIT")
+
+    def copy(self, path: str) -> None:
+        """Writes a copy, between two transactions, into a file that nobody has open; it may not be on the disk at the end."""
+        copy(self._db, path)
+
+    @classmethod
+    def open(cls, path: str, *, write: bool = False, published: bool = False) -> Self:
+        """An existing file; ``published``: one that nobody writes into any more.
 
         Raises:
           OSError: Where it can't be read: FileNotFoundError, PermissionError.
           ValueError: For a file of another kind, or of another version.
         """
-        made = cls(path, "rw" if write else "ro")
+        made = cls(path, "rw" if write else "published" if published else "ro")
         try:
             with told(path):
-                if left_halfway(made._db):  # SQLite undoes what a writer that died has begun, if it may write
+                if not published and left_halfway(made._db):  # SQLite undoes what a writer that died has begun, if it may write
                     made.close()
                     made = cls(path, "rw")
                 made._is_durable(True)

@@ -20,7 +20,7 @@ import datetime
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -33,6 +33,7 @@ from jopt.engine.lanes.store.listed import Listed, Template
 from jopt.engine.lanes.store.pieces import Kept, Lanes, Numbers, Piece, of_lanes, over_time
 
 Pieces = Literal["records", "evaluations", "outcomes"]
+Wanted = Callable[[Numbers, int], bool]
 VERSIONS_OF = ("jopt", "jax", "jaxlib", "optax", "numpy")
 
 
@@ -61,9 +62,9 @@ class Store:
         return cls(Database.create(path, durable=durable))
 
     @classmethod
-    def open(cls, path: str, *, write: bool = False) -> Self:
+    def open(cls, path: str, *, write: bool = False, published: bool = False) -> Self:
         """An existing file; see ``Database.open``."""
-        return cls(Database.open(path, write=write))
+        return cls(Database.open(path, write=write, published=published))
 
     def close(self) -> None:
         self.database.close()
@@ -167,16 +168,24 @@ class Store:
 
     def recorded(self, problem: int, table: Pieces, lanes: Numbers, steps: Numbers) -> dict[str, Numbers]:
         """What lanes recorded: arrays [*lanes, steps] by name, NaN where there is nothing yet."""
-        return over_time(self._pieces(problem, table), lanes, steps)
+        return over_time(self.pieces(problem, table), lanes, steps)
 
     def outcomes(self, problem: int, lanes: Numbers, first: int) -> dict[str, Numbers]:
         """How far lanes have come, and where they diverged or were pruned: arrays of the shape of ``lanes``."""
-        return of_lanes(self._pieces(problem, "outcomes"), lanes, first)
+        return of_lanes(self.pieces(problem, "outcomes"), lanes, first)
 
-    def kept(self, problem: int, what: str, like: Any = None) -> list[Kept]:
-        """What was kept under a name, the latest last; ``like`` has the user's classes."""
-        entries = [entry for entry in self._entries("states", problem) if self._field(entry, "what") == what]
-        return [Kept(self._field(e, "lanes"), self._field(e, "step"), self._field(e, "tree", like)) for e in entries]
+    def kept(self, problem: int, what: str, like: Any = None, wanted: Wanted | None = None) -> list[Kept]:
+        """What was kept under a name, the latest last; ``like`` has the user's classes.
+
+        ``wanted`` says of some lanes at a step whether their tree is needed; others are not read.
+        """
+        found = []
+        for entry in self._entries("states", problem):
+            if self._field(entry, "what") == what:
+                lanes, step = self._field(entry, "lanes"), self._field(entry, "step")
+                if wanted is None or wanted(lanes, step):
+                    found.append(Kept(lanes, step, self._field(entry, "tree", like)))
+        return found
 
     def sizes(self, problem: int) -> dict[str, int]:
         """The bytes that are kept under each name."""
@@ -186,7 +195,8 @@ class Store:
             found[what] = found.get(what, 0) + sum(arrays.size_of(each) for each in entry.stored[1:])  # after the lanes
         return found
 
-    def _pieces(self, problem: int, table: Pieces) -> Iterator[Piece]:
+    def pieces(self, problem: int, table: Pieces) -> Iterator[Piece]:
+        """What lanes recorded, piece by piece as it was written."""
         for entry in self._entries(table, problem):
             yield Piece(**self._tree(entry))
 
