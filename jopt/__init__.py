@@ -73,6 +73,7 @@ if typing.TYPE_CHECKING:
     from jopt.results.plots.schedules import plot_schedule as plot_schedule
     from jopt.sweeps import Checkpoint as Checkpoint
     from jopt.sweeps import OptunaSearch as OptunaSearch
+    from jopt.sweeps import Slice as Slice
     from jopt.sweeps import lr_range_test as lr_range_test
     from jopt.sweeps import sweep as sweep
     from jopt.sweeps import sweep_steps as sweep_steps
@@ -100,6 +101,7 @@ _LAZY = {
     "Pruner": "jopt.deciding",
     "RangeTest": "jopt.results",
     "Rung": "jopt.deciding",
+    "Slice": "jopt.sweeps",
     "SuccessiveHalving": "jopt.deciding",
     "Suggestion": "jopt.results",
     "sweep": "jopt.sweeps",

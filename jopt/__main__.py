@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         found = inspect(given.path)
     except (OSError, ValueError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        kind = "ValueError" if isinstance(error, ValueError) else type(error).__name__
+        print(f"{kind}: {error}", file=sys.stderr)
         return 1
     print(found)
     return 1 if found.damage else 0

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from jopt.engine.files import AnyPath
+from jopt.engine.lanes.store.published import ENDED
 from jopt.engine.lanes.store.store import Store
+from jopt.engine.lanes.store.together import Together
 from jopt.results import text
-from jopt.results.storage import explained, located, of_last_call
+from jopt.results.directory import again, files_of, newest, opened, slice_of
+from jopt.results.storage import explained, of_last_call
 
 HEADER = ("group", "optimizer", "settings", "seeds", "lanes", "steps", "diverged", "pruned", "kept")
 
@@ -74,12 +77,13 @@ class Inspection:
     """What ``jopt.inspect`` found in a file: ``print`` it, or let a notebook show it.
 
     Attributes:
-      path: The file.
+      path: The file, or the directory that several processes share.
       size: Its bytes.
       versions: Of jopt, JAX, NumPy and others, when it was last written.
       writes: When it was written and what for, the first time first.
       sweeps: What is in it, a row for each optimizer that was compared.
       damage: What is wrong with it, in sentences; empty: everything is as it was written.
+      files: In a directory that several processes share, the name of each one's file, and who writes it, or did.
     """
 
     path: str
@@ -88,10 +92,11 @@ class Inspection:
     writes: Sequence[tuple[str, str]]
     sweeps: Sequence[Inspected]
     damage: Sequence[str]
+    files: Sequence[tuple[str, str]] = ()
 
     def __str__(self) -> str:
         """The file, its sweeps as a table, and what is damaged."""
-        lines = [f"{self.path}: {_size(self.size)}{self._written()}"]
+        lines = [f"{self.path}: {_size(self.size)}{self._written()}", *(f"- {name}: {who}" for name, who in self.files)]
         if self.sweeps:
             lines += ["", text.aligned(HEADER, [sweep._cells() for sweep in self.sweeps])]
         return text.printable("\n".join([*lines, "", *self._state()]))
@@ -114,7 +119,10 @@ class Inspection:
         head = "".join(f"<th>{name}</th>" for name in HEADER)
         table = f"<table><tr>{head}</tr>{''.join(rows)}</table>" if rows else ""
         first = html.escape(f"{self.path}: {_size(self.size)}{self._written()}")
-        return f"<p>{first}</p>{table}<p>{'<br>'.join(map(html.escape, self._state()))}</p>"
+        files = "".join(f"<li>{html.escape(name)}: {html.escape(who)}</li>" for name, who in self.files)
+        return (
+            f"<p>{first}</p>{f'<ul>{files}</ul>' if files else ''}{table}<p>{'<br>'.join(map(html.escape, self._state()))}</p>"
+        )
 
 
 def inspect(path: AnyPath) -> Inspection:
@@ -123,7 +131,8 @@ def inspect(path: AnyPath) -> Inspection:
     Every row of the file is read and compared with its digest, so that a large file takes as long as to read it.
 
     Args:
-      path: The file, or a directory that holds one ``.jopt`` file.
+      path: The file, or a directory: of a checkpoint, also one that several processes share (``jopt.Slice``), of which all
+        files are looked at together, or one that holds one ``.jopt`` file.
 
     Returns:
       An ``Inspection``: its ``str()`` is a table, ``.sweeps`` and ``.damage`` have the parts. Of a damaged file it has what can
@@ -139,29 +148,79 @@ def inspect(path: AnyPath) -> Inspection:
       >>> jopt.inspect("sgd.jopt").sweeps[0].axes
       {'learning_rate': 2}
     """
-    file = located(path)
+    return again(lambda: _inspect(path))
+
+
+def _inspect(path: AnyPath) -> Inspection:
+    files = files_of(path)
+    if len(files) > 1 or slice_of(files[0]):
+        return _inspect_together(os.fsdecode(path), files)
+    (file,) = files
     with explained(file), Store.open(file) as store:
         damage = store.verify()
         writes, sweeps = _Tolerant(store, damage).read()
-        versions = {str(name): str(version) for each in writes[-1:] for name, version in each["versions"].items()}
         size = os.stat(file).st_size
-        return Inspection(file, size, versions, [(str(each["at"]), str(each["what"])) for each in writes], sweeps, damage)
+        return Inspection(file, size, _versions(writes), _lines(writes), sweeps, damage)
+
+
+def _inspect_together(path: str, files: Sequence[str]) -> Inspection:
+    """The files of all processes that share a directory; those that are damaged are named, and left out."""
+    damage, sound = [], []
+    for file in files:
+        try:
+            with explained(file), Store.open(file, published=slice_of(file) is not None) as store:
+                found = [f"{os.path.basename(file)}: {line}" for line in store.verify()]
+        except ValueError as error:
+            found = [str(error)]
+        damage += found
+        if not found:
+            sound.append(file)
+    size = sum(os.stat(file).st_size for file in files)
+    if not sound:
+        return Inspection(path, size, {}, [], [], damage)
+    with explained(path), opened(sound) as stores:
+        each = {os.path.basename(store.database.path): store.writes() for store in stores}
+        named = [(name, _who(store, writes)) for store, (name, writes) in zip(stores, each.items(), strict=True)]
+        main = stores.pop(newest(stores))
+        sweeps = _Tolerant(main, damage, stores).sweeps()
+        writes = sorted((line for lines in each.values() for line in lines), key=lambda line: str(line["at"]))
+        return Inspection(path, size, _versions(writes), _lines(writes), sweeps, damage, named)
+
+
+def _who(store: Store, writes: Sequence[dict[str, Any]]) -> str:
+    last = of_last_call(store)
+    who = str(last[-1][1].get("who", "nobody")) if last else "nobody"
+    how = "has ended" if writes and writes[-1]["what"] == ENDED else f"wrote at {writes[-1]['at']}" if writes else "is empty"
+    return f"{who}, {how}"
+
+
+def _versions(writes: Sequence[dict[str, Any]]) -> dict[str, str]:
+    return {str(name): str(version) for each in writes[-1:] for name, version in each["versions"].items()}
+
+
+def _lines(writes: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(str(each["at"]), str(each["what"])) for each in writes]
 
 
 class _Tolerant:
     """Reads what can be read; ``damage`` is known already, and gets what turns up beside it."""
 
-    def __init__(self, store: Store, damage: list[str]) -> None:
+    def __init__(self, store: Store, damage: list[str], others: Sequence[Store] = ()) -> None:
         self.store, self.damage = store, damage
+        self.together = Together(store, others)
 
     def read(self) -> tuple[list[dict[str, Any]], list[Inspected]]:
         """What was written, and the sweeps."""
         try:
             with self.store.reading():
-                return self._try(self.store.writes, []), self._try(self._sweeps, [])
+                return self._try(self.store.writes, []), self.sweeps()
         except Exception as error:  # of a file that is damaged where all of it begins
             self._note(error, None)
             return [], []
+
+    def sweeps(self) -> list[Inspected]:
+        """The sweeps; the file is inside ``reading``."""
+        return list(self._try(self._sweeps, []))
 
     def _try(self, read: Any, otherwise: Any) -> Any:
         try:
@@ -182,7 +241,7 @@ class _Tolerant:
 
     def _sweep(self, name: str, problem: int, about: dict[str, Any]) -> Inspected:
         lanes, steps = about["lanes"], int(about["step"][-1] if len(about["step"]) else about["first"])
-        ends = self.store.outcomes(problem, lanes, about["first"])
+        ends = self.together.outcomes(problem, lanes, about["first"])
         done, diverged, pruned = ends["steps_done"], ~np.isnan(ends["diverged_at"]), ~np.isnan(ends["pruned_at"])
         return Inspected(
             name,
@@ -195,7 +254,7 @@ class _Tolerant:
             int(((done >= steps) | diverged | pruned).sum()),
             int(diverged.sum()),
             int(pruned.sum()),
-            {str(what): size for what, size in self.store.sizes(problem).items() if size},
+            {str(what): size for what, size in self.together.sizes(problem).items() if size},
         )
 
 

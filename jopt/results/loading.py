@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from jopt.engine.files import AnyPath
-from jopt.results import storage
+from jopt.results import directory, storage
 from jopt.results.groups import GroupedResult
 from jopt.results.result import SweepResult
 
@@ -20,7 +21,8 @@ def load_result(path: AnyPath, like: Any = None) -> SweepResult | GroupedResult:
     descriptions with their children, or as what they were, where ``like`` has such nodes.
 
     Args:
-      path: The file, named exactly as it was saved, or a directory that holds one ``.jopt`` file.
+      path: The file, named exactly as it was saved, or a directory: of a checkpoint, also one that several processes share
+        (``jopt.Slice``), of which all files are read together, or one that holds one ``.jopt`` file.
       like: The parameters as they were given to the sweep, or others of that structure; their arrays are not looked at.
 
     Returns:
@@ -38,5 +40,12 @@ def load_result(path: AnyPath, like: Any = None) -> SweepResult | GroupedResult:
       >>> jopt.load_result("sgd.jopt").best().optimizer
       sgd(learning_rate=0.1)
     """
-    results = {name: SweepResult(**vars(stored)) for name, stored in storage.read(path, like).items()}
+    results = {name: SweepResult(**vars(stored)) for name, stored in directory.again(lambda: _read(path, like)).items()}
     return results[""] if list(results) == [""] else GroupedResult(results)
+
+
+def _read(path: AnyPath, like: Any) -> dict[str, storage.Stored]:
+    files = directory.files_of(path)
+    with storage.explained(files[0] if len(files) == 1 else os.fsdecode(path)), directory.opened(files) as stores:
+        main = stores.pop(directory.newest(stores))
+        return storage.read(main, stores, like)

@@ -19,6 +19,7 @@ from jopt.engine.lanes.store.described import Gone
 from jopt.engine.lanes.store.listed import Listed
 from jopt.engine.lanes.store.pieces import Kept, Piece
 from jopt.engine.lanes.store.store import Store
+from jopt.engine.lanes.store.together import ENDED, Together
 from jopt.results import lane_trees
 from jopt.results.record import SweepRecord, Timings
 from jopt.transformation import GradientTransformation
@@ -27,6 +28,10 @@ from jopt.values.names import check_groups
 Kind = TypeVar("Kind")
 At = Callable[[tuple[int, ...]], Any]
 SUFFIX = ".jopt"  # of the files in a directory that are looked at
+
+
+class Damaged(ValueError):
+    """A file is damaged, or none that this jopt reads."""
 
 
 class Refused(ValueError):
@@ -160,23 +165,25 @@ def _by_time(series: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {n: np.moveaxis(x, (-1, -2), (0, 1)).reshape(x.shape[-1], math.prod(x.shape[:-1])) for n, x in series.items()}
 
 
-def read(path: AnyPath, like: Any = None) -> dict[str, Stored]:
-    """The results in a file, by name; ``like`` is a tree with the user's classes."""
-    file = located(path)
-    with explained(file), Store.open(file) as store:
-        store.database.check_pages()
-        with store.reading():
-            problems = store.problems()
-            last = {_typed(problems[k]["name"], str): (k, about) for k, about in of_last_call(store)}
-            found = {name: _read(store, k, about, like) for name, (k, about) in last.items()}
+def read(main: Store, others: Sequence[Store], like: Any = None) -> dict[str, Stored]:
+    """The results in a file, by name, with what others know of its lanes; ``like`` is a tree with the user's classes.
+
+    The files are inside ``reading``.
+    """
+    for store in (main, *others):
+        with explained(store.database.path):
+            store.database.check_pages()
             for table in ("writes", "lanes"):
                 for _ in store.database.rows(table):  # that none of them is missing
                     pass
-        if not found:
-            raise ValueError("it holds no sweep")
-        if list(found) != [""]:
-            check_groups(found)
-        return found
+    problems, together = main.problems(), Together(main, others)
+    last = {_typed(problems[k]["name"], str): (k, about) for k, about in of_last_call(main)}
+    found = {name: _read(together, k, about, like) for name, (k, about) in last.items()}
+    if not found:
+        raise ValueError("it holds no sweep")
+    if list(found) != [""]:
+        check_groups(found)
+    return found
 
 
 def of_last_call(store: Store) -> list[tuple[int, dict[str, Any]]]:
@@ -186,42 +193,25 @@ def of_last_call(store: Store) -> list[tuple[int, dict[str, Any]]]:
     return [each for each in sweeps if each[1].get("call", 0) == last]
 
 
-def located(path: AnyPath) -> str:
-    """The name of a file; where ``path`` is a directory, of the one in it.
-
-    Raises:
-      FileNotFoundError: Where there is none.
-      ValueError: For a directory with several.
-    """
-    name = os.fsdecode(path)
-    if not os.path.isdir(name):
-        return name
-    inside = sorted(entry for entry in os.listdir(name) if entry.endswith(SUFFIX))
-    if not inside:
-        raise FileNotFoundError(f"There is no file *{SUFFIX} in the directory {name!r}.")
-    if len(inside) > 1:
-        raise ValueError(f"There are {len(inside)} files *{SUFFIX} in the directory {name!r}; give one: {', '.join(inside)}.")
-    return os.path.join(name, inside[0])
-
-
 @contextlib.contextmanager
 def explained(name: str) -> Iterator[None]:
     """Whatever goes wrong inside as an error about the file."""
     try:
         yield
-    except (OSError, Unlike, Refused):
+    except (OSError, Unlike, Refused, Damaged):
         raise
     except Exception as error:  # of what a damaged or foreign file makes SQLite, JSON, NumPy and the look-ups do
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise ValueError(
+        raise Damaged(
             f"{name!r} is damaged or not a result that this jopt can read: {reason[:300]}. Give the name of a file written by "
             f"result.save(path); `python -m jopt inspect` says what is damaged in one."
         ) from error
 
 
-def _read(store: Store, problem: int, about: dict[str, Any], like: Any) -> Stored:
-    record = _read_record(store, problem, about)
-    lanes, settings = about["lanes"], store.settings(problem)
+def _read(store: Together, problem: int, about: dict[str, Any], like: Any) -> Stored:
+    shared = "slice" in about or bool(store.others)  # then no process can say whether all lanes have ended
+    record = _read_record(store, problem, about, _ended(store, problem, about) if shared else _typed(about["complete"], bool))
+    lanes, settings, last = about["lanes"], store.settings(problem), record.last if len(record.step) else record.first
     of_lane = store.lanes(problem).settings
     grid = of_lane[lanes[..., 0]] if lanes.shape[-1] else np.zeros(lanes.shape[:-1], np.int64)
 
@@ -229,7 +219,9 @@ def _read(store: Store, problem: int, about: dict[str, Any], like: Any) -> Store
         return lambda index: settings(int(grid[index]))[which]
 
     kept = {
-        what: lane_trees.tree(store.kept(problem, what, like), lanes) if record.complete else None
+        what: lane_trees.tree([x for x in store.kept(problem, what, like, lanes) if x.step >= last or not shared], lanes)
+        if record.complete or shared
+        else None
         for what in ("params", "state")
     }
     return Stored(
@@ -247,7 +239,16 @@ def _read(store: Store, problem: int, about: dict[str, Any], like: Any) -> Store
     )
 
 
-def _read_record(store: Store, problem: int, about: dict[str, Any]) -> SweepRecord:
+def _ended(store: Together, problem: int, about: dict[str, Any]) -> bool:
+    """Whether all lanes have come to their end, and what is kept of them is there."""
+    lanes, last = about["lanes"], int(about["step"][-1] if len(about["step"]) else about["first"])
+    ends = store.outcomes(problem, lanes, about["first"])
+    if not ((ends["steps_done"] >= last) | np.isin(ends["state"], ENDED)).all():
+        return False
+    return about["keep"] == "none" or bool(np.isin(lanes, store.lanes_kept(problem, "params", last)).all())
+
+
+def _read_record(store: Together, problem: int, about: dict[str, Any], complete: bool) -> SweepRecord:
     lanes, first = _typed(about["lanes"], np.ndarray), _typed(about["first"], int)
     by_seed = np.moveaxis(lanes, -1, 0)
 
@@ -273,7 +274,7 @@ def _read_record(store: Store, problem: int, about: dict[str, Any]) -> SweepReco
         first=first,
         keep=about["keep"],
         sweep_seed=_typed(about["sweep_seed"], int),
-        complete=_typed(about["complete"], bool),
+        complete=complete,
     )
 
 

@@ -19,6 +19,7 @@ from jopt.sweeps.checkpoint import Checkpoint, checkpoint_of, last_interval
 from jopt.sweeps.deciding import pruner_of, rungs_of
 from jopt.sweeps.going_on import begun_of
 from jopt.sweeps.optuna_search import OptunaSearch, search_of
+from jopt.sweeps.slices import Slice
 from jopt.sweeps.telling import Callback, callbacks_of, looks_of
 from jopt.values.numbers import whole
 
@@ -58,6 +59,7 @@ class Asked:
     callbacks: tuple[Callback, ...]
     looks: tuple[int, ...]  # where they are told, beside the last step
     checkpoint: Checkpoint | None
+    slice: Slice | None  # which of several processes this is
     seed: int
 
     @classmethod
@@ -119,6 +121,7 @@ class Asked:
             callbacks=told,
             looks=looks_of(told, first, last, evaluations, rungs, record_every),
             checkpoint=kept,
+            slice=_slice(workers, kept, search),
             seed=seed if trial is None else _seed_of(trial, seed),
         )
 
@@ -194,4 +197,27 @@ def _plan(plan: Any, workers: Any) -> Plan:
     if plan != "auto" and not isinstance(plan, Plan):
         raise TypeError(f'plan must be "auto" or a jopt.Plan, but got {plan!r}.')
     asked = plan if isinstance(plan, Plan) else Plan()
-    return asked if workers is None else Plan(asked.width, asked.chunk, asked.loop, whole("workers", workers))
+    return (
+        asked
+        if workers is None or isinstance(workers, Slice)
+        else Plan(asked.width, asked.chunk, asked.loop, whole("workers", workers))
+    )
+
+
+def _slice(workers: Any, checkpoint: Checkpoint | None, search: Any) -> Slice | None:
+    """Which of several processes this is; None: it is alone."""
+    if workers is Slice:
+        raise TypeError("workers=jopt.Slice: say which one, jopt.Slice(index, count), or jopt.Slice.from_environment().")
+    if not isinstance(workers, Slice):
+        return None
+    if search is not None:
+        raise ValueError(
+            "workers=jopt.Slice(...) does not go together with search=: a search asks for settings by what came of those "
+            "before, so its processes would have to wait for each other. Draw them all at once, with samples= alone, or give "
+            "each process a sweep of its own with a study that they share (optuna.create_study(storage=...))."
+        )
+    if checkpoint is None:
+        raise ValueError(
+            "workers=jopt.Slice(...) needs checkpoint=, the directory in which all processes write down what they have trained."
+        )
+    return workers

@@ -23,6 +23,7 @@ from jopt.sweeps.checkpoint import Checkpoint
 from jopt.sweeps.monitored import monitors
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
+from jopt.sweeps.slices import Slice
 from jopt.sweeps.telling import Callback
 from jopt.training import takes_key
 from jopt.values import checks
@@ -52,7 +53,7 @@ def sweep(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | None = ...,
+    workers: int | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -79,7 +80,7 @@ def sweep(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | None = ...,
+    workers: int | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -105,7 +106,7 @@ def sweep(
     search: OptunaSearch | None = None,
     keep: Keep = "params",
     plan: Plan | str = "auto",
-    workers: int | None = None,
+    workers: int | Slice | None = None,
     progress: bool | None = None,
     callbacks: Callback | Sequence[Callback] = (),
     checkpoint: AnyPath | Checkpoint | None = None,
@@ -175,7 +176,8 @@ def sweep(
         the first metric of ``evaluate`` in its direction, and ``best`` scores there; on the device they take the place of
         another set of parameters. "none": nothing.
       plan: "auto", or a ``jopt.Plan``.
-      workers: Threads that run blocks side by side; by default one per core, or per accelerator.
+      workers: Threads that run blocks side by side; by default one per core, or per accelerator. Or
+        ``jopt.Slice(index, count)``: this process is one of several that share the sweep by the directory of ``checkpoint``.
       progress: Whether to show one line that says how far it is: lanes alive, pruned and dead, the best setting so far, speed,
         time left. By default on a terminal and in a notebook; elsewhere, as in a log of a cluster, a plain line each 30 s, so
         that a sweep of less is silent. True: everywhere, and a last line at the end. False: nowhere.

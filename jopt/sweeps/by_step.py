@@ -20,6 +20,7 @@ from jopt.sweeps.checkpoint import Checkpoint
 from jopt.sweeps.going_on import first_carry
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
+from jopt.sweeps.slices import Slice
 from jopt.sweeps.telling import Callback
 from jopt.values.numbers import Axis
 from jopt.values.trees import is_function
@@ -44,7 +45,7 @@ def sweep_steps(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | None = ...,
+    workers: int | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -69,7 +70,7 @@ def sweep_steps(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | None = ...,
+    workers: int | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -94,7 +95,7 @@ def sweep_steps(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | None = ...,
+    workers: int | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -118,7 +119,7 @@ def sweep_steps(
     search: OptunaSearch | None = None,
     keep: Keep = "params",
     plan: Plan | str = "auto",
-    workers: int | None = None,
+    workers: int | Slice | None = None,
     progress: bool | None = None,
     callbacks: Callback | Sequence[Callback] = (),
     checkpoint: AnyPath | Checkpoint | None = None,

@@ -9,10 +9,9 @@ import re
 from typing import Any, Literal, get_args
 
 from jopt.engine.files import AnyPath
-from jopt.engine.lanes.store.store import Store
+from jopt.results.directory import again, newest, opened, written_in
 from jopt.results.storage import explained, of_last_call
 
-FILE = "sweep.jopt"
 OnChange = Literal["refuse", "new"]
 _UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
@@ -87,10 +86,14 @@ def checkpoint_of(checkpoint: Any) -> Checkpoint | None:
 
 def last_interval(checkpoint: Checkpoint | None) -> int | None:
     """The steps between evaluations in what was kept last; None where nothing was, or nothing was evaluated."""
-    path = "" if checkpoint is None else os.path.join(checkpoint.directory, FILE)
-    if not os.path.exists(path):
+    return None if checkpoint is None else again(lambda: _last_interval(checkpoint.directory))
+
+
+def _last_interval(directory: str) -> int | None:
+    files = written_in(directory)
+    if not files:
         return None
-    with explained(path), Store.open(path) as store, store.reading():
-        last = of_last_call(store)
+    with explained(directory if len(files) > 1 else files[0]), opened(files) as stores:
+        last = of_last_call(stores[newest(stores)])
         every = last[-1][1].get("eval_every") if last else None
     return every if isinstance(every, int) else None

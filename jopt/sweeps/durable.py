@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import errno
 import os
 import threading
@@ -18,22 +19,26 @@ from jopt.engine.lanes.names import names_of
 from jopt.engine.lanes.store.listed import Listed
 from jopt.engine.lanes.store.pieces import Piece
 from jopt.engine.lanes.store.store import Store, versions
+from jopt.engine.lanes.store.together import Together
 from jopt.engine.running.carry_out import Sweep
+from jopt.engine.running.reached import Outcome
 from jopt.engine.running.saving import Saver
 from jopt.engine.running.writing import CARRY, Place, Writer
 from jopt.results import Result
-from jopt.results.storage import Refused, explained, stored_of, write_kept, write_sweep
+from jopt.results.directory import MAIN, again, opened, slices_in
+from jopt.results.storage import Refused, Stored, explained, stored_of, write_kept, write_sweep
 from jopt.spaces import Settings
 from jopt.sweeps import problems
-from jopt.sweeps.checkpoint import FILE, Checkpoint
-from jopt.sweeps.holding import Held
+from jopt.sweeps.checkpoint import Checkpoint
+from jopt.sweeps.holding import Held, who
 from jopt.sweeps.jobs import Jobs, of_group
+from jopt.sweeps.known import Known
 from jopt.sweeps.resuming import resume
 from jopt.sweeps.signals import Signals
 
 
 class Durable:
-    """Holds a directory inside ``with``.
+    """Holds a directory inside ``with``, for a sweep that has it for itself.
 
     Args:
       checkpoint: what was asked for.
@@ -41,9 +46,11 @@ class Durable:
       every: the steps between evaluations.
     """
 
+    shares = False  # whether other processes may write into the directory
+
     def __init__(self, checkpoint: Checkpoint, by_step: bool, every: int | None) -> None:
         self.checkpoint, self.by_step, self.every = checkpoint, by_step, every
-        self.path = os.path.join(checkpoint.directory, FILE)
+        self.path = os.path.join(checkpoint.directory, MAIN)
         self.settings: Mapping[str, Settings] = {}
         self.jobs: Jobs = {}
         self.traced: Sweep | None = None
@@ -56,17 +63,24 @@ class Durable:
         if os.path.exists(self.checkpoint.directory) and not os.path.isdir(self.checkpoint.directory):
             what = "checkpoint= is the name of a directory, but this is a file"
             raise NotADirectoryError(errno.ENOTDIR, what, self.checkpoint.directory)
-        self.held = Held(self.checkpoint.directory)
+        self.held = Held(self.checkpoint.directory, self.shares)
         try:
-            if not os.path.exists(self.path):
-                with replaced(self.path, durable=True) as partial:
-                    Store.create(partial, durable=False).close()
-            with explained(self.path):
-                self.store = Store.open(self.path, write=True)
+            self.store = self._open()
         except BaseException:
             self.held.release()
             raise
         return self
+
+    def _open(self) -> Store:
+        if not os.path.exists(self.path):
+            with replaced(self.path, durable=True) as partial:
+                Store.create(partial, durable=False).close()
+        with explained(self.path):
+            return Store.open(self.path, write=True)
+
+    def elsewhere(self) -> list[str]:
+        """The files of other processes in the directory."""
+        return slices_in(self.checkpoint.directory)
 
     def __exit__(self, *_: object) -> None:
         if self._writer is None:
@@ -85,41 +99,62 @@ class Durable:
         self.traced, self.settings, self.jobs = traced, settings, jobs
         common = problems.of_call(next(iter(jobs.values())), self.checkpoint.data)
         parts = {key: {**common, **problems.of_program(traced.runtimes[key])} for key in jobs}
+        groups = {name: [parts[key] for key in of_group(jobs, name)] for name in settings}
+        there = again(self._known_elsewhere)
         with explained(self.path), self.store.writing("begin"):
-            known = _Known(self.store)
-            numbers = self._find(known, {name: [parts[key] for key in of_group(jobs, name)] for name in settings})
+            known = Known.of(self.store)
+            numbers = self._find([known, *there], groups)
             for name, problem in numbers.items():
                 mine = of_group(jobs, name)
                 names = {key: names_of(jobs[key].space, jobs[key].seeds, problems.name_of(parts[key])) for key in mine}
                 self._add_lanes(problem, names)
-                self.more[name] = {"call": known.calls + 1, "programs": [parts[key] for key in mine], "eval_every": self.every}
+                self.more[name] = {"call": known.calls + 1, "programs": groups[name], "eval_every": self.every}
+                self.more[name] |= {"began": _now(), "who": who()}
+            self._claim()
             if nothing_yet is not None:
                 self._write_grids(nothing_yet)
-        with explained(self.path), self.store.reading():
-            carries = {problem: self.store.kept(problem, CARRY) for problem in numbers.values()}
-            for key, place in self.places.items():
-                self.kept_at[key] = resume(self.store, carries[place.problem], place, traced.runs[key])
+        again(lambda: self._resume(groups))
 
-    def _find(self, known: _Known, groups: Mapping[str, Sequence[problems.Parts]]) -> dict[str, int]:
-        """The number of each group's problem."""
-        differs: list[str] = []
-        for version in known.versions():
-            there = known.programs[version]
-            found = problems.changes(groups, there)
-            if not found:
-                return {name: known.numbers[version].get(name) or self._add_problem(name, version) for name in groups}
-            differs = differs or found
-        if differs and self.checkpoint.on_change == "refuse":
-            raise self._refusal(differs)
-        version = max(known.programs, default=0) + 1
-        return {name: self._add_problem(name, version) for name in groups}
+    def _known_elsewhere(self) -> list[Known]:
+        with opened(self.elsewhere()) as stores:
+            return [Known.of(store) for store in stores]
+
+    def _claim(self) -> None:
+        """Decides which lanes are run here: all."""
+
+    def _resume(self, groups: Mapping[str, Sequence[problems.Parts]]) -> None:
+        with explained(self.checkpoint.directory), opened(self.elsewhere()) as stores, self.store.reading():
+            together = Together(self.store, stores)
+            for key, place in self.places.items():
+                self._resume_job(key, place, together)
+
+    def _resume_job(self, key: str, place: Place, together: Together, taken: np.ndarray | None = None) -> None:
+        """Puts the lanes of a job where they were; what other files have of those that are run here is to be in this one."""
+        assert self.traced is not None
+        steps = resume(together, place, self.traced.runs[key], taken)
+        own = self.store.steps_kept(place.problem, CARRY, place.lanes)
+        self.kept_at[key] = np.where(own == steps, steps, -1)
+
+    def _find(self, known: Sequence[Known], groups: Mapping[str, Sequence[problems.Parts]]) -> dict[str, int]:
+        """The number of each group's problem in this file, the first one of ``known``; new ones, where they are not in it."""
+        refusal = None
+        for i, each in enumerate(known):
+            for version in each.versions():
+                found = problems.changes(groups, each.programs[version])
+                if not found:
+                    numbers = each.numbers[version] if i == 0 else {}
+                    version = version if i == 0 else known[0].next
+                    return {name: numbers.get(name) or self._add_problem(name, version) for name in groups}
+                refusal = refusal or (found, each.written_by)
+        if refusal and self.checkpoint.on_change == "refuse":
+            raise self._refusal(*refusal)
+        return {name: self._add_problem(name, known[0].next) for name in groups}
 
     def _add_problem(self, name: str, version: int) -> int:
         return self.store.add_problem(name, {"version": version})
 
-    def _refusal(self, differs: Sequence[str]) -> Exception:
-        what = problems.words(differs, self.by_step)
-        before, now = self.store.writes()[-1]["versions"], versions()
+    def _refusal(self, differs: Sequence[str], before: Mapping[str, str]) -> Exception:
+        what, now = problems.words(differs, self.by_step), versions()
         other = [f"{name} {before[name]} (here it is {now.get(name)})" for name in before if before[name] != now.get(name)]
         upgraded = f" It was written by {', '.join(other)}, which may be the reason." if other else ""
         return Refused(
@@ -181,6 +216,13 @@ class Durable:
             with contextlib.suppress(Exception):  # what ended the sweep must be heard
                 run.hand_over()
 
+    def settle(self) -> None:
+        """Called when all lanes have ended that are run here: others are none."""
+
+    def in_all(self, key: str, outcome: Outcome) -> Outcome:
+        """What came of a job, of which this was all."""
+        return outcome
+
     def finish(self, result: Result) -> None:
         """Writes the result."""
         try:
@@ -208,7 +250,15 @@ class Durable:
             lanes = lanes.reshape(len(lanes), *settings.shape)
             problem = self.places[mine[0]].problem
             write_sweep(self.store, problem, stored, lanes, self.more[name])
-            write_kept(self.store, problem, stored, lanes)
+            self._write_kept(problem, stored, lanes)
+
+    def _write_kept(self, problem: int, stored: Stored, lanes: np.ndarray) -> None:
+        """Writes what a result keeps of its lanes, [seed, *dims]."""
+        write_kept(self.store, problem, stored, lanes)
+
+    def _mine(self, key: str) -> Any:
+        """The lanes of a job that are run here, all: a mask [settings, seeds], or True."""
+        return True
 
     def _write_parts_of_windows(self, key: str, place: Place) -> None:
         """The means of the windows in the midst of which lanes ended, over the steps that ran."""
@@ -216,7 +266,7 @@ class Durable:
         records = self.traced.runs[key].records
         done = records.steps_done
         windows = np.searchsorted(records.record_steps, done, side="right")
-        ended = (done < records.steps) & (records.record_every > 1) & (done > records.first)
+        ended = (done < records.steps) & (records.record_every > 1) & (done > records.first) & self._mine(key)
         for window in np.unique(windows[ended]).tolist():
             here = ended & (windows == window)
             values = {name: x[here][:, window : window + 1].T for name, x in records.losses.items()}
@@ -225,25 +275,10 @@ class Durable:
             )
 
 
-class _Known:
-    """What a file knows of problems: versions, each with a problem for each group, and programs of it."""
-
-    def __init__(self, store: Store) -> None:
-        about = store.problems()
-        self.numbers: dict[int, dict[str, int]] = {}
-        self.programs: dict[int, dict[str, list[problems.Parts]]] = {}
-        self.calls, self._latest = 0, dict[int, int]()
-        for problem, sweep in store.sweeps():
-            version, name = about[problem]["about"]["version"], about[problem]["name"]
-            self.numbers.setdefault(version, {})[name] = problem
-            self.programs.setdefault(version, {}).setdefault(name, []).extend(sweep["programs"])
-            self.calls = self._latest[version] = sweep["call"]
-
-    def versions(self) -> list[int]:
-        """The one that was used last first."""
-        return sorted(self.programs, key=lambda version: -self._latest[version])
-
-
 def _setting(job: Job, setting: int) -> tuple[Any, Any]:
     made = job.space.at(setting)
     return made.optimizer, None if made.hyper is None else made.hyper.tree
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat()

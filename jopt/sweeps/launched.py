@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from jopt.values.numbers import whole
 class Place(NamedTuple):
     """One of several processes, and what said so."""
 
-    index: int
-    count: int
+    number: int
+    of: int
     told: str
 
 
@@ -58,34 +59,34 @@ def place_of(environment: Mapping[str, str], count: int | None, first: int | Non
     task, process = _task(environment, count, first), _process(environment)
     if task is None and process is None:
         raise ValueError(_nothing(environment))
-    if task is None or process is None or process.count == 1:
+    if task is None or process is None or process.of == 1:
         found = task or process
         assert found is not None
     else:
         told = f"{task.told}, and {process.told} in it"
-        found = Place(task.index * process.count + process.index, task.count * process.count, told)
-    if count is not None and count != found.count:
-        raise ValueError(f"Slice.from_environment: count={count}, but {found.told}: that makes {found.count} processes.")
+        found = Place(task.number * process.of + process.number, task.of * process.of, told)
+    if count is not None and count != found.of:
+        raise ValueError(f"Slice.from_environment: count={count}, but {found.told}: that makes {found.of} processes.")
     return found
 
 
 def _process(environment: Mapping[str, str]) -> Place | None:
     """Of those that an MPI or a launcher has started beside each other."""
     mpi = [found for name in MPI if (found := _counted(environment, name, MPI[name]))]
-    for one, other in zip(mpi, mpi[1:], strict=False):
+    for one, other in itertools.pairwise(mpi):
         if one[:2] != other[:2]:
             raise ValueError(f"Slice.from_environment: {one.told}, but {other.told}; {_INSTEAD}")
     slurm = _counted(environment, "srun", SLURM["srun"])
     step = any(environment.get(name) for name in ("SLURM_STEP_ID", "SLURM_STEPID"))
     script = slurm is not None and not step and bool(environment.get("SLURM_JOB_ID"))
     if mpi:  # inside of Slurm it has its own numbers, and those of Slurm are of whoever started MPI
-        if slurm and not script and slurm.count == mpi[0].count and slurm.index not in (0, mpi[0].index):
+        if slurm and not script and slurm.of == mpi[0].of and slurm.number not in (0, mpi[0].number):
             raise ValueError(f"Slice.from_environment: {mpi[0].told}, but {slurm.told}; {_INSTEAD}")
         return mpi[0]
-    if script and slurm and slurm.count > 1:
+    if script and slurm and slurm.of > 1:
         raise ValueError(
-            f"Slice.from_environment: {slurm.told}, but without SLURM_STEP_ID this is the batch script itself, which runs once; "
-            f"start Python by srun, which starts {slurm.count} processes."
+            f"Slice.from_environment: {slurm.told}, but without SLURM_STEP_ID this is the batch script itself, which runs "
+            f"once; start Python by srun, which starts {slurm.of} processes."
         )
     return slurm or _counted(environment, "Flux", FLUX["Flux"])
 
@@ -146,8 +147,8 @@ def _uncounted(who: str, variable: str, number: int, count: int | None, first: i
     told = f"{variable}={number}"
     if count is None or first is None:
         raise ValueError(
-            f"Slice.from_environment: {told} is of {who}, where nothing says how many tasks there are and with which number they "
-            f"begin; say it: jopt.Slice.from_environment(count=8, first=1)."
+            f"Slice.from_environment: {told} is of {who}, where nothing says how many tasks there are and with which number "
+            f"they begin; say it: jopt.Slice.from_environment(count=8, first=1)."
         )
     return _checked(number - first, count, f"{told}, counted from {first},")
 

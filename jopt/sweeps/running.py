@@ -30,6 +30,7 @@ from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.outcomes import Finished, joined, result_of, result_so_far
 from jopt.sweeps.partial import partial_result
 from jopt.sweeps.searching import Part, Searching
+from jopt.sweeps.sharing import Sharing
 from jopt.sweeps.telling import Teller
 from jopt.values import checks
 from jopt.values.names import EVALUATED_EXAMPLES, EXAMPLES, check_names
@@ -53,6 +54,8 @@ def run(
 
         def train(part: Part) -> dict[str, Finished]:
             feeds.begin_anew()
+            if part.draws is None:
+                rounds.clear()  # what an earlier one has trained is in the next one, too
 
             def jobs_of(shaping: Collection[Axis]) -> tuple[dict[str, Settings], Jobs]:
                 settings = settings_of(optimizer, asked, shaping, part)
@@ -71,6 +74,8 @@ def run(
         with partial_result(lambda: _so_far(rounds, grouped, by_step)), Progress(shown) as bar:
             search = None if asked.search is None else _searching(asked.search, optimizer, data, asked)
             finished = train(Part()) if search is None else search.carry_out(train)
+            while isinstance(durable, Sharing) and durable.takes_over(rounds[-1].outcomes):
+                finished = train(Part())
         results = {name: result_of(each, by_step) for name, each in finished.items()}
         result = _as_result(results, grouped)
         if durable is not None:
@@ -87,7 +92,11 @@ def _durable(asked: Asked, by_step: bool) -> Durable:
     if jax.config.values["jax_disable_jit"]:
         raise ValueError("checkpoint= keeps what compiled code trains; under jax.disable_jit() leave it out.")
     assert asked.checkpoint is not None
-    return Durable(asked.checkpoint, by_step, asked.eval_every)
+    if asked.slice is None:
+        return Durable(asked.checkpoint, by_step, asked.eval_every)
+    ends = bool(getattr(asked.pruner, "ends", False))
+    prunes = asked.pruner is not None and not ends, ends
+    return Sharing(asked.checkpoint, by_step, asked.eval_every, asked.slice, prunes)
 
 
 def _so_far(rounds: Sequence[_Work], grouped: bool, by_step: bool) -> SweepResult | GroupedResult | None:
@@ -142,6 +151,7 @@ class _Work:
         self.durable = durable
         self.asked, self.grouped, self.by_step, self.part, self.bar = asked, grouped, by_step, part, bar
         self.make_jobs = jobs_of
+        self.outcomes: dict[str, Outcome] = {}
         self.finished: dict[str, Finished] = {}
         self.counts = frozenset(place.axis for place in places(asked.hyper) if counts(place.axis))
         self.settings: dict[str, Settings] = {}
@@ -150,8 +160,8 @@ class _Work:
 
     def carry_out(self) -> dict[str, Finished]:
         """What ran of each group, and what came of it."""
-        outcomes = self._stepped() if jax.config.values["jax_disable_jit"] else self._compiled()
-        self.finished = {name: self._of_group(name, outcomes) for name in self.settings}
+        self.outcomes = self._stepped() if jax.config.values["jax_disable_jit"] else self._compiled()
+        self.finished = {name: self._of_group(name, self.outcomes) for name in self.settings}
         return self.finished
 
     def so_far(self) -> dict[str, Finished]:
@@ -183,10 +193,13 @@ class _Work:
             between = self._between(traced.recorded)
             self._watch(traced.reached)
             if self.durable is None:
-                return traced.carry_out(self.asked.plan, self.bar.tick, between and between())
+                traced.carry_out(self.asked.plan, self.bar.tick, between and between())
+                return traced.outcomes()
             self.durable.begin(traced, self.settings, self.jobs, self._grids())
             with self.durable.saving() as saver:
-                return traced.carry_out(self.asked.plan, self.bar.tick, between and between(), saver)
+                traced.carry_out(self.asked.plan, self.bar.tick, between and between(), saver)
+            self.durable.settle()
+            return {key: self.durable.in_all(key, outcome) for key, outcome in traced.outcomes().items()}
 
     def _grids(self) -> SweepResult | GroupedResult:
         """A result of which nothing has run."""
@@ -219,9 +232,9 @@ class _Work:
         def make() -> Teller:
             groups, pruner = self._groups(), asked.pruner
             rules = (self.jobs, list(groups.values()), asked.maximize, recorded)
-            number = self.part.number
+            number, exchange = self.part.number, getattr(self.durable, "exchange", None)
             decider = None if pruner is None else Decider(pruner, *rules, again=number > 0)
-            return Teller(decider, asked.callbacks, self.jobs, groups, self.settings, self.by_step, self.bar, number)
+            return Teller(decider, asked.callbacks, self.jobs, groups, self.settings, self.by_step, self.bar, number, exchange)
 
         return make
 

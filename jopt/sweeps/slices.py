@@ -96,9 +96,10 @@ class Slice:
           ValueError: Where nothing is told, or what does not go together; it says what was looked for.
 
         Example:
-          >>> jopt.Slice.from_environment(environment={"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1",
-          ...                                          "SLURM_ARRAY_TASK_MAX": "8"})
+          >>> jopt.Slice.from_environment(
+          ...     environment={"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_MAX": "8"}
+          ... )
           Slice(index=2, count=8, take_over=False)
         """
         place = place_of(os.environ if environment is None else environment, count, first)
-        return cls(place.index, place.count, take_over)
+        return cls(place.number, place.of, take_over)

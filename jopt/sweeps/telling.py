@@ -54,6 +54,7 @@ class Teller:
       by_step: Whether it is for ``sweep_steps``.
       bar: Makes room for what they write.
       number: Of the round of a search.
+      exchange: Called with the names of a group's jobs before it is decided about their lanes: lanes of other processes count.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Teller:
         by_step: bool,
         bar: Progress,
         number: int,
+        exchange: Callable[[Iterable[str]], None] | None = None,
     ) -> None:
+        self.exchange = exchange
         self.decider, self.callbacks, self.jobs, self.bar = decider, callbacks, jobs, bar
         self.settings, self.by_step, self.number = settings, by_step, number
         self.groups = list(groups.values())
@@ -76,6 +79,8 @@ class Teller:
         """Which lanes of the jobs of a group stop."""
         if self.decider is None:
             return {}
+        if self.exchange is not None:
+            self.exchange(found)
         with self.bar.aside():
             return self.decider(step, {name: (each.records, each.running_at(step)) for name, each in found.items()})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -198,7 +197,7 @@ class Records:
         diverged_at: np.ndarray,
         among: np.ndarray | None = None,
     ) -> None:
-        """Takes what was recorded elsewhere up to some steps, ``[settings, seeds]``: to go on from, or ``among`` these to show."""
+        """Takes what was recorded up to some steps, ``[settings, seeds]``, to go on from; or ``among`` these to show it."""
         mine: Any = slice(None) if among is None else among.T
         for kept, found in ((self._steps_done, steps), (self._done_before, steps), (self._diverged_at, diverged_at)):
             kept[mine] = found.T[mine]
@@ -208,6 +207,10 @@ class Records:
             ran = ends.reshape(-1, *[1] * ran_to.ndim) <= ran_to
             for name in series.keys() & values.keys():
                 series[name][:, mine] = np.where(ran, values[name].T[:, mine], nothing)
+
+    def begins_at(self, steps: np.ndarray, among: np.ndarray) -> None:
+        """Some lanes, ``[settings, seeds]``, count from there as lanes that this call has trained."""
+        self._done_before[among.T] = steps.T[among.T]
 
     def resume_sums(self, lanes: np.ndarray, step: int, length: int, values: Mapping[str, np.ndarray]) -> None:
         """Takes what windows held in the midst of which some lanes, ``[lanes, 2]``, stopped at a step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from jopt.engine.lanes.store.store import Pieces, Store
 CARRY = "carry"  # under which states are kept
 LONGEST_S = 1.0  # that something waits for others to be written in the same transaction
 AGAIN_S = 10.0  # before it is tried again to write what could not be written
+FLUSH_S = 0.01  # between two looks whether all is written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Writer:
         self._pause_s = min(every_s, LONGEST_S)
         self._waiting: list[tuple[str, Saved]] = []
         self._news = threading.Condition()
-        self._end = threading.Event()
+        self._end, self._wake = threading.Event(), threading.Event()
         self._abandoned = False
         self._error: Exception | None = None
         self._warned = ""
@@ -79,10 +81,18 @@ class Writer:
                 stacklevel=2,
             )
 
+    def flush(self) -> bool:
+        """Waits until all is written that was put; False: it could not be."""
+        self._wake.set()
+        while self.busy and self._error is None and self._thread.is_alive():
+            time.sleep(FLUSH_S)
+        return not self.busy
+
     def close(self) -> None:
         """Writes what is left; raises or warns as ``look`` does."""
         with self._news:
             self._end.set()
+            self._wake.set()
             self._news.notify()
         self._thread.join()
         self.look()
@@ -92,6 +102,7 @@ class Writer:
         self._abandoned = True
         with self._news:
             self._end.set()
+            self._wake.set()
             self._news.notify()
 
     def join(self) -> None:
@@ -104,7 +115,10 @@ class Writer:
                 self._news.wait_for(lambda: self._waiting or self._end.is_set())
             if self._abandoned or not self._waiting:
                 return
-            last = self._end.wait(self._pause_s if self._error is None else AGAIN_S)
+            self._wake.wait(self._pause_s if self._error is None else AGAIN_S)
+            last = self._end.is_set()
+            if not last:
+                self._wake.clear()
             items = list(self._waiting)
             try:
                 self._write(_latest(items))

@@ -21,9 +21,8 @@ from jopt.engine.lanes.store.store import Store
 
 BEAT_S = 10.0  # after which a process that lives says so, by the time of its file
 SHARE = 20.0  # a copy is made when so many times as long has gone by as the last one took: copying takes at most 5 %
+BEGIN, ENDED = "begin", "ended"  # the first and the last thing that a process writes: others are to know at once
 BETWEEN = "checkpoint"  # what is written before room is made; only then a copy is worth it
-SOON = "made room"  # what may wait for its copy
-ENDED = "ended"  # the last thing that a process writes
 
 
 class Published(Store):
@@ -48,7 +47,7 @@ class Published(Store):
         with super().writing(what):
             yield
         self.dirty = True
-        if what != BETWEEN and (what != SOON or time.monotonic() >= self._next):
+        if what in (BEGIN, ENDED) or (what != BETWEEN and time.monotonic() >= self._next):
             self.publish()
 
     def publish(self) -> None:

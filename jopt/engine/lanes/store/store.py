@@ -187,6 +187,17 @@ class Store:
                     found.append(Kept(lanes, step, self._field(entry, "tree", like)))
         return found
 
+    def steps_kept(self, problem: int, what: str, lanes: Numbers) -> Numbers:
+        """After which step something of each lane is kept, of the shape of ``lanes``; -1: nothing is. No tree is read."""
+        found = np.full(int(lanes.max(initial=-1)) + 1, -1)
+
+        def hear(which: Numbers, step: int) -> bool:
+            found[which[which < len(found)]] = step
+            return False
+
+        self.kept(problem, what, wanted=hear)
+        return found[lanes]
+
     def sizes(self, problem: int) -> dict[str, int]:
         """The bytes that are kept under each name."""
         found: dict[str, int] = {}

@@ -54,8 +54,8 @@ class _Problem:
 class Together:
     """What ``Store`` reads, of a main file and others that know lanes of the same names.
 
-    Lanes and problems have the numbers of the main file; others are left out. Of a lane that several files have, that one counts
-    in which it has come furthest; what it recorded before it was taken up there is in the others.
+    Lanes and problems have the numbers of the main file; others are left out. Of a lane that several files have, that file
+    counts in which it has come furthest; what it recorded before it was taken up there is in the others.
 
     Args:
       main: Open, and inside ``reading``.
@@ -83,25 +83,41 @@ class Together:
 
         ``among``: only what holds some of these lanes.
         """
-        sources = self._of(problem).sources
         if not self.others and among is None:
             return self.main.kept(problem, what, like)
+        sources = self._of(problem).sources
         nobody = len(sources[0].numbers)
         asked = np.ones(nobody + 1, bool) if among is None else np.isin(np.arange(nobody + 1), among)
         asked[nobody] = False
-        found = [(each, kept) for each in reversed(sources) for kept in self._read(each, what, like, asked)]
-        best, which = np.full(nobody + 1, -1), np.full(nobody + 1, -1)
-        for i, (source, kept) in enumerate(found):
-            lanes = source.numbers[kept.lanes]
-            lanes = lanes[kept.step >= best[lanes]]
-            best[lanes], which[lanes] = kept.step, i
-        which[nobody] = -1
-        made = []
-        for i, (source, kept) in enumerate(found):
-            lanes = source.numbers[kept.lanes]
-            if (which[lanes] == i).any():
-                made.append(Kept(np.where(which[lanes] == i, lanes, nobody), kept.step, kept.tree))
+        found = [[(each, kept) for kept in self._read(each, what, like, asked)] for each in reversed(sources)]
+        best, which, made = np.full(nobody + 1, -1), np.full((nobody + 1, 2), -1), []
+        for i, of_source in enumerate(found):
+            step, entry = np.full(nobody + 1, -1), np.full(nobody + 1, -1)
+            for j, (source, kept) in enumerate(of_source):  # in one file the latest counts
+                step[source.numbers[kept.lanes]], entry[source.numbers[kept.lanes]] = kept.step, j
+            better = (step >= best) & (entry >= 0)
+            best[better], which[better, 0], which[better, 1] = step[better], i, entry[better]
+        for i, of_source in enumerate(found):
+            for j, (source, kept) in enumerate(of_source):
+                lanes = source.numbers[kept.lanes]
+                counts = (which[lanes] == (i, j)).all(-1) & asked[lanes]
+                if counts.any():
+                    made.append(Kept(np.where(counts, lanes, nobody), kept.step, kept.tree))
         return made
+
+    def lanes_kept(self, problem: int, what: str, step: int) -> Numbers:
+        """The lanes of which something is kept under a name, after a step or later ones; no tree is read."""
+        found: list[Numbers] = [np.zeros(0, np.int64)]
+        for source in self._of(problem).sources:
+
+            def hear(lanes: Numbers, after: int, numbers: Numbers = source.numbers) -> bool:
+                if after >= step:
+                    found.append(numbers[lanes])
+                return False
+
+            with source.named(not self.others):
+                source.store.kept(source.problem, what, wanted=hear)
+        return np.concatenate(found)
 
     def settings(self, problem: int) -> Any:
         """As ``Store.settings``."""
