@@ -197,11 +197,9 @@ def _plan(plan: Any, workers: Any) -> Plan:
     if plan != "auto" and not isinstance(plan, Plan):
         raise TypeError(f'plan must be "auto" or a jopt.Plan, but got {plan!r}.')
     asked = plan if isinstance(plan, Plan) else Plan()
-    return (
-        asked
-        if workers is None or isinstance(workers, Slice)
-        else Plan(asked.width, asked.chunk, asked.loop, whole("workers", workers))
-    )
+    if workers is None or isinstance(workers, Slice) or workers is Slice:
+        return asked
+    return Plan(asked.width, asked.chunk, asked.loop, whole("workers", workers))
 
 
 def _slice(workers: Any, checkpoint: Checkpoint | None, search: Any) -> Slice | None:

@@ -35,7 +35,6 @@ class Slice:
         later runs its lanes itself all the same.
 
     Raises:
-      TypeError: For an argument of the wrong kind.
       ValueError: For an index that is not below the count, or a time that makes no sense.
 
     Example:
