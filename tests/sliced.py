@@ -11,10 +11,9 @@ import subprocess
 import sys
 import tempfile
 
-
 import jopt
-from jopt.engine.running.compiling import Compiler
 from jopt.engine.lanes.store.published import Published
+from jopt.engine.running.compiling import Compiler
 from jopt.engine.running.writing import Writer
 from jopt.sweeps.sharing import Sharing
 from tests import kept
