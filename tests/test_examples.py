@@ -135,6 +135,17 @@ def test_every_example_is_in_the_list():
     assert [path.name for path in EXAMPLES.glob("*.py") if f"({path.name})" not in listed] == []
 
 
+def test_slices_train_each_lane_once_and_the_last_has_all(tmp_path, capsys):
+    slices = importlib.import_module("examples.slices")
+    first, again = slices.main(out=str(tmp_path), steps=40, rates=3)
+    assert (first.complete, again.complete) == (False, True)
+    assert first.timings.lane_steps == 2 * 40
+    assert 0 < again.timings.lane_steps < 40
+    printed = capsys.readouterr().out
+    assert printed.count("to be continued") == 1
+    assert "slice-1-of-2" in printed
+
+
 def test_resume_a_sweep_trains_nothing_twice(tmp_path):
     whole, more = importlib.import_module("examples.resume_a_sweep").main(out=str(tmp_path), steps=40, rates=3)
     assert 0 < whole.timings.lane_steps < 3 * 40

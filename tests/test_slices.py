@@ -14,6 +14,7 @@ import pytest
 import jopt
 from jopt.sweeps import holding
 from jopt.sweeps.holding import Held
+from jopt.sweeps.sharing import Sharing
 from tests import sliced
 from tests.test_checkpoint import STEPS, SWEEPS, assert_same, interrupted, lane_steps, other_loss, pruning, swept
 
@@ -174,17 +175,20 @@ def test_lanes_of_a_process_that_lives_are_left_to_it(tmp_path, monkeypatch):
 
 
 def test_of_two_that_take_the_same_lanes_over_one_gives_way(tmp_path, monkeypatch):
-    monkeypatch.setattr("jopt.sweeps.sharing.ENDED", "never")
-    seen = []
+    monkeypatch.setattr("jopt.sweeps.sharing.ENDED", "never")  # each takes the other for one that lives
+    found, claim = [], Sharing._claim
 
-    def first(event):
-        if not seen and event.lanes.values.tolist().count("elsewhere") < 4:
-            seen.append(part(tmp_path, 1, 3, take_over=True))
+    def beside(self):  # a third process comes to its end at the same moment, and takes the same lanes over
+        claim(self)
+        if self.rounds == 1 and not found:
+            found.append(None)
+            found[0] = part(tmp_path, 2, 3, take_over=True)
 
-    found = part(tmp_path, 0, 3, take_over=True, callbacks=lambda event: None)
-    assert found.complete
-    late = part(tmp_path, 1, 3, take_over=True)
-    assert lane_steps(late) == 0
+    monkeypatch.setattr(Sharing, "_claim", beside)
+    first = part(tmp_path, 0, 3, take_over=True)
+    assert lane_steps(first) + lane_steps(found[0]) == 6 * STEPS
+    assert first.complete or found[0].complete
+    assert_same(jopt.load_result(tmp_path), swept())
 
 
 # Pruning
@@ -222,8 +226,6 @@ def test_another_problem_in_another_slices_file_is_refused(tmp_path):
 
 
 def test_of_two_that_begin_at_once_with_different_problems_one_at_least_is_refused(tmp_path, monkeypatch):
-    from jopt.sweeps.sharing import Sharing
-
     monkeypatch.setattr(Sharing, "_known_elsewhere", lambda self: [])  # neither has seen the other's file yet
     part(tmp_path, 0, 2)
     with pytest.raises(ValueError, match="holds another sweep"):
@@ -458,7 +460,7 @@ WRONG = {
     ),
     "the batch script": ({"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, "the batch script itself.*by srun"),
     "a list of numbers": (
-        {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_MAX": "9", "SLURM_ARRAY_TASK_COUNT": "3"},
+        {**ARRAY, "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "3"},
         "an array whose numbers are not a range",
     ),
 }
@@ -472,7 +474,7 @@ def test_an_environment_that_does_not_say_which_slice_it_is_is_an_error(what):
 
 
 def test_a_count_that_the_environment_contradicts_is_an_error():
-    with pytest.raises(ValueError, match="count=3, but .* makes 2 processes"):
+    with pytest.raises(ValueError, match=r"count=3, but .* makes 2 processes"):
         jopt.Slice.from_environment(environment={"PMI_RANK": "0", "PMI_SIZE": "2"}, count=3)
 
 
