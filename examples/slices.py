@@ -1,7 +1,7 @@
 """A sweep shared by several processes, by a directory that all of them see: each trains its part, the last one has the whole.
 
     python examples/slices.py DIRECTORY INDEX COUNT     # one process of COUNT; start each with its INDEX, on any machine
-    srun -n 8 python examples/slices.py DIRECTORY       # or as a job array, or by mpirun: it reads its place from the environment
+    srun -n 8 python examples/slices.py DIRECTORY       # or a job array, or mpirun: it reads its place from the environment
     python examples/slices.py                           # all of it here: two processes, one of which ends in its midst
 
 What goes wrong first: a slice is one process. Without ``srun`` or an array, a batch script runs once, and so trains one part.

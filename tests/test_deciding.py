@@ -303,8 +303,8 @@ def test_training_losses_over_windows_decide_beside_evaluations(pruner):
 
 
 def test_what_is_left_after_lanes_have_ended_early_runs_in_narrower_blocks(monkeypatch):
-    shapes, real = [], underway.Run._shape
-    monkeypatch.setattr(underway.Run, "_shape", lambda self: shapes.append(real(self)) or shapes[-1])
+    shapes, real = [], underway.Run.shape
+    monkeypatch.setattr(underway.Run, "shape", lambda self: shapes.append(real(self)) or shapes[-1])
     monkeypatch.setattr(underway.Run, "_pays", lambda self, saved: True)
 
     class Half(WorstOut):
