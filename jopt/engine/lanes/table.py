@@ -17,7 +17,8 @@ class State(enum.IntEnum):
     """What a lane is doing.
 
     waiting → running (its first block) → paused (its carry is on the host) → running ... → done; or dead: a parameter is not
-    finite, and nothing brings it back; or pruned: somebody decided that it is not worth going on.
+    finite, and nothing brings it back; or pruned: somebody decided that it is not worth going on; or lost: its workers failed
+    again and again.
     """
 
     WAITING = 0
@@ -26,6 +27,7 @@ class State(enum.IntEnum):
     DEAD = 3
     DONE = 4
     PRUNED = 5
+    LOST = 6
 
 
 @dataclasses.dataclass(frozen=True)

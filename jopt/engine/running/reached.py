@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +15,17 @@ from jopt.engine.planning.plan import Plan
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How one group was run, what it left, and how long that took, in seconds."""
+    """How one group was run, what it left, and how long that took, in seconds.
+
+    Attributes:
+      lost: The setting and the seed of lanes whose workers failed again and again, and the last error of each.
+    """
 
     plan: Plan
     records: Records
     compile_s: float
     total_s: float
+    lost: Mapping[tuple[int, int], Exception] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

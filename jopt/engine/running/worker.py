@@ -13,7 +13,7 @@ import numpy as np
 from jopt.engine.compiled.executables import Executable
 from jopt.engine.lanes.best import chosen
 from jopt.engine.lanes.blocks import Block, to_numpy
-from jopt.engine.lanes.records import BlockOutcome
+from jopt.engine.lanes.outcome import BlockOutcome
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.runtime import FIRST_CHUNK, Runtime
 from jopt.engine.running.threads import Slot, Stopped
