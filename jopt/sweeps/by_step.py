@@ -12,6 +12,7 @@ from jopt.engine.files import AnyPath
 from jopt.engine.job import Keep
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import OwnStep, Program
+from jopt.engine.running.on_ray.workers import RayWorkers
 from jopt.expanding import Groups, check_tree
 from jopt.hyper import check
 from jopt.results import GroupedResult, SweepResult, Trial
@@ -44,7 +45,7 @@ def sweep_steps(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | None = ...,
+    workers: int | RayWorkers | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -69,7 +70,7 @@ def sweep_steps(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | None = ...,
+    workers: int | RayWorkers | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -94,7 +95,7 @@ def sweep_steps(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | None = ...,
+    workers: int | RayWorkers | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -118,7 +119,7 @@ def sweep_steps(
     search: OptunaSearch | None = None,
     keep: Keep = "params",
     plan: Plan | str = "auto",
-    workers: int | None = None,
+    workers: int | RayWorkers | None = None,
     progress: bool | None = None,
     callbacks: Callback | Sequence[Callback] = (),
     checkpoint: AnyPath | Checkpoint | None = None,
