@@ -53,7 +53,7 @@ class Event:
 
     @cached_property
     def lanes(self) -> xr.DataArray:
-        """What each lane is doing, [*axes, seed]: "running", "done", "pruned", or "dead" (a parameter is not finite)."""
+        """What each lane is doing, [*axes, seed]: "running", "done", "pruned", "dead" (a parameter is not finite), "lost"."""
         made: xr.DataArray = self.so_far.dataset.steps_done.copy(data=self.states)
         return made.assign_attrs(long_name="state of the lane", units="1").rename("lanes")
 

@@ -147,6 +147,7 @@ def _about(result: Stored, lanes: NDArray[Any]) -> dict[str, Any]:
         "version": result.version,
         "environment": dict(result.environment),
         "by_step": result.by_step,
+        "kept": result.params is not None,
         "key_kinds": [kind if isinstance(kind, str) else None for kind in result.key_kinds],
     }
 
@@ -229,7 +230,7 @@ def _read(store: Store, problem: int, about: dict[str, Any], like: Any) -> Store
         return lambda index: settings(int(grid[index]))[which]
 
     kept = {
-        what: lane_trees.tree(store.kept(problem, what, like), lanes) if record.complete else None
+        what: lane_trees.tree(store.kept(problem, what, like), lanes) if about.get("kept", record.complete) else None
         for what in ("params", "state")
     }
     return Stored(

@@ -23,7 +23,12 @@ from jopt.spaces import Settings, one_after_another
 from jopt.values.names import labels
 from jopt.values.trees import structure
 
-WORDS = np.array([{State.DEAD: "dead", State.DONE: "done", State.PRUNED: "pruned"}.get(state, "running") for state in State])
+WORDS = np.array(
+    [
+        {State.DEAD: "dead", State.DONE: "done", State.PRUNED: "pruned", State.LOST: "lost"}.get(state, "running")
+        for state in State
+    ]
+)
 
 
 class Finished(NamedTuple):
@@ -52,13 +57,16 @@ def so_far(settings: Settings, jobs: Sequence[Job], reached: Sequence[Reached], 
 def result_of(finished: Finished, by_step: bool) -> SweepResult:
     """The result of one group; ``by_step`` says that it is of ``sweep_steps``."""
     settings, jobs, outcomes, _ = finished
+    if any(outcome.records.kept_structure is None for outcome in outcomes):  # all lanes of a program were lost
+        return result_so_far(finished, by_step)
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
     kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
     carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if jobs[0].keep == "carry" else []
     params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
     state = _together(whole, [program.state(carry) for program, carry in carries]) if carries else None
     kinds = _key_kinds(params, records) if by_step else ()
-    return _result(finished, record_of(finished), params=params, state=state, by_step=by_step, key_kinds=kinds)
+    record = record_of(finished, complete=not any(outcome.lost for outcome in outcomes))
+    return _result(finished, record, params=params, state=state, by_step=by_step, key_kinds=kinds)
 
 
 def result_so_far(finished: Finished, by_step: bool) -> SweepResult:

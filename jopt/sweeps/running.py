@@ -27,6 +27,7 @@ from jopt.sweeps.deciding import Decider
 from jopt.sweeps.durable import Durable
 from jopt.sweeps.jobs import Feeds, Jobs, counts, job_of, of_group, own, settings_of, values_of
 from jopt.sweeps.looking import facts_of
+from jopt.sweeps.lost import tell_of_lost
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.outcomes import Finished, joined, result_of, result_so_far
 from jopt.sweeps.partial import partial_result
@@ -157,6 +158,7 @@ class _Work:
     def carry_out(self) -> dict[str, Finished]:
         """What ran of each group, and what came of it."""
         outcomes = self._stepped() if jax.config.values["jax_disable_jit"] else self._compiled()
+        tell_of_lost(self.jobs, outcomes)
         self.finished = {name: self._of_group(name, outcomes) for name in self.settings}
         return self.finished
 

@@ -116,7 +116,7 @@ class Retries:
 
     def _may_run_again(self, block: Block) -> bool:
         self._failures[_places(block)] += 1
-        return bool(self._failures[_places(block)].max() <= self.most)
+        return bool(np.max(self._failures[_places(block)]) <= self.most)
 
     def _give_up(self, block: Block, error: Exception) -> list[Block]:
         self.lanes.end(block, State.LOST)

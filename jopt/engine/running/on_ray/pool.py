@@ -19,7 +19,7 @@ from jopt.engine.running.threads import SLICE_S, Caller, Stopped
 
 BEATS = 5  # asked for in the time of one heartbeat
 BEAT_S = 5.0  # between two of them, at most
-IDLE = 0.05  # of a processor: a process that uses less does nothing; one of Ray's that waits took 0.01
+IDLE = 0.05  # of a processor: a process that uses less does nothing; one of Ray that waited took 0.007
 START_S = 60.0  # how long a process may take to begin, at least; twice as long for each that took longer
 LEAVE_S = 10.0  # how long threads may take to leave what they ask of Ray
 
@@ -91,7 +91,7 @@ class Pool:
             with self._lock:
                 if before in self._idle:
                     self._idle.remove(before)
-                    return before  # type: ignore[return-value]
+                    return before
                 if self._idle:
                     return self._idle.pop()
                 if len(self._all) < self.count:

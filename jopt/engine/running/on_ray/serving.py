@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jopt.engine.job import Job
@@ -143,7 +144,7 @@ def travelling(job: Job) -> Job:
 
 
 def _plain(x: Any) -> Any:
-    is_key = jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
     return x if is_key or getattr(x, "weak_type", False) else np.asarray(x)
 
 
@@ -151,7 +152,7 @@ def _portable(error: Exception) -> Exception:
     """An error that reaches the other side, with what was under way here as a note."""
     where = "".join(traceback.format_exception(error)).rstrip()
     try:
-        made = pickle.loads(pickle.dumps(error))
+        made: Exception = pickle.loads(pickle.dumps(error))
         if type(made) is not type(error):
             raise TypeError
     except Exception:  # of a class that can not be made again from its arguments, or that stands in no module

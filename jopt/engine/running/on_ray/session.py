@@ -31,10 +31,9 @@ from jopt.engine.running.worker import TURN_S
 
 SHARE = 0.05  # of a turn that the way of a block there and back may take; turns grow until it does not take more
 LONGEST_TURN_S = 10.0  # so that a sweep which is told to end and to save does so soon
-# Ray for this machine alone: as on macOS and Windows, its servers listen on the loopback address. Read as Ray is imported.
-_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 _TOKEN = {"RAY_AUTH_MODE": "token"}
+# Ray for this machine alone: as on macOS and Windows, its servers listen on the loopback address.
+_LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class RayCrew:
@@ -138,7 +137,9 @@ def crew(asked: RayWorkers, workers: int | None) -> Iterator[RayCrew]:
 def _ray(asked: RayWorkers, workers: int | None) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         local, sigterm = asked.address is None, signal.getsignal(signal.SIGTERM)
-        stack.enter_context(_environment({**_TOKEN, **(_QUIET if local else {}), **(_LOOPBACK if local and _first() else {})}))
+        # Ray reads these as it is imported, and would misread them later; whoever imports it before has decided.
+        wanted = {**_TOKEN, **(_LOCAL if local else {})} if _first() else {}
+        stack.enter_context(_environment(wanted))
         ray = _imported()
         found = ray.is_initialized()
         if found:
