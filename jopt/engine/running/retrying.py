@@ -22,7 +22,7 @@ from jopt.engine.lanes.records import Records
 from jopt.engine.lanes.table import Lanes, State
 
 T = TypeVar("T")
-RETRIES = 3  # in a row, without a turn that went well in between
+RETRIES = 3  # in a row, without getting further in between
 _SYSTEM = ("ABORTED", "CANCELLED", "DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "UNKNOWN")
 
 
@@ -64,6 +64,7 @@ class Retries:
         self.job, self.lanes, self.records, self.most = job, lanes, records, most
         self.lost: dict[tuple[int, int], Exception] = {}
         self._failures = np.zeros((job.space.size, len(job.seeds)), np.int64)
+        self._failed_at = np.full_like(self._failures, -1)  # the furthest step
         self._states: dict[tuple[int, int], _State] = {}
 
     def tried(self, explore: Callable[[], T]) -> T:
@@ -77,8 +78,9 @@ class Retries:
         return explore()
 
     def went_well(self, block: Block) -> None:
-        """Hears of a turn without an error."""
-        self._failures[_places(block)] = 0
+        """Hears of a turn without an error, which counts where it went beyond what has failed: the way there went well before."""
+        further = self._failed_at < block.step
+        self._failures[_places(block)] *= ~further[_places(block)]
 
     def keep(self, block: Block) -> None:
         """Takes a block on the host, and in its records no further, as the last state of its lanes."""
@@ -115,8 +117,10 @@ class Retries:
         return self._again(outcome, shape) if self._may_run_again(block) else self._give_up(block, error)
 
     def _may_run_again(self, block: Block) -> bool:
-        self._failures[_places(block)] += 1
-        return bool(np.max(self._failures[_places(block)]) <= self.most)
+        places = _places(block)
+        self._failures[places] += 1
+        self._failed_at[places] = np.maximum(self._failed_at[places], block.step)
+        return bool(np.max(self._failures[places]) <= self.most)
 
     def _give_up(self, block: Block, error: Exception) -> list[Block]:
         self.lanes.end(block, State.LOST)

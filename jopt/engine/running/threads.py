@@ -135,6 +135,7 @@ class Caller:
             if kind == "end":
                 working -= 1
                 free.append(what)
+                threads[:] = filter(threading.Thread.is_alive, threads)
             elif kind == "do":
                 _answer(what, answer)
             elif kind == "error":
