@@ -1,7 +1,7 @@
-"""Workers of Ray that die, stop or get stuck: ``python -m tests.ray_faults [ROUNDS]`` tries every way, and counts.
+"""Workers of Ray that die, stop or get stuck: ``python -m tests.ray_faults [ROUNDS or CASE]`` tries every way, and counts.
 
-Each sweep comes to an end, and is compared bit for bit with the one that threads trained at the same width. It ends with 1 where
-one differs. In a worker, what a fault needs is put in place when the loss is traced there.
+Each sweep comes to an end, and is compared bit for bit with the one that threads trained at the same width. It ends with 1
+where one differs. In a worker, what a fault needs is put in place when the loss is traced there.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import functools
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -135,12 +136,21 @@ def swept(faults=(), steps=STEPS, **more):
 
 def workers_of(driver):
     """The processes of workers whose raylet a process has begun."""
-    found = {int(p.name): _of(p) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()}
-    raylets = {pid for pid, (parent, words) in found.items() if parent == driver and "raylet" in words}
-    return [pid for pid, (parent, words) in found.items() if parent in raylets and "BlockWorker" in words]
+    raylets = raylets_of(driver)
+    return [pid for pid, (parent, words) in _processes().items() if parent in raylets and "BlockWorker" in words]
+
+
+def raylets_of(parent):
+    """Ray's own process for a machine, if another process has begun it."""
+    return [pid for pid, (above, words) in _processes().items() if above == parent and "raylet/raylet" in words]
+
+
+def _processes():
+    return {int(p.name): _of(p) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()}
 
 
 def _of(process):
+    """Its parent, and how it was begun."""
     try:
         status, words = (process / "status").read_text(), (process / "cmdline").read_bytes()
     except OSError:
@@ -148,11 +158,11 @@ def _of(process):
     return int(status.partition("PPid:")[2].split()[0]), words.decode(errors="replace")
 
 
-def tried(fault, heartbeat="60s"):
-    """Whether a sweep that meets a fault comes to what threads train; and how often it met it."""
-    found = swept([fault], workers=jopt.RayWorkers(heartbeat=heartbeat))
-    met = len(os.listdir(fault.directory))
-    return differences(found, swept()), met
+def tried(how, where, directory):
+    """What differs of what threads train, where a sweep meets a fault; and how often it met it."""
+    fault = Fault(how, where, directory)
+    found = swept([fault], workers=jopt.RayWorkers(heartbeat="60s" if how == "kill" else "3s"))
+    return differences(found, swept()), len(os.listdir(directory))
 
 
 def tried_while_saving(directory):
@@ -175,23 +185,79 @@ def tried_while_saving(directory):
     return differences(found, swept(steps=20 * STEPS)), 3 - left[0]
 
 
-def tried_without_a_driver(directory):
-    """The same, where the driver is killed in the midst, and the same call made again; no process of Ray may be left."""
+def tried_at_birth(directory):
+    """The same, where the first processes are killed as soon as they are there."""
+    killed = []
+
+    def watch():
+        while len(killed) < 2:
+            for pid in workers_of(os.getpid()):
+                if pid not in killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+            time.sleep(0.01)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return differences(swept(workers=jopt.RayWorkers()), swept()), len(killed)
+
+
+def tried_on_a_cluster(directory):
+    """The same, on two machines that are found by their address, of which one is killed in the midst."""
+    port, token = _free_port(), f"{directory}/token"
+    pathlib.Path(token).write_text("0123456789abcdef" * 4)
+    names = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    options = ["--block", "--num-cpus=1", "--disable-usage-stats"]
+    start = [os.path.join(os.path.dirname(sys.executable), "ray"), "start", *options]
+    quiet = {"env": {**os.environ, **names}, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
+    head = subprocess.Popen(
+        [*start, "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={directory}/r"], **quiet
+    )
+    time.sleep(20)
+    other = subprocess.Popen([*start, f"--address=127.0.0.1:{port}"], **quiet)
+    time.sleep(20)
+    try:
+        ours = [sys.executable, "-m", "tests.ray_faults", "--kept", f"{directory}/kept", f"127.0.0.1:{port}"]
+        driver = subprocess.Popen(ours, cwd=ROOT, env={**os.environ, **names})
+        _wait_for(f"{directory}/kept", driver)
+        there = workers_of(other.pid)
+        for pid in [*raylets_of(other.pid), *there]:
+            os.kill(pid, signal.SIGKILL)
+        done = driver.wait(timeout=300)
+        return differences(jopt.load_result(f"{directory}/kept"), swept(steps=20 * STEPS)) + [done] * (done != 0), len(there)
+    finally:
+        for process in (other, head):
+            process.terminate()
+            process.wait()
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def tried_without_a_driver(directory, how=signal.SIGKILL):
+    """The same, where the driver is ended in the midst, and the same call made again; no process of Ray may be left."""
     ours = [sys.executable, "-m", "tests.ray_faults", "--kept", directory]
     driver = subprocess.Popen(ours, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 120
-    while _done(directory) < STEPS and driver.poll() is None and time.monotonic() < until:
-        time.sleep(0.1)
+    _wait_for(directory, driver)
     workers = workers_of(driver.pid)
-    driver.kill()
-    driver.wait()
+    driver.send_signal(how)
+    ended = driver.wait()
     until = time.monotonic() + 30
     while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < until:
         time.sleep(0.1)
     left = [pid for pid in workers if os.path.exists(f"/proc/{pid}")]
     found = kept(directory)
     more = [] if found.timings.lane_steps < 6 * 20 * STEPS else ["nothing had been saved"]
+    more += [] if ended == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: -2}[how] else [f"ended by {ended}"]
     return differences(found, swept(steps=20 * STEPS)) + left + more, 1
+
+
+def _wait_for(directory, driver):
+    until = time.monotonic() + 120
+    while _done(directory) < STEPS and driver.poll() is None and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def _done(directory):
@@ -201,29 +267,39 @@ def _done(directory):
         return 0
 
 
-def kept(directory):
+def kept(directory, address=None):
     """A longer sweep that is kept."""
-    return swept(steps=20 * STEPS, workers=jopt.RayWorkers(), checkpoint=jopt.Checkpoint(directory, every=0.2))
+    return swept(steps=20 * STEPS, workers=jopt.RayWorkers(address), checkpoint=jopt.Checkpoint(directory, every=0.2))
+
+
+CASES = {
+    **{
+        f"{how} in {where}": functools.partial(tried, how, where)
+        for how in HOW
+        for where in ("start", "compile", "run", "save")
+    },
+    "killed at birth": tried_at_birth,
+    "all killed while saving": tried_while_saving,
+    "driver killed": tried_without_a_driver,
+    "driver ended by SIGTERM": functools.partial(tried_without_a_driver, how=signal.SIGTERM),
+    "driver ended by Ctrl-C": functools.partial(tried_without_a_driver, how=signal.SIGINT),
+    "machine killed": tried_on_a_cluster,
+}
 
 
 def main(rounds):
     """Tries all, so many times."""
-    cases = {f"{how} in {where}": (how, where) for how in HOW for where in ("start", "compile", "run", "save")}
-    wrong = 0
-    for round in range(rounds):
-        for name, (how, where) in cases.items():
-            with tempfile.TemporaryDirectory() as directory:
-                wrong += _said(name, lambda: tried(Fault(how, where, directory), heartbeat="60s" if how == "kill" else "3s"))
-        for name, case in (("all killed while saving", tried_while_saving), ("driver killed", tried_without_a_driver)):
-            with tempfile.TemporaryDirectory() as directory:
-                wrong += _said(name, lambda: case(directory))
-    print(f"{rounds * (len(cases) + 2) - wrong} of {rounds * (len(cases) + 2)} came to the same")
+    wrong = sum(_tried(name) for _ in range(rounds) for name in CASES)
+    tries = rounds * len(CASES)
+    print(f"{tries - wrong} of {tries} came to the same")
     return int(wrong > 0)
 
 
-def _said(name, case):
+def _tried(name):
+    """Whether something was not as it should be."""
     begin = time.monotonic()
-    differ, met = case()
+    with tempfile.TemporaryDirectory() as directory:
+        differ, met = CASES[name](directory)
     print(
         f"{name}: {'differs: ' + str(differ) if differ else 'the same'}, met {met}, {time.monotonic() - begin:.0f} s",
         flush=True,
@@ -233,6 +309,8 @@ def _said(name, case):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--kept"]:
-        kept(sys.argv[2])
+        kept(*sys.argv[2:])
+    elif sys.argv[1:2] and sys.argv[1] in CASES:
+        sys.exit(_tried(sys.argv[1]))
     else:
         sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1))

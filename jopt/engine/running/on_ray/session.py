@@ -76,9 +76,10 @@ class _Sent:
             except pool.ray.exceptions.RayError as error:
                 raise WorkerLost(f"Ray could not store the job: {error}") from error
             except Exception as error:
+                reason = error.__cause__ or error  # around it, Ray prints the whole job
                 raise TypeError(
                     f"workers=jopt.RayWorkers(): the loss, the optimizer, the data or another function can not travel to "
-                    f"another process ({type(error).__name__}: {error}). Locks, open files, generators and handles of a "
+                    f"another process ({type(reason).__name__}: {reason}). Locks, open files, generators and handles of a "
                     f"device can not; make them inside the function, or leave workers= out."
                 ) from error
 
