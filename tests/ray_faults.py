@@ -201,33 +201,39 @@ def tried_at_birth(directory):
     return differences(swept(workers=jopt.RayWorkers()), swept()), len(killed)
 
 
-def tried_on_a_cluster(directory):
-    """The same, on two machines that are found by their address, of which one is killed in the midst."""
-    port, token = _free_port(), f"{directory}/token"
-    pathlib.Path(token).write_text("0123456789abcdef" * 4)
-    names = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    options = ["--block", "--num-cpus=1", "--disable-usage-stats"]
-    start = [os.path.join(os.path.dirname(sys.executable), "ray"), "start", *options]
+def tried_by_address(directory):
+    """The same, on a Ray that was begun before and has its token in a file, whose workers are killed in the midst."""
+    port, token = _free_port(), pathlib.Path(directory, "token")
+    token.write_text("0123456789abcdef" * 4)
+    names = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     quiet = {"env": {**os.environ, **names}, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
-    head = subprocess.Popen(
-        [*start, "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={directory}/r"], **quiet
-    )
-    time.sleep(20)
-    other = subprocess.Popen([*start, f"--address=127.0.0.1:{port}"], **quiet)
-    time.sleep(20)
+    options = ["--head", "--block", "--num-cpus=2", f"--port={port}", "--include-dashboard=false", "--disable-usage-stats"]
+    head = subprocess.Popen([os.path.join(os.path.dirname(sys.executable), "ray"), "start", *options], **quiet)
     try:
+        _wait_until(lambda: _listens(port))
+        time.sleep(10)  # its other servers
         ours = [sys.executable, "-m", "tests.ray_faults", "--kept", f"{directory}/kept", f"127.0.0.1:{port}"]
-        driver = subprocess.Popen(ours, cwd=ROOT, env={**os.environ, **names})
-        _wait_for(f"{directory}/kept", driver)
-        there = workers_of(other.pid)
-        for pid in [*raylets_of(other.pid), *there]:
+        driver = subprocess.Popen(ours, **quiet)
+        _wait_until(lambda: _done(f"{directory}/kept") > STEPS or driver.poll() is not None)
+        there = workers_of(head.pid)
+        for pid in there:
             os.kill(pid, signal.SIGKILL)
         done = driver.wait(timeout=300)
         return differences(jopt.load_result(f"{directory}/kept"), swept(steps=20 * STEPS)) + [done] * (done != 0), len(there)
     finally:
-        for process in (other, head):
-            process.terminate()
-            process.wait()
+        head.terminate()
+        head.wait()
+
+
+def _listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wait_until(done, seconds=120):
+    until = time.monotonic() + seconds
+    while not done() and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def _free_port():
@@ -240,24 +246,16 @@ def tried_without_a_driver(directory, how=signal.SIGKILL):
     """The same, where the driver is ended in the midst, and the same call made again; no process of Ray may be left."""
     ours = [sys.executable, "-m", "tests.ray_faults", "--kept", directory]
     driver = subprocess.Popen(ours, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(directory, driver)
+    _wait_until(lambda: _done(directory) > STEPS or driver.poll() is not None)
     workers = workers_of(driver.pid)
     driver.send_signal(how)
     ended = driver.wait()
-    until = time.monotonic() + 30
-    while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < until:
-        time.sleep(0.1)
+    _wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), 30)
     left = [pid for pid in workers if os.path.exists(f"/proc/{pid}")]
     found = kept(directory)
     more = [] if found.timings.lane_steps < 6 * 20 * STEPS else ["nothing had been saved"]
     more += [] if ended == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: -2}[how] else [f"ended by {ended}"]
     return differences(found, swept(steps=20 * STEPS)) + left + more, 1
-
-
-def _wait_for(directory, driver):
-    until = time.monotonic() + 120
-    while _done(directory) < STEPS and driver.poll() is None and time.monotonic() < until:
-        time.sleep(0.1)
 
 
 def _done(directory):
@@ -283,7 +281,7 @@ CASES = {
     "driver killed": tried_without_a_driver,
     "driver ended by SIGTERM": functools.partial(tried_without_a_driver, how=signal.SIGTERM),
     "driver ended by Ctrl-C": functools.partial(tried_without_a_driver, how=signal.SIGINT),
-    "machine killed": tried_on_a_cluster,
+    "at an address": tried_by_address,
 }
 
 
