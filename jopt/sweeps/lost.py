@@ -34,8 +34,8 @@ def tell_of_lost(jobs: Mapping[str, Job], outcomes: Mapping[str, Outcome]) -> No
     ]
     warnings.warn(
         f"{len(named)} of {lanes} lanes did not come to their end, since what ran them failed again and again: "
-        f"{_listed(named)}. The others did. What these have not done is NaN, and result.complete is False; with checkpoint=, the same call runs "
-        f"them again, and no others.",
+        f"{_listed(named)}. The others did. What these have not done is NaN, and result.complete is False; with checkpoint=, "
+        f"the same call runs them again, and no others.",
         RuntimeWarning,
         stacklevel=2,
     )

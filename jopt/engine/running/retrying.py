@@ -78,7 +78,7 @@ class Retries:
         return explore()
 
     def went_well(self, block: Block) -> None:
-        """Hears of a turn without an error, which counts where it went beyond what has failed: the way there went well before."""
+        """Hears of a turn without an error, which counts where it went further than what has failed."""
         further = self._failed_at < block.step
         self._failures[_places(block)] *= ~further[_places(block)]
 

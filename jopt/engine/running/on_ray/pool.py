@@ -20,6 +20,7 @@ from jopt.engine.running.threads import SLICE_S, Caller, Stopped
 BEATS = 5  # asked for in the time of one heartbeat
 BEAT_S = 5.0  # between two of them, at most
 IDLE = 0.05  # of a processor: a process that uses less does nothing; one of Ray that waited took 0.007
+READY = 0.25  # of the time that one thread runs or waits for a processor
 START_S = 60.0  # how long a process may take to begin, at least; twice as long for each that took longer
 LEAVE_S = 10.0  # how long threads may take to leave what they ask of Ray
 
@@ -225,9 +226,9 @@ class _Watch:
         return True
 
     def hear(self, beat: Beat) -> None:
-        """A process that answers may still be stuck: it has to get on, or to use its processor."""
+        """A process that answers may still be stuck: it has to get on, to use its processor, or to wait for one."""
         now, last = time.monotonic(), self._last
-        if last is None or beat.got_to != last.got_to or beat.cpu_s - last.cpu_s > IDLE * (now - self._at):
+        if last is None or beat.got_to != last.got_to or _busy(beat, last, now - self._at):
             self._heard = now
         self._last, self._at = beat, now
 
@@ -235,6 +236,12 @@ class _Watch:
         if time.monotonic() - self._heard > self.heartbeat_s:
             how = "did not answer" if time.monotonic() - self._at > self.heartbeat_s else "answered, but did nothing"
             raise WorkerLost(f"A worker of Ray {how} for {self.heartbeat_s:g} s, and was ended.")
+
+
+def _busy(beat: Beat, last: Beat, seconds: float) -> bool:
+    """Whether a process works, or would if others left it a processor: one of its threads waits for nothing else."""
+    wanted_s = max((x - last.wanted_s[name] for name, x in beat.wanted_s.items() if name in last.wanted_s), default=0.0)
+    return beat.cpu_s - last.cpu_s > IDLE * seconds or wanted_s > READY * seconds
 
 
 def _first_line(error: Exception) -> str:

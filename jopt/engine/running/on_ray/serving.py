@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import importlib.metadata
@@ -9,6 +10,7 @@ import os
 import pickle
 import platform
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +31,7 @@ from jopt.engine.running.worker import LocalWorker
 
 # Which devices there are is the other process's own matter; the rest decides what is computed, or where compiled code is kept.
 _OWN = ("jax_platforms", "jax_platform_name", "jax_default_device", "visible_devices", "jax_distributed", "jax_num_cpu_devices")
+_THREADS = "/proc/self/task"
 GPU_SHARE = 0.75  # of a GPU's memory that JAX takes for itself, by default
 
 
@@ -38,11 +41,14 @@ class Beat(NamedTuple):
     Attributes:
       got_to: its turn, and the step that its block is at; something else each time while Ray brings the job.
       cpu_s: the seconds of processor time that it has used.
+      wanted_s: of its threads, but for the one that says so, the seconds that each has run or waited for a processor; empty
+        where nobody can tell.
       compiling_s: for how many seconds something has been compiled now.
     """
 
     got_to: tuple[int, int]
     cpu_s: float
+    wanted_s: Mapping[str, float]
     compiling_s: float
 
 
@@ -111,13 +117,23 @@ class BlockWorker:
         self._beats += 1
         step = -self._beats if self._fetching else self._block.step if self._block is not None else 0
         compiling_s = [worker.runtime.compiler.compiling_for() for worker in list(self._workers.values())]
-        return Beat((self._turns, step), time.process_time(), max(compiling_s, default=0.0))
+        return Beat((self._turns, step), time.process_time(), _wanted(), max(compiling_s, default=0.0))
 
     def forget(self, key: str) -> None:
         """Lets go of a job."""
         worker = self._workers.pop(key, None)
         if worker is not None:
             worker.runtime.close()
+
+
+def _wanted() -> dict[str, float]:
+    """For how many seconds each thread has run or waited for a processor, as Linux counts them."""
+    found = {}
+    for name in os.listdir(_THREADS) if os.path.isdir(_THREADS) else ():
+        with contextlib.suppress(OSError, ValueError, IndexError), open(f"{_THREADS}/{name}/schedstat") as file:
+            found[name] = sum(map(int, file.read().split()[:2])) / 1e9
+    found.pop(str(threading.get_native_id()), None)
+    return found
 
 
 def versions() -> dict[str, str]:
