@@ -61,6 +61,7 @@ if typing.TYPE_CHECKING:
     from jopt.engine.caching import enable_compilation_cache as enable_compilation_cache
     from jopt.engine.evaluation import metrics as metrics
     from jopt.engine.planning.plan import Plan as Plan
+    from jopt.engine.running.on_ray.workers import RayWorkers as RayWorkers
     from jopt.results import Event as Event
     from jopt.results import GroupedResult as GroupedResult
     from jopt.results import Inspection as Inspection
@@ -100,6 +101,7 @@ _LAZY = {
     "plot_schedule": "jopt.results.plots.schedules",
     "Pruner": "jopt.deciding",
     "RangeTest": "jopt.results",
+    "RayWorkers": "jopt.engine.running.on_ray.workers",
     "Rung": "jopt.deciding",
     "Slice": "jopt.sweeps",
     "SuccessiveHalving": "jopt.deciding",

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block
-from jopt.engine.lanes.records import BlockOutcome
+from jopt.engine.lanes.outcome import BlockOutcome
 from jopt.engine.machine import devices_for
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.runtime import Runtime

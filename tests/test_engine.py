@@ -16,7 +16,7 @@ from jopt.engine.compiled import executables
 from jopt.engine.data import sources
 from jopt.engine.job import block_shape
 from jopt.engine.lanes.names import names_of
-from jopt.engine.lanes.records import BlockOutcome
+from jopt.engine.lanes.outcome import BlockOutcome
 from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning import fitting, planner, remembered
 from jopt.engine.planning.plan import Plan

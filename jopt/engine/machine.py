@@ -23,9 +23,13 @@ def devices_for(workers: int | None) -> list[Any]:
         devices = jax.local_devices(backend=default) if isinstance(default, str) else [default]
     count = workers
     if count is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = max(len(devices), cores) if devices[0].platform == "cpu" else len(devices)
+        count = max(len(devices), cores()) if devices[0].platform == "cpu" else len(devices)
     return [devices[i % len(devices)] for i in range(count)]
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def budget(device: Any) -> float:

@@ -53,7 +53,7 @@ class Event:
 
     @cached_property
     def lanes(self) -> xr.DataArray:
-        """What each lane is doing, [*axes, seed]: "running", "done", "pruned", or "dead" (a parameter is not finite).
+        """What each lane is doing, [*axes, seed]: "running", "done", "pruned", "dead" (a parameter is not finite), "lost".
 
         In a sweep with ``workers=jopt.Slice(...)`` the lanes of other processes are "elsewhere".
         """

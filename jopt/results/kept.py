@@ -139,7 +139,7 @@ class Kept(abc.ABC):
         return tree_of(self._state)
 
     def _check_complete(self, what: str) -> None:
-        if not self.record.complete and self._params is None:
+        if not self.record.complete and self._params is None and self.record.keep != "none":
             raise ValueError(f"This result has no {what}: it is of a sweep that had not come to its end.")
 
 

@@ -152,6 +152,7 @@ def _about(result: Stored, lanes: NDArray[Any]) -> dict[str, Any]:
         "version": result.version,
         "environment": dict(result.environment),
         "by_step": result.by_step,
+        "kept": result.params is not None,
         "key_kinds": [kind if isinstance(kind, str) else None for kind in result.key_kinds],
     }
 
@@ -220,7 +221,7 @@ def _read(store: Together, problem: int, about: dict[str, Any], like: Any) -> St
 
     kept = {
         what: lane_trees.tree([x for x in store.kept(problem, what, like, lanes) if x.step >= last or not shared], lanes)
-        if record.complete or shared
+        if shared or about.get("kept", record.complete)
         else None
         for what in ("params", "state")
     }

@@ -13,6 +13,7 @@ from jopt.deciding import Pruner
 from jopt.engine.evaluation import Metrics
 from jopt.engine.job import Begun, Keep
 from jopt.engine.planning.plan import Plan
+from jopt.engine.running.on_ray.workers import RayWorkers
 from jopt.expanding import Groups
 from jopt.results import Trial
 from jopt.sweeps.checkpoint import Checkpoint, checkpoint_of, last_interval
@@ -55,6 +56,7 @@ class Asked:
     keep: Keep
     begun: Begun | None  # where the lanes go on
     plan: Plan
+    elsewhere: RayWorkers | None  # who works in place of this process's threads
     progress: bool | None
     callbacks: tuple[Callback, ...]
     looks: tuple[int, ...]  # where they are told, beside the last step
@@ -116,7 +118,8 @@ class Asked:
             record_every=record_every,
             keep=_keep(keep, evaluate, by_step),
             begun=begun,
-            plan=_plan(plan, workers),
+            plan=_plan(plan, None if isinstance(workers, RayWorkers) else workers),
+            elsewhere=workers if isinstance(workers, RayWorkers) else None,
             progress=progress,
             callbacks=told,
             looks=looks_of(told, first, last, evaluations, rungs, record_every),

@@ -15,6 +15,7 @@ from jopt.engine.files import AnyPath
 from jopt.engine.job import Keep
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
+from jopt.engine.running.on_ray.workers import RayWorkers
 from jopt.expanding import Groups, groups
 from jopt.hyper import check
 from jopt.results import GroupedResult, Result, SweepResult, Trial
@@ -53,7 +54,7 @@ def sweep(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | Slice | None = ...,
+    workers: int | RayWorkers | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -80,7 +81,7 @@ def sweep(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | Slice | None = ...,
+    workers: int | RayWorkers | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -106,7 +107,7 @@ def sweep(
     search: OptunaSearch | None = None,
     keep: Keep = "params",
     plan: Plan | str = "auto",
-    workers: int | Slice | None = None,
+    workers: int | RayWorkers | Slice | None = None,
     progress: bool | None = None,
     callbacks: Callback | Sequence[Callback] = (),
     checkpoint: AnyPath | Checkpoint | None = None,
@@ -176,8 +177,9 @@ def sweep(
         the first metric of ``evaluate`` in its direction, and ``best`` scores there; on the device they take the place of
         another set of parameters. "none": nothing.
       plan: "auto", or a ``jopt.Plan``.
-      workers: Threads that run blocks side by side; by default one per core, or per accelerator. Or
-        ``jopt.Slice(index, count)``: this process is one of several that share the sweep by the directory of ``checkpoint``.
+      workers: Threads that run blocks side by side; by default one per core, or per accelerator. ``jopt.RayWorkers()`` has
+        them run in processes of Ray, on this machine or on a cluster. ``jopt.Slice(index, count)``: this process is one of
+        several that share the sweep by the directory of ``checkpoint``.
       progress: Whether to show one line that says how far it is: lanes alive, pruned and dead, the best setting so far, speed,
         time left. By default on a terminal and in a notebook; elsewhere, as in a log of a cluster, a plain line each 30 s, so
         that a sweep of less is silent. True: everywhere, and a last line at the end. False: nowhere.

@@ -12,6 +12,7 @@ from jopt.engine.files import AnyPath
 from jopt.engine.job import Keep
 from jopt.engine.planning.plan import Plan
 from jopt.engine.program import OwnStep, Program
+from jopt.engine.running.on_ray.workers import RayWorkers
 from jopt.expanding import Groups, check_tree
 from jopt.hyper import check
 from jopt.results import GroupedResult, SweepResult, Trial
@@ -45,7 +46,7 @@ def sweep_steps(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | Slice | None = ...,
+    workers: int | RayWorkers | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -70,7 +71,7 @@ def sweep_steps(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | Slice | None = ...,
+    workers: int | RayWorkers | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -95,7 +96,7 @@ def sweep_steps(
     search: OptunaSearch | None = ...,
     keep: Keep = ...,
     plan: Plan | str = ...,
-    workers: int | Slice | None = ...,
+    workers: int | RayWorkers | Slice | None = ...,
     progress: bool | None = ...,
     callbacks: Callback | Sequence[Callback] = ...,
     checkpoint: AnyPath | Checkpoint | None = ...,
@@ -119,7 +120,7 @@ def sweep_steps(
     search: OptunaSearch | None = None,
     keep: Keep = "params",
     plan: Plan | str = "auto",
-    workers: int | Slice | None = None,
+    workers: int | RayWorkers | Slice | None = None,
     progress: bool | None = None,
     callbacks: Callback | Sequence[Callback] = (),
     checkpoint: AnyPath | Checkpoint | None = None,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-import re
 from typing import Any, Literal, get_args
 
 from jopt.engine.files import AnyPath
 from jopt.results.directory import again, newest, opened, written_in
 from jopt.results.storage import explained, of_last_call
+from jopt.values.numbers import seconds
 
 OnChange = Literal["refuse", "new"]
-_UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,27 +50,17 @@ class Checkpoint:
             raise TypeError(f"Checkpoint: data must be a name in words, but is a {type(self.data).__name__}.")
         if self.on_change not in get_args(OnChange):
             raise ValueError(f"Checkpoint: on_change must be 'refuse' or 'new', but is {self.on_change!r}.")
-        seconds_of("Checkpoint: every", self.every)
+        seconds("Checkpoint: every", self.every)
 
     @property
     def seconds(self) -> float:
         """``every`` in seconds."""
-        return seconds_of("Checkpoint: every", self.every)
+        return seconds("Checkpoint: every", self.every)
 
     @property
     def directory(self) -> str:
         """``path`` as text."""
         return os.fsdecode(self.path)
-
-
-def seconds_of(what: str, every: Any) -> float:
-    """A time in seconds; ``what`` is what it is called."""
-    if isinstance(every, str) and (found := re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]+)\s*", every)):
-        if (unit := _UNITS.get(found[2])) is not None:
-            return float(found[1]) * unit
-    elif isinstance(every, (int, float)) and not isinstance(every, bool) and 0 <= every < math.inf:
-        return float(every)
-    raise ValueError(f'{what} must be a time such as "60s", "5min" or "1h", or seconds, but is {every!r}.')
 
 
 def checkpoint_of(checkpoint: Any) -> Checkpoint | None:

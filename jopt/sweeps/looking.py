@@ -41,11 +41,10 @@ def facts_of(
         for name, names in groups.items():
             to_do |= _to_do({key: (jobs[key], found[key]) for key in names}, rungs, ahead(name))
         states = np.concatenate([each.states.ravel() for each in found.values()])
-        done, pruned, dead, away = (
-            int((states == state).sum()) for state in (State.DONE, State.PRUNED, State.DEAD, State.AWAY)
-        )
+        ends = State.DONE, State.PRUNED, State.DEAD, State.AWAY, State.LOST
+        done, pruned, dead, away, lost = (int((states == state).sum()) for state in ends)
         return Facts(
-            alive=len(states) - done - pruned - dead - away,
+            alive=len(states) - done - pruned - dead - away - lost,
             done=done,
             pruned=pruned,
             dead=dead,

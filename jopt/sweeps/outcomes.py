@@ -23,7 +23,13 @@ from jopt.spaces import Settings, one_after_another
 from jopt.values.names import labels
 from jopt.values.trees import structure
 
-_NAMED = {State.DEAD: "dead", State.DONE: "done", State.PRUNED: "pruned", State.AWAY: "elsewhere"}
+_NAMED = {
+    State.DEAD: "dead",
+    State.DONE: "done",
+    State.PRUNED: "pruned",
+    State.AWAY: "elsewhere",
+    State.LOST: "lost",
+}
 WORDS = np.array([_NAMED.get(state, "running") for state in State])
 
 
@@ -54,14 +60,15 @@ def result_of(finished: Finished, by_step: bool) -> SweepResult:
     """The result of one group; ``by_step`` says that it is of ``sweep_steps``."""
     settings, jobs, outcomes, _ = finished
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
-    if any(r.kept_structure is None for r in records):  # nothing of theirs has come to its end: other processes have them
+    if any(r.kept_structure is None for r in records):  # no lane of a program has come to its end here
         return result_so_far(finished, by_step)
     kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
     carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if jobs[0].keep == "carry" else []
     params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
     state = _together(whole, [program.state(carry) for program, carry in carries]) if carries else None
     kinds = _key_kinds(params, records) if by_step else ()
-    return _result(finished, record_of(finished), params=params, state=state, by_step=by_step, key_kinds=kinds)
+    record = record_of(finished, complete=not any(outcome.lost for outcome in outcomes))
+    return _result(finished, record, params=params, state=state, by_step=by_step, key_kinds=kinds)
 
 
 def result_so_far(finished: Finished, by_step: bool) -> SweepResult:

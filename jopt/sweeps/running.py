@@ -15,7 +15,8 @@ from jopt.engine.lanes.records import Records
 from jopt.engine.lanes.table import State
 from jopt.engine.program import Program
 from jopt.engine.running import eager
-from jopt.engine.running.carry_out import Sweep
+from jopt.engine.running.carry_out import Crew, Sweep
+from jopt.engine.running.on_ray import session as on_ray
 from jopt.engine.running.reached import Outcome, Reached
 from jopt.expanding import Groups, axes_of
 from jopt.results import GroupedResult, Progress, SweepResult
@@ -26,6 +27,7 @@ from jopt.sweeps.deciding import Decider
 from jopt.sweeps.durable import Durable
 from jopt.sweeps.jobs import Feeds, Jobs, counts, job_of, of_group, own, settings_of, values_of
 from jopt.sweeps.looking import facts_of
+from jopt.sweeps.lost import tell_of_lost
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.outcomes import Finished, joined, result_of, result_so_far
 from jopt.sweeps.partial import partial_result
@@ -65,12 +67,15 @@ def run(
                     for i, space in enumerate(each.spaces)
                 }
 
-            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar, durable))
+            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar, durable, crew))
             return rounds[-1].carry_out()
 
         # A bar would write over what a debugger shows.
         shown = bool(asked.progress) if jax.config.values["jax_disable_jit"] else asked.progress
         durable = None if asked.checkpoint is None else stack.enter_context(_durable(asked, by_step))
+        crew = None
+        if asked.elsewhere is not None and not jax.config.values["jax_disable_jit"]:
+            crew = stack.enter_context(on_ray.crew(asked.elsewhere, asked.plan.workers))
         with partial_result(lambda: _so_far(rounds, grouped, by_step)), Progress(shown) as bar:
             search = None if asked.search is None else _searching(asked.search, optimizer, data, asked)
             finished = train(Part()) if search is None else search.carry_out(train)
@@ -136,6 +141,7 @@ class _Work:
       part: what is trained of what the call asks for.
       bar: shows how far it is.
       durable: keeps it; None: nobody does.
+      crew: works elsewhere; None: threads of this process do.
     """
 
     def __init__(
@@ -147,8 +153,9 @@ class _Work:
         part: Part,
         bar: Progress,
         durable: Durable | None = None,
+        crew: Crew | None = None,
     ) -> None:
-        self.durable = durable
+        self.durable, self.crew = durable, crew
         self.asked, self.grouped, self.by_step, self.part, self.bar = asked, grouped, by_step, part, bar
         self.make_jobs = jobs_of
         self.outcomes: dict[str, Outcome] = {}
@@ -161,6 +168,7 @@ class _Work:
     def carry_out(self) -> dict[str, Finished]:
         """What ran of each group, and what came of it."""
         self.outcomes = self._stepped() if jax.config.values["jax_disable_jit"] else self._compiled()
+        tell_of_lost(self.jobs, self.outcomes)
         self.finished = {name: self._of_group(name, self.outcomes) for name in self.settings}
         return self.finished
 
@@ -245,12 +253,20 @@ class _Work:
         """Every program of every group, traced: mistakes show before the first one has run."""
         self._jobs_of(())
         try:
-            return Sweep(self.jobs, self.asked.plan.workers)
+            return self._sweep(self.jobs)
         except Exception:
             if not self.counts or not (shaping := self._shaping()):
                 raise
         self._jobs_of(shaping)
-        return Sweep(self.jobs, self.asked.plan.workers)
+        return self._sweep(self.jobs)
+
+    def _sweep(self, jobs: Jobs) -> Sweep:
+        if self.crew is not None and any(job.feed.lockstep for job in jobs.values()):
+            raise ValueError(
+                "workers=jopt.RayWorkers() runs blocks in other processes, to which an iterable of batches can not travel; "
+                "give data as arrays or as a function batch(key, step), or leave workers= out."
+            )
+        return Sweep(jobs, self.asked.plan.workers, self.crew)
 
     def _shaping(self) -> frozenset[Axis]:
         """The axes of whole numbers in ``hyper`` that a program needs in Python, by trial; none if that does not help."""
@@ -260,7 +276,7 @@ class _Work:
 
     def _traces(self, shaping: Collection[Axis]) -> bool:
         try:
-            Sweep(self.make_jobs(shaping)[1], self.asked.plan.workers).close()
+            self._sweep(self.make_jobs(shaping)[1]).close()
         except Exception:  # whatever the user's functions raise on a tracer, the number can't be one
             return False
         return True

@@ -6,9 +6,8 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
-from jopt.sweeps.checkpoint import seconds_of
 from jopt.sweeps.launched import place_of
-from jopt.values.numbers import whole
+from jopt.values.numbers import seconds, whole
 
 SILENT_S = 180.0  # after which a process that has not been heard of counts as dead, where lanes are taken over
 
@@ -58,14 +57,14 @@ class Slice:
         if self.index >= self.count:
             raise ValueError(f"Slice: index must be from 0 to count - 1 = {self.count - 1}, but is {self.index}.")
         if not isinstance(self.take_over, bool):
-            seconds_of("Slice: take_over", self.take_over)
+            seconds("Slice: take_over", self.take_over)
 
     @property
     def silent_s(self) -> float | None:
         """The seconds without a sign of life after which lanes are taken over; None: they are not."""
         if isinstance(self.take_over, bool):
             return SILENT_S if self.take_over else None
-        return seconds_of("Slice: take_over", self.take_over)
+        return seconds("Slice: take_over", self.take_over)
 
     @classmethod
     def from_environment(

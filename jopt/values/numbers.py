@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -110,6 +111,19 @@ def whole(name: str, x: Any, at_least: int = 1, bits: int | None = None) -> int:
         return int(x)
     under = "" if bits is None else f" and under 2**{bits}"
     raise ValueError(f"{name} must be a whole number of at least {at_least}{under}, but got {x!r}.")
+
+
+_UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(name: str, x: Any) -> float:
+    """A time in words or numbers ("60s", "5min", 90) in seconds, at least 0; an error where it is none."""
+    if isinstance(x, str) and (found := re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]+)\s*", x)):
+        if (unit := _UNITS.get(found[2])) is not None:
+            return float(found[1]) * unit
+    elif isinstance(x, (int, float)) and not isinstance(x, bool) and 0 <= x < math.inf:
+        return float(x)
+    raise ValueError(f'{name} must be a time such as "60s", "5min" or "1h", or seconds, but is {x!r}.')
 
 
 def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> None:

@@ -1,9 +1,8 @@
-"""What a worker returns, and what a sweep keeps of it: records, evaluations, divergence, final parameters."""
+"""What a sweep keeps of what workers return: records, evaluations, divergence, final parameters."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,33 +12,8 @@ import numpy as np
 from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import Block, to_numpy
 from jopt.engine.lanes.numbers import lost, nothing, recorded_as
+from jopt.engine.lanes.outcome import BlockOutcome
 from jopt.values.trees import flatten
-
-
-@dataclasses.dataclass(frozen=True)
-class BlockOutcome:
-    """What a worker did with a block: the seam between those who run lanes and those who decide about them.
-
-    Attributes:
-      block: at the step that it has reached, with its carry. Until it is ``over`` the worker goes on with it, and only who its
-        lanes are may be read.
-      records: of each stretch of steps its first step (from 0), its length, and arrays ``[steps, *lanes]`` by name.
-      evaluations: of each evaluation the steps done, and arrays ``[*lanes]`` by name.
-      dead: ``[seeds, width]``, the lanes that have a parameter that is not finite; None: not looked at, since all is well.
-      error: what went wrong; the carry is lost then.
-      seconds: how long it took.
-      over: whether the block is in nobody's hands any more.
-      copy: of the block, on the host, where it is to be saved.
-    """
-
-    block: Block
-    records: list[tuple[int, int, dict[str, np.ndarray]]]
-    evaluations: list[tuple[int, dict[str, np.ndarray]]]
-    dead: np.ndarray | None = None
-    error: Exception | None = None
-    seconds: float = 0.0
-    over: bool = True  # whether the worker has done with the block
-    copy: Block | None = None
 
 
 class Records:
@@ -170,6 +144,24 @@ class Records:
             kept[:, seeds, settings] = 0.0
         self._diverged_at[seeds, settings] = np.nan
         self._steps_done[seeds, settings] = self._done_before[seeds, settings] = self.first
+
+    def rewind(self, lanes: Sequence[tuple[int, int]], step: int, sums: Mapping[str, np.ndarray]) -> None:
+        """Clears what some lanes have recorded behind a step; ``sums`` is what the window held in whose midst that is."""
+        settings, seeds = (list(x) for x in zip(*lanes, strict=True))
+        place = step // self.record_every - self._first_window
+        for name, kept in self._losses.items():
+            kept[place:, seeds, settings] = 0.0
+            if name in sums:
+                kept[place, seeds, settings] = sums[name]
+        diverged_at = self._diverged_at[seeds, settings]
+        self._diverged_at[seeds, settings] = np.where(diverged_at > step, np.nan, diverged_at)
+        self._steps_done[seeds, settings] = step
+
+    def lose(self, lanes: Sequence[tuple[int, int]]) -> None:
+        """Puts NaN, or 0, in place of what the result keeps of some lanes, which do not come to their end."""
+        settings, seeds = (list(x) for x in zip(*lanes, strict=True))
+        for kept in self._kept:
+            kept[seeds, settings] = np.nan if jnp.issubdtype(kept.dtype, jnp.inexact) else 0
 
     def between(self, lanes: Sequence[tuple[int, int]], begin: int, end: int) -> Any:
         """The windows and the evaluations of some lanes that ended behind a step, up to another: steps, and values by name."""

@@ -17,8 +17,8 @@ class State(enum.IntEnum):
     """What a lane is doing.
 
     waiting → running (its first block) → paused (its carry is on the host) → running ... → done; or dead: a parameter is not
-    finite, and nothing brings it back; or pruned: somebody decided that it is not worth going on. A lane that is away is
-    another process's: here nobody runs it.
+    finite, and nothing brings it back; or pruned: somebody decided that it is not worth going on; or lost: its workers failed
+    again and again. A lane that is away is another process's: here nobody runs it.
     """
 
     WAITING = 0
@@ -28,6 +28,7 @@ class State(enum.IntEnum):
     DONE = 4
     PRUNED = 5
     AWAY = 6
+    LOST = 7
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from jopt.engine import machine
 from jopt.engine.job import Job
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.reached import Decision, Outcome, Reached
+from jopt.engine.running.retrying import RETRIES
 from jopt.engine.running.runtime import Runtime
 from jopt.engine.running.saving import Saver
 from jopt.engine.running.threads import Caller, Slot
@@ -36,12 +37,32 @@ class Between(Protocol):
         ...
 
 
+class Crew(Protocol):
+    """Works somewhere else than in this process.
+
+    Attributes:
+      slots: one for each that may work at the same time, with a device of this process for what is done at home.
+      retries: how often in a row a block runs again.
+    """
+
+    @property
+    def slots(self) -> list[Slot]: ...
+
+    @property
+    def retries(self) -> int: ...
+
+    def make_worker(self, runtime: Runtime, slot: Slot) -> Worker:
+        """As ``Sweep.make_worker``."""
+        ...
+
+
 class Sweep:
     """The jobs of one call, traced and ready to be carried out.
 
     Args:
       jobs: by name.
       workers: how many; None: one per core or accelerator.
+      crew: who works elsewhere; None: threads of this process work.
 
     Attributes:
       make_worker: of a job's runtime and a slot; one worker is made for each slot, and stays to the end.
@@ -49,13 +70,14 @@ class Sweep:
 
     make_worker: ClassVar[Callable[[Runtime, Slot], Worker]] = LocalWorker
 
-    def __init__(self, jobs: Mapping[str, Job], workers: int | None) -> None:
-        self.slots = [Slot(i, device) for i, device in enumerate(machine.devices_for(workers))]
+    def __init__(self, jobs: Mapping[str, Job], workers: int | None, crew: Crew | None = None) -> None:
+        self.slots = [Slot(i, device) for i, device in enumerate(machine.devices_for(workers))] if crew is None else crew.slots
         self.caller = Caller([job.feed.close for job in jobs.values()])
         self.runtimes = {name: Runtime(job, self.caller, len(self.slots)) for name, job in jobs.items()}
-        self.workers = _Workers(type(self).make_worker)
+        self.workers = _Workers(type(self).make_worker if crew is None else crew.make_worker)
+        retries = RETRIES if crew is None else crew.retries
         self.runs = {
-            name: Run(name, runtime, self.slots, functools.partial(self.workers.of, name, runtime))
+            name: Run(name, runtime, self.slots, functools.partial(self.workers.of, name, runtime), retries)
             for name, runtime in self.runtimes.items()
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -25,6 +25,7 @@ class Compiler:
         self.caller = caller
         self._spans: list[tuple[float, float]] = []  # from when to when something was compiled
         self._begun: dict[tuple[float, int], None] = {}  # what is being compiled: since when, by which thread
+        self.elsewhere: dict[Any, float] = {}  # who compiles in another process, and since when
 
     def get(self, wanted: Wanted) -> Executable:
         """The executable, compiled here if nobody has compiled it."""
@@ -60,6 +61,14 @@ class Compiler:
             self._spans.append((now - seconds, now))
         return executable
 
+    def spans(self, since: float) -> tuple[tuple[float, float], ...]:
+        """From when to when something was compiled, in seconds since a moment."""
+        return tuple((max(begin, since) - since, end - since) for begin, end in list(self._spans) if end > since)
+
+    def add(self, spans: Sequence[tuple[float, float]], since: float) -> None:
+        """Takes what another process has compiled for this one, in seconds since a moment here."""
+        self._spans.extend((since + begin, since + end) for begin, end in spans)
+
     @property
     def seconds(self) -> float:
         """The seconds in which something was compiled, be it by several threads at once."""
@@ -71,5 +80,5 @@ class Compiler:
 
     def compiling_for(self) -> float:
         """For how many seconds something has been compiled now; 0 where nothing is."""
-        begun = [begin for begin, _ in list(self._begun)]
+        begun = [*(begin for begin, _ in list(self._begun)), *list(self.elsewhere.values())]
         return time.perf_counter() - min(begun) if begun else 0.0

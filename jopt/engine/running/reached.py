@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +15,19 @@ from jopt.engine.planning.plan import Plan
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How one group was run, what it left, and how long that took, in seconds; whether all lanes have come to their end."""
+    """How one group was run, what it left, and how long that took, in seconds.
+
+    Attributes:
+      complete: Whether other processes have left no lane unfinished.
+      lost: The setting and the seed of lanes whose workers failed again and again, and the last error of each.
+    """
 
     plan: Plan
     records: Records
     compile_s: float
     total_s: float
     complete: bool = True
+    lost: Mapping[tuple[int, int], Exception] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,24 +68,23 @@ class Caller:
 
         The first error of a task ends all and is raised; ``late`` hears of what the others had found by then.
         """
-        while tasks:
-            threads = [self._begin(tasks, slot) for slot in slots[: len(tasks)]]
-            try:
-                self._serve(len(threads), take, late)
-            except BaseException:
-                self.stop.set()
-                for end in self.on_stop:
-                    end()
-                _join(threads)
-                self._hear_out(late)
-                raise
+        threads: list[threading.Thread] = []
+        try:
+            self._serve(tasks, list(slots), threads, take, late)
+        except BaseException:
+            self.stop.set()
+            for end in self.on_stop:
+                end()
+            _join(threads)
+            self._hear_out(late)
+            raise
 
     def _begin(self, tasks: deque[Task], slot: Slot) -> threading.Thread:
         def work() -> None:
             with self.as_in_the_caller(), contextlib.suppress(IndexError):
                 while not self.stop.is_set():
                     self._run(tasks.popleft()(slot))
-            self._heard.put(("end", None, None))
+            self._heard.put(("end", slot, None))
 
         thread = threading.Thread(target=work, name=f"jopt-{slot.number}", daemon=True)
         thread.start()
@@ -111,9 +110,23 @@ class Caller:
         except BaseException as error:  # handed to the caller's thread
             self._heard.put(("error", error, None))
 
-    def _serve(self, working: int, take: Callable[[Any], None], late: Callable[[Any], None]) -> None:
+    def _serve(
+        self,
+        tasks: deque[Task],
+        free: list[Slot],
+        threads: list[threading.Thread],
+        take: Callable[[Any], None],
+        late: Callable[[Any], None],
+    ) -> None:
+        """Hears threads until all have ended; ``free`` slots take up tasks that are appended meanwhile."""
         errors: list[BaseException] = []
-        while working:
+        working = 0
+        while True:
+            for _ in range(0 if errors else min(len(tasks), len(free))):
+                threads.append(self._begin(tasks, free.pop(0)))
+                working += 1
+            if not working:
+                break
             try:
                 kind, what, answer = self._heard.get(timeout=SLICE_S)
             except queue.Empty:
@@ -121,6 +134,8 @@ class Caller:
                 continue
             if kind == "end":
                 working -= 1
+                free.append(what)
+                threads[:] = filter(threading.Thread.is_alive, threads)
             elif kind == "do":
                 _answer(what, answer)
             elif kind == "error":

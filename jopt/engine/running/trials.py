@@ -14,7 +14,7 @@ import numpy as np
 
 from jopt.engine.job import Job, block_shape
 from jopt.engine.lanes.blocks import Block
-from jopt.engine.lanes.records import BlockOutcome
+from jopt.engine.lanes.outcome import BlockOutcome
 from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning import fitting
 from jopt.engine.planning.plan import Plan

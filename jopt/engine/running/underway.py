@@ -16,13 +16,15 @@ import numpy as np
 from jopt.engine import machine
 from jopt.engine.job import block_shape
 from jopt.engine.lanes.blocks import Block, key_kinds
-from jopt.engine.lanes.records import BlockOutcome, Records
+from jopt.engine.lanes.outcome import BlockOutcome
+from jopt.engine.lanes.records import Records
 from jopt.engine.lanes.saved import Resumed, resume
 from jopt.engine.lanes.starts import begun
 from jopt.engine.lanes.table import Lanes, State
 from jopt.engine.planning.plan import Plan
 from jopt.engine.planning.planner import Problem, explore
 from jopt.engine.running.reached import Decision, Outcome, Reached
+from jopt.engine.running.retrying import Retries
 from jopt.engine.running.runtime import Runtime
 from jopt.engine.running.saving import Saver
 from jopt.engine.running.threads import Slot, Task
@@ -35,7 +37,9 @@ PACE_S = 2.0  # seconds after which the pace of the lanes that are left is known
 class Run:
     """One job under way: its plan, its lanes, its records."""
 
-    def __init__(self, job_name: str, runtime: Runtime, slots: list[Slot], worker: Callable[[Slot], Worker]) -> None:
+    def __init__(
+        self, job_name: str, runtime: Runtime, slots: list[Slot], worker: Callable[[Slot], Worker], retries: int
+    ) -> None:
         self.job_name = job_name
         self.runtime, self.job, self.slots, self.worker = runtime, runtime.job, slots, worker
         self.plan = Plan()
@@ -51,6 +55,7 @@ class Run:
         self.blocks: list[Block] = []  # that are between two stops
         self.saver: Saver | None = None  # is handed what is to be kept
         self.given = Plan()  # by which an earlier call ran
+        self.retries = Retries(self.job, self.lanes, self.records, retries)
         self.forms_anew = False  # whether running blocks are to end their turn, since fewer lanes are left
 
     def prepare(self, asked: Plan) -> None:
@@ -64,7 +69,7 @@ class Run:
             trials = Trials(self.runtime, self.lanes, self.slots, self.worker, *heard)
             before = self.given
             asked = Plan(asked.width or before.width, asked.chunk or before.chunk, asked.loop or before.loop, asked.workers)
-            self.plan = explore(problem, asked, trials)
+            self.plan = self.retries.tried(lambda: explore(problem, asked, trials))
             self.plan = dataclasses.replace(self.plan, reason=before.reason or self.plan.reason)
 
     def resume(self, resumed: Resumed, plan: Plan) -> None:
@@ -174,7 +179,7 @@ class Run:
     def _turns(self, block: Block, until: int, slot: Slot) -> Iterator[BlockOutcome]:
         """A block's way to a step, in a slot: turn after turn, until it is there or told to stop."""
         if block.carry is None:
-            self.runtime.caller.do(functools.partial(self.lanes.take, block))
+            self.runtime.caller.do(functools.partial(self._take_up, block))
         worker = self.worker(slot)
         saver = self.saver
         while block.step < until and not (saver and saver.ends):
@@ -186,6 +191,11 @@ class Run:
             yield dataclasses.replace(outcome, over=over, copy=copy)
             if over:
                 return
+
+    def _take_up(self, block: Block) -> None:
+        self.lanes.take(block)
+        if self.saver is not None:
+            self.retries.keep(block)
 
     def _write_down(self, outcome: BlockOutcome) -> None:
         """Records what was found, and says that there is news."""
@@ -199,7 +209,10 @@ class Run:
             self._fail(outcome, until, running)
             return
         self._write_down(outcome)
-        self.save(outcome.copy, State.RUNNING)
+        self.retries.went_well(block)
+        if outcome.copy is not None:
+            self.retries.keep(outcome.copy)
+            self.save(outcome.copy, State.RUNNING)
         if not outcome.over:
             return  # the worker goes on with the block: nothing of it may be touched
         self._bury_found(outcome)
@@ -219,18 +232,7 @@ class Run:
         return bool(held > sum(map(machine.budget, devices)) / 4)
 
     def _fail(self, outcome: BlockOutcome, until: int, running: deque[Any]) -> None:
-        """Where lanes do not fit, they run in halves from the beginning."""
-        error, block = outcome.error, outcome.block
-        assert error is not None
-        if not machine.is_out_of_memory(error) or len(block.lanes) == 1:
-            raise error
-        if self.job.feed.lockstep:  # narrower blocks would need the batches from the first one on
-            error.add_note(f"jopt: give plan=jopt.Plan(width={max(1, block.shape[1] // 2)}), or data as arrays or a function.")
-            raise error
-        lanes = block.lanes
-        self.records.forget(lanes)
-        self.lanes.restart(lanes)
-        running.extend(functools.partial(self._turns, half, until) for half in block.halves(self.job.first))
+        running.extend(functools.partial(self._turns, block, until) for block in self.retries.instead(outcome, self.shape))
 
     def _bury_found(self, outcome: BlockOutcome) -> None:
         """Ends the lanes that a worker found dead."""
@@ -256,6 +258,7 @@ class Run:
     def _finish(self, block: Block) -> None:
         if block.real.any():
             self._keep(block, State.DONE)
+            self.retries.drop(block)
         large = block.settings.size * self.runtime.analysis.carry_bytes > machine.LARGE_BYTES
         block.carry = block.feedback = block.best = None
         if large and self.slots[0].device.platform == "cpu":
@@ -276,8 +279,10 @@ class Run:
     def outcome(self) -> Outcome:
         """What there is at the end."""
         self.records.close(self.lanes.in_state(State.DEAD))
-        complete = not self.lanes.in_state(State.AWAY).any()
-        return Outcome(self.plan, self.records, self.runtime.compiler.seconds, self.seconds, complete)
+        lost, complete = self.retries.lost, not self.lanes.in_state(State.AWAY).any()
+        if lost:
+            self.records.lose([*lost])
+        return Outcome(self.plan, self.records, self.runtime.compiler.seconds, self.seconds, complete, lost)
 
 
 def _newly_dead(outcome: BlockOutcome) -> np.ndarray:

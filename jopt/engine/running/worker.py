@@ -13,7 +13,7 @@ import numpy as np
 from jopt.engine.compiled.executables import Executable
 from jopt.engine.lanes.best import chosen
 from jopt.engine.lanes.blocks import Block, to_numpy
-from jopt.engine.lanes.records import BlockOutcome
+from jopt.engine.lanes.outcome import BlockOutcome
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.runtime import FIRST_CHUNK, Runtime
 from jopt.engine.running.threads import Slot, Stopped
@@ -51,6 +51,7 @@ class LocalWorker:
         self.device = slot.device
         self.loop: str = "scan"  # as the plan says that it was called with last
         self.chunk: int | None = None
+        self.turn_s = TURN_S
         self._looks = True  # whether a number that is not finite ends a turn
 
     def close(self) -> None:
@@ -73,7 +74,7 @@ class LocalWorker:
                 waiting.append(self._dispatch(block, until, stride, executable, outcome))
                 if len(waiting) > 1:  # each chunk's records are fetched while the next one runs
                     brought = _bring(waiting, executable, brought)
-                if time.perf_counter() - begin > TURN_S or (self._looks and self._worrying(outcome, 1)):
+                if time.perf_counter() - begin > self.turn_s or (self._looks and self._worrying(outcome, 1)):
                     break
             while waiting and executable is not None:
                 brought = _bring(waiting, executable, brought)
