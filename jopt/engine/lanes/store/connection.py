@@ -34,7 +34,7 @@ class Opened:
         with _opening:
             found = os.stat(path)
             self._identity = found.st_dev, found.st_ino
-            if not _open_here[self._identity] and mode == "ro":
+            if not _open_here[self._identity] and (mode == "ro" or found.st_size):  # one that is made now is empty
                 _check_header(path)
             self.connection = _connect(path, mode)
             _open_here[self._identity] += 1
@@ -123,10 +123,12 @@ def _as_others(error: sqlite3.Error, path: str) -> Exception:
     if code == sqlite3.SQLITE_BUSY:
         return TimeoutError(errno.EAGAIN, f"Another process has been using this file for {WAIT_S:.0f} s", path)
     kinds = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
-    # A header that is damaged may ask for other files beside this one, or for a right to write that is not needed.
+    if code == sqlite3.SQLITE_CANTOPEN:  # its header is sound, so it is the journal beside it that can not be made
+        kinds[code] = errno.EIO
+    # A header that is damaged may ask for a right to write that is not needed.
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) and not os.access(path, os.R_OK):
         kinds[code] = errno.EACCES
-    if code == sqlite3.SQLITE_READONLY and not (os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK)):
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and not (os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK)):
         kinds[code] = errno.EACCES
     if code in kinds:
         return OSError(kinds[code], f"{os.strerror(kinds[code])} ({error})", path)

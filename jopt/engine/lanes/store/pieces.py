@@ -78,7 +78,8 @@ def of_lanes(pieces: Iterable[Piece], lanes: Numbers, first: int) -> dict[str, N
             if name == "state" and name not in piece.values:
                 continue
             _check_shape(name, piece.values[name], piece.lanes.shape)
-            kept[there] = piece.values[name][own]
+            with np.errstate(invalid="ignore"):  # of a file that says nonsense
+                kept[there] = piece.values[name][own]
     return {name: x.reshape(lanes.shape) for name, x in found.items()}
 
 
