@@ -1,8 +1,8 @@
 """Faults at each change that a sweep makes to its directory: ``python -m tests.kept --every-write``.
 
-``faults.c`` counts what a process does to the files of a folder (a name made, a write, a truncation, a sync, a rename, a name
-removed) and at a given one of these kills it, cuts the power or lets it fail. The sweeps run in children of one process that has
-imported everything and begun nothing, so that each takes a second.
+``faults.c`` counts what a process does to the files of a folder (a name made, a write, a truncation, a sync, a rename, a
+name removed) and at a given one of these kills it, cuts the power or lets it fail. The sweeps run in children of one process
+that has imported everything and begun nothing, so that each takes a second.
 """
 
 from __future__ import annotations

@@ -126,8 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"input {count}: {type(error).__name__}: {error}; kept as fuzzed-{given.seed}-{count}.jopt")
                 raise
         print(
-            f"{count} inputs: {dict(fuzzer.counts)}; in the end {(resident() - fuzzer.idle) / 2**20:.1f} MB above the beginning, "
-            f"at most {fuzzer.highest / 2**20:.1f} MB more than that and three times the file"
+            f"{count} inputs: {dict(fuzzer.counts)}; in the end {(resident() - fuzzer.idle) / 2**20:.1f} MB above the "
+            f"beginning, at most {fuzzer.highest / 2**20:.1f} MB more than that and three times the file"
         )
     return 0
 

@@ -123,7 +123,7 @@ def arrays_of(result):
         record = part.record
         arrays = {n: getattr(record, n) for n in ("steps_done", "diverged_at", "pruned_at")} | record.losses | record.metrics
         if record.complete:
-            live = np.isnan(record.diverged_at)  # when it is seen that a lane is dead, and so how dead it is, hangs on the clock
+            live = np.isnan(record.diverged_at)  # when a lane is seen to be dead, and so how dead it is, hangs on the clock
             arrays |= {f"params {i}": np.float64(x)[live] for i, x in enumerate(jax.tree.leaves(part.params))}
         found |= {f"{name} {what}": array for what, array in arrays.items()}
     return found

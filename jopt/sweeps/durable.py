@@ -15,6 +15,7 @@ import numpy as np
 from jopt.engine.files import replaced
 from jopt.engine.job import Job
 from jopt.engine.lanes.names import names_of
+from jopt.engine.lanes.records import Records
 from jopt.engine.lanes.store.listed import Listed
 from jopt.engine.lanes.store.pieces import Piece
 from jopt.engine.lanes.store.store import Store, versions
@@ -29,6 +30,8 @@ from jopt.sweeps.checkpoint import FILE, Checkpoint
 from jopt.sweeps.holding import Held
 from jopt.sweeps.jobs import Jobs, of_group
 from jopt.sweeps.resuming import resume
+from jopt.sweeps.rounds import Round, asked_before
+from jopt.sweeps.searching import Elsewhere, Part, Rounds
 from jopt.sweeps.signals import Signals
 
 
@@ -44,13 +47,13 @@ class Durable:
     def __init__(self, checkpoint: Checkpoint, by_step: bool, every: int | None) -> None:
         self.checkpoint, self.by_step, self.every = checkpoint, by_step, every
         self.path = os.path.join(checkpoint.directory, FILE)
-        self.settings: Mapping[str, Settings] = {}
-        self.jobs: Jobs = {}
         self.traced: Sweep | None = None
-        self.places: dict[str, Place] = {}
+        self.rounds: list[Round] = []  # one, but for a search
         self.more: dict[str, dict[str, Any]] = {}  # of each group, what stands beside its grid
         self.kept_at: dict[str, np.ndarray] = {}  # of each job the step at which each lane is kept, [settings, seeds]
         self._writer: Writer | None = None
+        self._call = 0  # the number of this call among those of the file
+        self._asked_in: int | None = None  # the version of the problem for which settings were asked for
 
     def __enter__(self) -> Self:
         if os.path.exists(self.checkpoint.directory) and not os.path.isdir(self.checkpoint.directory):
@@ -80,25 +83,43 @@ class Durable:
         self.store.close()
         self.held.release()
 
-    def begin(self, traced: Sweep, settings: Mapping[str, Settings], jobs: Jobs, nothing_yet: Result | None) -> None:
+    def asked_before(self, group: str, names: list[str]) -> Rounds:
+        """What a search has asked for in an earlier call, of parameters of these names."""
+        with explained(self.path), self.store.reading():
+            self._asked_in, rounds = asked_before(self.store, group, names)
+        return rounds
+
+    def begin(
+        self, traced: Sweep, settings: Mapping[str, Settings], jobs: Jobs, nothing_yet: Result | None, part: Part
+    ) -> None:
         """Finds what is there of this sweep, or refuses it, and puts lanes where they were; ``nothing_yet`` is its grid."""
-        self.traced, self.settings, self.jobs = traced, settings, jobs
+        self.traced, self.kept_at = traced, {}
+        self.rounds.append(Round(settings, jobs, {}, {key: run.records for key, run in traced.runs.items()}))
         common = problems.of_call(next(iter(jobs.values())), self.checkpoint.data)
         parts = {key: {**common, **problems.of_program(traced.runtimes[key])} for key in jobs}
+        programs = {name: [*self._programs(name), *(parts[key] for key in of_group(jobs, name))] for name in settings}
         with explained(self.path), self.store.writing("begin"):
             known = _Known(self.store)
-            numbers = self._find(known, {name: [parts[key] for key in of_group(jobs, name)] for name in settings})
+            numbers = self._find(known, programs)
+            self._call = self._call or known.calls + 1
             for name, problem in numbers.items():
-                mine = of_group(jobs, name)
-                names = {key: names_of(jobs[key].space, jobs[key].seeds, problems.name_of(parts[key])) for key in mine}
+                mine = [(key, jobs[key], problems.name_of(parts[key])) for key in of_group(jobs, name)]
+                names = {key: names_of(job.space, job.seeds, called) for key, job, called in mine}
                 self._add_lanes(problem, names)
-                self.more[name] = {"call": known.calls + 1, "programs": [parts[key] for key in mine], "eval_every": self.every}
+                self.more[name] = {"call": self._call, "programs": programs[name], "eval_every": self.every}
+                if name in part.asked:
+                    self.more[name]["parameters"], self.more[name]["rounds"] = part.asked[name]
             if nothing_yet is not None:
                 self._write_grids(nothing_yet)
         with explained(self.path), self.store.reading():
             carries = {problem: self.store.kept(problem, CARRY) for problem in numbers.values()}
-            for key, place in self.places.items():
+            for key, place in self.rounds[-1].places.items():
                 self.kept_at[key] = resume(self.store, carries[place.problem], place, traced.runs[key])
+
+    def _programs(self, name: str) -> list[problems.Parts]:
+        """Those of a group's earlier rounds."""
+        found: list[problems.Parts] = self.more.get(name, {}).get("programs", [])
+        return found
 
     def _find(self, known: _Known, groups: Mapping[str, Sequence[problems.Parts]]) -> dict[str, int]:
         """The number of each group's problem."""
@@ -107,12 +128,20 @@ class Durable:
             there = known.programs[version]
             found = problems.changes(groups, there)
             if not found:
+                self._check_asked(version)
                 return {name: known.numbers[version].get(name) or self._add_problem(name, version) for name in groups}
             differs = differs or found
         if differs and self.checkpoint.on_change == "refuse":
             raise self._refusal(differs)
         version = max(known.programs, default=0) + 1
+        self._check_asked(version)
         return {name: self._add_problem(name, version) for name in groups}
+
+    def _check_asked(self, version: int) -> None:
+        if self._asked_in not in (None, version):
+            self._asked_in = None
+            self.rounds.clear()
+            raise Elsewhere
 
     def _add_problem(self, name: str, version: int) -> int:
         return self.store.add_problem(name, {"version": version})
@@ -135,7 +164,7 @@ class Durable:
         new: list[tuple[Job, int]] = []
         of_settings, of_seeds, added = [], [], []
         for key, each in names.items():
-            job = self.jobs[key]
+            job = self.rounds[-1].jobs[key]
             for setting, lanes in enumerate(each):
                 missing = [(seed, name) for seed, name in zip(job.seeds, lanes, strict=True) if name not in number]
                 for seed, name in missing:
@@ -145,7 +174,7 @@ class Durable:
                     added.append(name)
                 if missing:
                     new.append((job, setting))
-            self.places[key] = Place(problem, np.array([[number[name] for name in lanes] for lanes in each]))
+            self.rounds[-1].places[key] = Place(problem, np.array([[number[name] for name in lanes] for lanes in each]))
         if added:
             self.store.add_settings(problem, Listed.of(lambda k: _setting(*new[k]), len(new)))
             self.store.add_lanes(problem, np.array(of_settings), np.array(of_seeds), added)
@@ -154,7 +183,7 @@ class Durable:
     def saving(self) -> Iterator[Saver]:
         """Saves what is trained inside, and ends it in good order where a signal comes."""
         assert self.traced is not None
-        writer = self._writer = Writer(self.store, self.places, self.checkpoint.seconds)
+        writer = self._writer = Writer(self.store, self.rounds[-1].places, self.checkpoint.seconds)
         with Signals() as signals:
             saver = Saver(self.checkpoint.seconds, writer, signals)
             for key, steps in self.kept_at.items():
@@ -185,11 +214,12 @@ class Durable:
         """Writes the result."""
         try:
             with self.store.writing("end"):
-                for key, place in self.places.items():
-                    self._write_parts_of_windows(key, place)
+                for each in self.rounds:
+                    for key, place in each.places.items():
+                        self._write_parts_of_windows(each.records[key], place)
                 self._write_grids(result)
             with self.store.writing("made room"):
-                for problem in {place.problem for place in self.places.values()}:
+                for problem in {place.problem for each in self.rounds for place in each.places.values()}:
                     self.store.drop_states(problem)
         except OSError as error:
             warnings.warn(
@@ -201,19 +231,15 @@ class Durable:
 
     def _write_grids(self, result: Result) -> None:
         for name, stored in stored_of(result).items():
-            settings, mine = self.settings[name], of_group(self.jobs, name)
-            lanes = np.empty((len(stored.record.seeds), settings.size), np.int64)
-            for key in mine:
-                lanes[:, self.jobs[key].space.places] = self.places[key].lanes.T
-            lanes = lanes.reshape(len(lanes), *settings.shape)
-            problem = self.places[mine[0]].problem
+            mine = [each for each in self.rounds if name in each.settings]
+            lanes = np.concatenate([each.lanes(name) for each in mine], axis=1)
+            lanes = lanes.reshape(len(lanes), *stored.record.shape)
+            problem = mine[0].places[of_group(mine[0].jobs, name)[0]].problem
             write_sweep(self.store, problem, stored, lanes, self.more[name])
             write_kept(self.store, problem, stored, lanes)
 
-    def _write_parts_of_windows(self, key: str, place: Place) -> None:
+    def _write_parts_of_windows(self, records: Records, place: Place) -> None:
         """The means of the windows in the midst of which lanes ended, over the steps that ran."""
-        assert self.traced is not None
-        records = self.traced.runs[key].records
         done = records.steps_done
         windows = np.searchsorted(records.record_steps, done, side="right")
         ended = (done < records.steps) & (records.record_every > 1) & (done > records.first)

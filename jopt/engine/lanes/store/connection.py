@@ -128,7 +128,8 @@ def _as_others(error: sqlite3.Error, path: str) -> Exception:
     # A header that is damaged may ask for a right to write that is not needed.
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) and not os.access(path, os.R_OK):
         kinds[code] = errno.EACCES
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and not (os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK)):
+    writable = os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and not writable:
         kinds[code] = errno.EACCES
     if code in kinds:
         return OSError(kinds[code], f"{os.strerror(kinds[code])} ({error})", path)
