@@ -272,6 +272,18 @@ def test_a_wrong_argument_brings_nothing():
     assert not hasattr(caught.value, "__notes__")
 
 
+def test_a_wrong_argument_that_shows_in_a_trace_has_no_note_about_what_was_trained():
+    for options in (
+        {"loss": lambda w: w.sum()},
+        {"evaluate": lambda w: {"loss": w.sum()}},
+        {"loss": lambda w, batch: w},
+        {"prune": jopt.TopFraction(metric="none")},
+    ):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            swept(**options)
+        assert not [note for note in getattr(caught.value, "__notes__", []) if note.startswith("jopt: nothing")], options
+
+
 def test_an_error_that_takes_no_attributes_is_raised_all_the_same():
     class Frozen(Exception):
         def __setattr__(self, name, value):
