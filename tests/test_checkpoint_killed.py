@@ -53,6 +53,32 @@ def test_a_second_process_hears_who_holds_the_directory_and_a_lock_dies_with_its
     assert kept.trained(tmp_path) > before
 
 
+HOLDS = """
+import fcntl, os, sys
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.lockf(file, fcntl.LOCK_EX)
+os.write(file, sys.argv[2].encode())
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    "text", ["process 7 on another-machine, since 2026-01-01T00:00:00+00:00", ""], ids=["elsewhere", "empty"]
+)
+def test_a_holder_elsewhere_is_named_and_one_that_is_killed_leaves_the_directory_free(tmp_path, text):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path / "lock"), text], **pipes)
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError, match=text or "another process"):
+            kept.plain(tmp_path, 50)
+    finally:
+        kept.end(process)
+    assert kept.plain(tmp_path, 50).complete
+    assert (tmp_path / "lock").read_text().startswith(f"process {os.getpid()} on ")
+
+
 FULL = """
 import resource, sys, warnings
 from tests import kept

@@ -123,6 +123,34 @@ def test_an_error_brings_what_was_recorded(who):
     check(partial, swept(data=list(batches_without_end()) if who == "an iterator" else (X, Y)))
 
 
+@pytest.mark.parametrize("who", COMPILED)
+def test_what_an_error_brings_is_kept_too(tmp_path, who):
+    options = {**COMPILED[who], **({"data": batches(25)} if who == "an iterator" else {})}
+    found = stopped(**options, checkpoint=jopt.Checkpoint(tmp_path, every=0, data="mine"))
+    kept = jopt.load_result(tmp_path)
+    assert not kept.complete
+    np.testing.assert_array_equal(kept.record.steps_done, found.partial_result.record.steps_done)
+    np.testing.assert_array_equal(kept.record.losses["loss"], found.partial_result.record.losses["loss"])
+    np.testing.assert_array_equal(kept.record.metrics["error"], found.partial_result.record.metrics["error"])
+
+
+class Broken:
+    """A stream that nobody can write to."""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        raise OSError("no")
+
+    flush = fileno = isatty
+
+
+def test_a_progress_that_can_not_be_written_ends_no_sweep(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Broken())
+    assert swept(progress=True).complete
+
+
 def batches_without_end():
     for i in range(STEPS):
         rows = np.arange(8) + 8 * (i % 8)

@@ -64,6 +64,7 @@ def over_time(pieces: Iterable[Piece], lanes: Numbers, steps: Numbers) -> dict[s
     return {name: np.moveaxis(x.reshape(len(steps), *lanes.shape), 0, -1) for name, x in found.items()}
 
 
+@np.errstate(invalid="ignore")  # of a file that says nonsense
 def of_lanes(pieces: Iterable[Piece], lanes: Numbers, first: int) -> dict[str, Numbers]:
     """How far lanes have come, ``first`` at least, where they diverged, were pruned or left behind, and what they were doing.
 
@@ -78,8 +79,7 @@ def of_lanes(pieces: Iterable[Piece], lanes: Numbers, first: int) -> dict[str, N
             if name in ("state", "left_at") and name not in piece.values:
                 continue
             _check_shape(name, piece.values[name], piece.lanes.shape)
-            with np.errstate(invalid="ignore"):  # of a file that says nonsense
-                kept[there] = piece.values[name][own]
+            kept[there] = piece.values[name][own]
     return {name: x.reshape(lanes.shape) for name, x in found.items()}
 
 
