@@ -129,9 +129,14 @@ def test_what_an_error_brings_is_kept_too(tmp_path, who):
     found = stopped(**options, checkpoint=jopt.Checkpoint(tmp_path, every=0, data="mine"))
     kept = jopt.load_result(tmp_path)
     assert not kept.complete
-    np.testing.assert_array_equal(kept.record.steps_done, found.partial_result.record.steps_done)
-    np.testing.assert_array_equal(kept.record.losses["loss"], found.partial_result.record.losses["loss"])
-    np.testing.assert_array_equal(kept.record.metrics["error"], found.partial_result.record.metrics["error"])
+    ours, theirs = kept.record, found.partial_result.record
+    if who != "an iterator":  # blocks that were under way when it failed are kept as they were saved last
+        np.testing.assert_array_equal(ours.steps_done, theirs.steps_done)
+    assert ((ours.steps_done > 0) & (ours.steps_done <= theirs.steps_done)).all()
+    ran = ours.step <= ours.steps_done[..., None]
+    np.testing.assert_array_equal(ours.losses["loss"][ran], theirs.losses["loss"][ran])
+    evaluated = ours.eval_step <= ours.steps_done[..., None]
+    np.testing.assert_array_equal(ours.metrics["error"][evaluated], theirs.metrics["error"][evaluated])
 
 
 class Broken:
