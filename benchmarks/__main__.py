@@ -1,4 +1,4 @@
-"""``python -m benchmarks [sweep|search|update|overhead|memory|checkpoint|decide|all] [--quick] [--device cpu|gpu] [--out DIR]``."""
+"""``python -m benchmarks [PART|all] [--quick] [--device cpu|gpu] [--out DIR]``; the parts are those of ``PARTS``."""
 
 from __future__ import annotations
 
