@@ -1,4 +1,4 @@
-"""Faults at each change that a sweep makes to its directory: ``python -m tests.kept --every-write``.
+"""Faults at each change that a sweep makes to its directory: ``python -m tests.faults [CASE ...]``.
 
 ``faults.c`` counts what a process does to the files of a folder (a name made, a write, a truncation, a sync, a rename, a
 name removed) and at a given one of these kills it, cuts the power or lets it fail. The sweeps run in children of one process
@@ -248,3 +248,7 @@ def _tell(words, found):
     for at, each in wrong.items():
         print(f"  at {at}: {each}", flush=True)
     return len(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(min(1, every_write(sys.argv[1:] or kept.CASES)))

@@ -1,8 +1,8 @@
 """A sweep that is kept, in a process of its own that somebody may end: ``python -m tests.kept DIRECTORY CASE STEPS``.
 
 ``python -m tests.kept --kill 200`` kills such processes at 200 random times, and compares what each directory comes to with the
-sweep that nobody ended; it ends with 1 where they differ. ``python -m tests.kept --every-write [CASE ...]`` ends small ones at
-each single change to their files, and lets each such change fail; see ``tests.faults``.
+sweep that nobody ended; it ends with 1 where they differ. ``tests.faults`` ends small ones at each single change to
+their files.
 """
 
 import contextlib
@@ -166,8 +166,4 @@ def kill(count, steps=20_000):
 if __name__ == "__main__":
     if sys.argv[1] == "--kill":
         sys.exit(min(1, kill(int(sys.argv[2]))))
-    if sys.argv[1] == "--every-write":
-        from tests import faults
-
-        sys.exit(min(1, faults.every_write(sys.argv[2:] or CASES)))
     CASES[sys.argv[2]](sys.argv[1], int(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""A sample of what ``python -m tests.kept --every-write`` does: faults at single changes to the files of a checkpoint."""
+"""A sample of what ``python -m tests.faults`` does: faults at single changes to the files of a checkpoint."""
 
 import errno
 
