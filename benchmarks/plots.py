@@ -61,6 +61,13 @@ def memory(saved: dict[str, Any]) -> Any:
     return _bars(labels, {"ratio": [r["ratio"] for r in saved["rows"]]}, "Peak memory relative to what the live lanes need")
 
 
+def checkpoint(saved: dict[str, Any]) -> Any:
+    """A sweep that is kept against one that is not."""
+    labels = [r["model"] for r in saved["rows"]]
+    values = {"median": [r["ratio"] for r in saved["rows"]], "best": [r["best_ratio"] for r in saved["rows"]]}
+    return _bars(labels, values, f"Time of a sweep saved every {saved['every_s']:.0f} s, relative to one without a checkpoint")
+
+
 def decide(saved: dict[str, Any]) -> Any:
     """When each rival's recommendation was within 5 % for good; at the right edge where it never was."""
     from matplotlib import pyplot as plt
@@ -134,6 +141,7 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "overhead": overhead,
     "search": search,
     "memory": memory,
+    "checkpoint": checkpoint,
     "decide": decide,
     "replay": replay,
 }

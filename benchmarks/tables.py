@@ -103,6 +103,15 @@ def memory(saved: dict[str, Any]) -> str:
     return markdown(head, lines)
 
 
+def checkpoint(saved: dict[str, Any]) -> str:
+    """A sweep that is kept against one that is not, and what that is at the default interval."""
+    head = ["states", "steps", "without, s", "kept, s", "kept / without", "best", "CPU time", "at 60 s, %", "best, %"]
+    names = {"steps": ",", "plain_s": ".2f", "kept_s": ".2f", "ratio": ".3f", "best_ratio": ".3f", "cpu_ratio": ".3f"}
+    names |= {"default_percent": ".2f", "default_best_percent": ".2f"}
+    lines = [[r["model"], *(format(r[name], how) for name, how in names.items())] for r in saved["rows"]]
+    return f"Saved every {saved['every_s']:.0f} s.\n\n{markdown(head, lines)}"
+
+
 def decide(saved: dict[str, Any]) -> str:
     """How soon each rival's recommendation was within 5 % for good, and what pruning saves when nothing has to be compiled."""
     rows = saved["rows"]
@@ -193,6 +202,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "update": update,
     "overhead": overhead,
     "memory": memory,
+    "checkpoint": checkpoint,
     "decide": decide,
     "replay": replay,
 }

@@ -1,5 +1,6 @@
 """Files of results, damaged: bytes that are changed in every way, and rows that are changed with digests that fit."""
 
+import contextlib
 import json
 import sqlite3
 
@@ -16,7 +17,8 @@ PAGE = 4096
 def contents(made):
     """All that a result is, as text."""
     groups = {"": made} if isinstance(made, jopt.SweepResult) else made
-    parts = {n: (r.dataset.to_dict(), jax.tree.map(np.asarray, (r.params, r.version, r.timings))) for n, r in groups.items()}
+    kept = {n: r.params if r.complete else None for n, r in groups.items()}
+    parts = {n: (r.dataset.to_dict(), jax.tree.map(np.asarray, (kept[n], r.version, r.timings))) for n, r in groups.items()}
     with np.printoptions(threshold=10**6):
         return repr((parts, [(repr(r), repr(r.optimizer), repr(r.best("loss").optimizer)) for r in groups.values()]))
 
@@ -32,6 +34,24 @@ def trained():
 
     measured = {"evaluate": lambda w: {"size": jnp.sum(w["a"] ** 2)}, "eval_every": 2, "keep": "carry"}
     return jopt.sweep(loss, start, optimizer, steps=4, seeds=2, progress=False, **measured)
+
+
+def under_way(folder):
+    """The bytes of a checkpoint whose sweep has not come to its end: states of lanes, records of half of the steps."""
+
+    def stop(event):
+        if event.step >= 2:
+            raise InterruptedError
+
+    def loss(w, _):
+        return jnp.sum(w["a"] ** 2) + w["b"] ** 2
+
+    directory, start = folder / "checkpoint", {"a": jnp.ones(3), "b": jnp.bfloat16(2)}
+    with contextlib.suppress(InterruptedError):
+        kept = jopt.Checkpoint(directory, every=0)
+        more = {"evaluate": lambda w: {"size": jnp.sum(w["a"] ** 2)}, "eval_every": 2, "progress": False}
+        jopt.sweep(loss, start, jopt.adam(jopt.choice(0.1, 0.2)), steps=4, seeds=2, callbacks=stop, checkpoint=kept, **more)
+    return (directory / "sweep.jopt").read_bytes()
 
 
 def flips(whole, pages=2, seed=0):

@@ -1,7 +1,8 @@
 """A sweep that is kept, in a process of its own that somebody may end: ``python -m tests.kept DIRECTORY CASE STEPS``.
 
 ``python -m tests.kept --kill 200`` kills such processes at 200 random times, and compares what each directory comes to with the
-sweep that nobody ended; it ends with 1 where they differ.
+sweep that nobody ended; it ends with 1 where they differ. ``tests.faults`` ends small ones at each single change to
+their files.
 """
 
 import contextlib
@@ -53,9 +54,9 @@ def plain(directory, steps=3000, **more):
     return _swept(directory, jopt.adam(jopt.choice(0.01, 0.02, 0.03)), steps, **given)
 
 
-def pruned(directory, steps=3000, **more):
+def pruned(directory, steps=3000, rates=8, **more):
     """Eight rates of which most are pruned."""
-    rates = jopt.cosine_decay_schedule(jopt.geomspace(0.001, 0.1, 8), 3000)
+    rates = jopt.cosine_decay_schedule(jopt.geomspace(0.001, 0.1, rates), steps)
     return _swept(directory, jopt.sgd(rates), steps, batch_size=3, prune=jopt.SuccessiveHalving(), **more)
 
 
@@ -71,8 +72,8 @@ def grouped(directory, steps=3000, **more):
 CASES = {"plain": plain, "pruned": pruned, "grouped": grouped}
 
 
-def _swept(directory, optimizer, steps, **more):
-    kept = None if directory is None else jopt.Checkpoint(directory, every=EVERY_S)
+def _swept(directory, optimizer, steps, every=EVERY_S, **more):
+    kept = None if directory is None else jopt.Checkpoint(directory, every=every)
     return jopt.sweep(loss, init, optimizer, DATA, steps=steps, plan=PLAN, progress=False, checkpoint=kept, **more)
 
 
@@ -110,22 +111,32 @@ def parts_of(result):
     return dict(result) if isinstance(result, jopt.GroupedResult) else {"": result}
 
 
+def lane_steps(result):
+    """What a call has trained."""
+    return sum(part.timings.lane_steps for part in parts_of(result).values())
+
+
+def arrays_of(result):
+    """All arrays of a result that are the same whoever ran it, by name."""
+    found = {}
+    for name, part in parts_of(result).items():
+        record = part.record
+        arrays = {n: getattr(record, n) for n in ("steps_done", "diverged_at", "pruned_at")} | record.losses | record.metrics
+        if record.complete:
+            live = np.isnan(record.diverged_at)  # when a lane is seen to be dead, and so how dead it is, hangs on the clock
+            arrays |= {f"params {i}": np.float64(x)[live] for i, x in enumerate(jax.tree.leaves(part.params))}
+        found |= {f"{name} {what}": array for what, array in arrays.items()}
+    return found
+
+
 def differences(one, other):
     """Which arrays of two results differ."""
-    found = []
-    for (name, a), b in zip(parts_of(one).items(), parts_of(other).values(), strict=True):
-        ends = {n: (getattr(a.record, n), getattr(b.record, n)) for n in ("steps_done", "diverged_at", "pruned_at")}
-        series = {
-            n: (x, {**b.record.losses, **b.record.metrics}[n]) for n, x in {**a.record.losses, **a.record.metrics}.items()
-        }
-        live = np.isnan(a.record.diverged_at)  # when it is seen that a lane is dead, and so how dead it is, hangs on the clock
-        kept = {}
-        if a.record.complete and b.record.complete:
-            leaves = zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True)
-            kept = {f"params {i}": (np.float64(x)[live], np.float64(y)[live]) for i, (x, y) in enumerate(leaves)}
-        pairs = {**ends, **series, **kept}
-        found += [f"{name} {what}" for what, (x, y) in pairs.items() if not np.array_equal(x, y, equal_nan=True)]
-    return found
+    ours, theirs = arrays_of(one), arrays_of(other)
+    return [
+        name
+        for name in {**ours, **theirs}
+        if name not in ours or name not in theirs or not np.array_equal(ours[name], theirs[name], equal_nan=True)
+    ]
 
 
 def killed(directory, case, steps, times, random):

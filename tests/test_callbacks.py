@@ -189,6 +189,15 @@ def test_a_sweep_that_is_not_compiled_tells_the_same():
         assert ours.best.setting == theirs.best.setting
 
 
+def test_groups_that_are_not_compiled_are_told_of_one_after_the_other():
+    groups = {"a": jopt.sgd(jopt.choice(0.01, 0.1)), "b": jopt.adam(0.1)}
+    compiled, _ = told(groups, steps=4, seeds=1, evaluate=error, eval_every=2)
+    with jax.disable_jit():
+        found, _ = told(groups, steps=4, seeds=1, evaluate=error, eval_every=2)
+    order = [(event.group, event.step) for event in found]
+    assert order == [(event.group, event.step) for event in compiled] == [("a", 2), ("a", 4), ("b", 2), ("b", 4)]
+
+
 def test_a_step_of_the_users_own_tells_too():
     def init(optimizer, key):
         return jnp.float32(1.0), optimizer.init(jnp.float32(1.0))

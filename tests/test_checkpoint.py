@@ -561,8 +561,6 @@ def test_a_raising_evaluation_loses_nothing(tmp_path):
 
 
 def test_what_does_not_go_together_says_so(tmp_path):
-    with pytest.raises(ValueError, match="does not go together with search= yet"):
-        swept(tmp_path, optimizer=jopt.adam(jopt.loguniform(0.01, 0.1)), samples=2, search=jopt.OptunaSearch())
     with jax.disable_jit(), pytest.raises(ValueError, match="leave it out"):
         swept(tmp_path)
 

@@ -1,6 +1,7 @@
 """``checkpoint=`` where processes end: killed at random times, by signals, two of them at once."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -51,6 +52,30 @@ def test_a_second_process_hears_who_holds_the_directory_and_a_lock_dies_with_its
     kept.wait_for(tmp_path, process, before + 1)
     kept.end(process)
     assert kept.trained(tmp_path) > before
+
+
+HOLDS = """
+import fcntl, os, sys
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.lockf(file, fcntl.LOCK_EX)
+os.write(file, sys.argv[2].encode())
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("text", ["process 7 on another-machine, since 2026-01-01T00:00:00+00:00", ""], ids=["named", "empty"])
+def test_a_holder_elsewhere_is_named_and_one_that_is_killed_leaves_the_directory_free(tmp_path, text):
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path / "lock"), text], text=True, **pipes)
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError, match=re.escape(text or "another process")):
+            kept.plain(tmp_path, 50)
+    finally:
+        kept.end(process)
+    assert kept.plain(tmp_path, 50).complete
+    assert (tmp_path / "lock").read_text().startswith(f"process {os.getpid()} on ")
 
 
 FULL = """

@@ -50,6 +50,47 @@ def test_a_first_sweep_compiles_its_start_its_step_and_its_evaluation_and_nothin
     assert int(done.stdout) == 3
 
 
+RESUMED = """
+import sys, jax, jax.numpy as jnp, numpy as np
+import jopt
+from jax import monitoring
+
+counts = {"cache_hits": 0, "cache_misses": 0}
+
+def heard(event, **_):
+    name = event.rsplit("/", 1)[-1]
+    if name in counts:
+        counts[name] += 1
+
+monitoring.register_event_listener(heard)
+jopt.enable_compilation_cache(sys.argv[1] + "/cache")
+
+def stop(event):
+    if sys.argv[2] == "stop" and event.step >= 10:
+        raise InterruptedError
+
+try:
+    jopt.sweep(lambda w, x: jnp.mean((x @ w["w"]) ** 2), lambda key: {"w": jax.random.normal(key, (3,))},
+               jopt.adam(jopt.choice(0.1, 0.2, 0.3), nesterov=jopt.choice(False, True)), np.ones((20, 3), np.float32), steps=20,
+               batch_size=4, evaluate=lambda w: {"size": jnp.sum(w["w"])}, eval_every=5, callbacks=stop, progress=False,
+               plan=jopt.Plan(width=3, loop="scan", workers=2), checkpoint=jopt.Checkpoint(sys.argv[1] + "/kept", every=0))
+except InterruptedError:
+    pass
+print(counts["cache_hits"], counts["cache_misses"])
+"""
+
+
+def test_a_resumed_sweep_in_a_new_process_has_a_hit_for_every_executable(tmp_path):
+    found = []
+    for how in ("stop", "go on"):
+        command = [sys.executable, "-c", RESUMED, str(tmp_path), how]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found.append(tuple(map(int, done.stdout.split())))
+    (_, missed), (hits, misses) = found
+    assert missed > 0
+    assert (hits > 0, misses) == (True, 0)
+
+
 def process(*arguments, env=None):
     done = subprocess.run([sys.executable, "-c", CODE, *arguments], capture_output=True, text=True, check=True, env=env)
     hits, files, score, folder = done.stdout.split(maxsplit=3)

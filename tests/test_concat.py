@@ -104,7 +104,7 @@ def test_what_goes_on_makes_the_steps_longer(swap, steps):
     np.testing.assert_array_equal(again.params, swept(jopt.adam(0.1), wanted.best(), 3).params)
 
 
-def test_one_setting_of_several_goes_on_and_the_others_end():
+def test_one_setting_of_several_goes_on_and_the_others_end(tmp_path):
     first = swept(adam(0.01, 0.1, 0.2), steps=4, seeds=2)
     trial = first.best()
     rest = swept(trial.optimizer, trial, 4)
@@ -118,6 +118,13 @@ def test_one_setting_of_several_goes_on_and_the_others_end():
     assert found.record.steps_done[k].tolist() == [8, 8]
     assert (found.record.steps_done[others] == 4).all()
     assert (found.best().index, found.best("loss").index) == ((k,), (k,))
+    assert not found.record.pruned.any()
+    assert (found.record.left_at[others] == 4).all()
+    assert found.record.steps_saved == 0
+    assert "left behind" in repr(found)
+    assert "pruned" not in repr(found)
+    found.save(tmp_path / "found")
+    np.testing.assert_array_equal(jopt.load_result(tmp_path / "found").dataset.left_at, found.record.left_at)
     with pytest.raises(ValueError, match=r"has done 4 of 8 steps"):
         swept(jopt.adam(0.1), dataclasses.replace(found.best(), index=(others[0],)), 2)
 

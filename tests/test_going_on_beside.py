@@ -48,8 +48,9 @@ def test_results_are_joined_along_an_axis_of_hyper_and_a_trial_of_both_goes_on(t
     longer = both.concat(more)
     assert (longer.record.last, longer.best().index) == (10, best.index)
     others = [i for i in range(3) if (i,) != best.index]
-    assert (longer.record.pruned_at[others] == 6).all()
-    assert np.isnan(longer.record.pruned_at[best.index]).all()
+    assert (longer.record.left_at[others] == 6).all()
+    assert np.isnan(longer.record.left_at[best.index]).all()
+    assert not longer.record.pruned.any()
 
 
 def test_results_with_other_numbers_in_hyper_are_not_joined():

@@ -455,6 +455,18 @@ def test_curves_of_a_metric_stand_at_its_evaluations_and_pruned_settings_are_pru
     assert study.metric_names == ["size"]
 
 
+def test_settings_that_had_not_come_to_their_end_are_not_complete():
+    def stop(event):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError) as caught:
+        grid(callbacks=stop)
+    study = caught.value.partial_result.to_optuna()
+    assert {trial.state for trial in study.trials} == {FAIL}
+    assert {trial.user_attrs["stopped_at"] for trial in study.trials if "diverged_at" not in trial.user_attrs} == {2}
+    assert study.trials[0].intermediate_values
+
+
 def test_groups_are_one_study_with_a_parameter_that_tells_them_apart():
     optimizers = {"sgd": jopt.sgd(jopt.geomspace(1e-3, 0.1, 5)), "adam": jopt.adam(jopt.geomspace(1e-2, 1.0, 5))}
     result = jopt.sweep(loss, jnp.ones(3), optimizers, steps=20, progress=False)

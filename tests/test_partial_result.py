@@ -123,6 +123,39 @@ def test_an_error_brings_what_was_recorded(who):
     check(partial, swept(data=list(batches_without_end()) if who == "an iterator" else (X, Y)))
 
 
+@pytest.mark.parametrize("who", COMPILED)
+def test_what_an_error_brings_is_kept_too(tmp_path, who):
+    options = {**COMPILED[who], **({"data": batches(25)} if who == "an iterator" else {})}
+    found = stopped(**options, checkpoint=jopt.Checkpoint(tmp_path, every=0, data="mine"))
+    kept = jopt.load_result(tmp_path)
+    assert not kept.complete
+    ours, theirs = kept.record, found.partial_result.record
+    if who != "an iterator":  # blocks that were under way when it failed are kept as they were saved last
+        np.testing.assert_array_equal(ours.steps_done, theirs.steps_done)
+    assert ((ours.steps_done > 0) & (ours.steps_done <= theirs.steps_done)).all()
+    ran = ours.step <= ours.steps_done[..., None]
+    np.testing.assert_array_equal(ours.losses["loss"][ran], theirs.losses["loss"][ran])
+    evaluated = ours.eval_step <= ours.steps_done[..., None]
+    np.testing.assert_array_equal(ours.metrics["error"][evaluated], theirs.metrics["error"][evaluated])
+
+
+class Broken:
+    """A stream that nobody can write to."""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        raise OSError("no")
+
+    flush = fileno = isatty
+
+
+def test_a_progress_that_can_not_be_written_ends_no_sweep(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Broken())
+    assert swept(progress=True).complete
+
+
 def batches_without_end():
     for i in range(STEPS):
         rows = np.arange(8) + 8 * (i % 8)
@@ -270,6 +303,18 @@ def test_a_wrong_argument_brings_nothing():
         swept(steps=0)
     assert not hasattr(caught.value, "partial_result")
     assert not hasattr(caught.value, "__notes__")
+
+
+def test_a_wrong_argument_that_shows_in_a_trace_has_no_note_about_what_was_trained():
+    for options in (
+        {"loss": lambda w: w.sum()},
+        {"evaluate": lambda w: {"loss": w.sum()}},
+        {"loss": lambda w, batch: w},
+        {"prune": jopt.TopFraction(metric="none")},
+    ):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            swept(**options)
+        assert not [note for note in getattr(caught.value, "__notes__", []) if note.startswith("jopt: nothing")], options
 
 
 def test_an_error_that_takes_no_attributes_is_raised_all_the_same():

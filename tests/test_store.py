@@ -448,6 +448,16 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
             assert len(store.problems()) == 3
 
 
+def test_a_journal_that_can_not_be_made_is_an_error_of_the_disk_and_no_damage(tmp_path):
+    path = stored(tmp_path / "a")
+    with Store.open(path, write=True) as store:
+        (tmp_path / "a-journal").symlink_to(tmp_path / "none" / "a-journal")
+        with pytest.raises(OSError, match="unable to open"), store.writing("no"):
+            store.add_problem("none", {})
+        (tmp_path / "a-journal").unlink()
+        assert store.verify() == []
+
+
 def test_a_file_that_is_there_is_not_made_anew(tmp_path):
     stored(tmp_path / "a")
     with pytest.raises(FileExistsError):

@@ -95,7 +95,7 @@ def curve_of(record: SweepRecord, ranked: scores.Ranking, index: tuple[int, ...]
     at = tuple(slice(None) if axis == along else i for axis, i in enumerate(index))
     per_seed = np.where(record.diverged[at], np.nan, scores.score(record, ranked).per_seed[at])
     order = np.argsort(values)
-    order = order[~np.asarray(record.pruned[at].any(axis=-1))[order]]  # what was pruned has no score of a whole run
+    order = order[~np.asarray((record.pruned | record.left)[at].any(axis=-1))[order]]  # they have no score of a whole run
     values, per_seed = np.asarray(values, np.float64)[order], per_seed[order]
     turned = _turned(per_seed, ranked.mode)
     per_seed = np.where(np.isfinite(per_seed), turned(per_seed), np.inf)

@@ -169,10 +169,11 @@ class Result(abc.ABC):
         """The result as a study of Optuna in memory, a trial for each setting, for its pictures, importances and dashboard.
 
         A trial has the numbers that were swept with the ranges that they had, its score (the mean over seeds) and its curve at
-        the evaluations, of a training loss at twenty parts of the run. What was pruned is pruned; what diverged has failed.
-        ``user_attrs`` hold the ``scores`` of the seeds, their ``spread``, ``diverged_at``, ``pruned_at``, and the ``index`` of
-        the setting in the grid. Several optimizers make one study with a parameter ``group``; a number that several of them
-        have gets the same range in all.
+        the evaluations, of a training loss at twenty parts of the run. What was pruned is pruned, and so is what was left
+        behind where another one went on; what diverged has failed, and so has what had not come to its end when the sweep was
+        stopped. ``user_attrs`` hold the ``scores`` of the seeds, their ``spread``, ``diverged_at``, ``pruned_at``,
+        ``left_at``, ``stopped_at``, and the ``index`` of the setting in the grid. Several optimizers make one study with a
+        parameter ``group``; a number that several of them have gets the same range in all.
 
         Args:
           metric: What to score, as in ``best``.

@@ -243,6 +243,7 @@ class _Tolerant:
         lanes, steps = about["lanes"], int(about["step"][-1] if len(about["step"]) else about["first"])
         ends = self.together.outcomes(problem, lanes, about["first"])
         done, diverged, pruned = ends["steps_done"], ~np.isnan(ends["diverged_at"]), ~np.isnan(ends["pruned_at"])
+        ended = (done >= steps) | diverged | pruned | ~np.isnan(ends["left_at"])
         return Inspected(
             name,
             str(about["description"]),
@@ -251,7 +252,7 @@ class _Tolerant:
             lanes.shape[-1],
             steps,
             (int(done.min(initial=steps)), int(done.max(initial=0))),
-            int(((done >= steps) | diverged | pruned).sum()),
+            int(ended.sum()),
             int(diverged.sum()),
             int(pruned.sum()),
             {str(what): size for what, size in self.together.sizes(problem).items() if size},

@@ -17,7 +17,7 @@ from jopt.results.trial import Swept
 from jopt.values.trees import flatten, structure
 
 Join = Callable[[Any, Any], Any]  # of two arrays that hold the same of one result and of the other
-PER_LANE = ("diverged_at", "steps_done", "pruned_at")
+PER_LANE = ("diverged_at", "steps_done", "pruned_at", "left_at")
 MORE = ("none", "params", "carry")  # what may be kept, in the order of how much that is
 
 
@@ -176,7 +176,7 @@ def _along_steps(one: Swept, other: Swept) -> dict[str, Any]:
         return whole
 
     # What does not go on was taken out here, unless it had died before.
-    out = a.pruned_at if everywhere else np.where(np.isnan(a.diverged_at), np.fmin(a.pruned_at, a.steps_done), a.pruned_at)
+    behind = np.isnan(a.left_at) & ~a.pruned & ~a.diverged & (not everywhere)
     record = dataclasses.replace(
         a,
         step=np.append(a.step, b.step),
@@ -185,7 +185,8 @@ def _along_steps(one: Swept, other: Swept) -> dict[str, Any]:
         metrics=_each(join, a.metrics, {name: x[..., later] for name, x in b.metrics.items()}),
         diverged_at=replaced(a.diverged_at, np.fmin(a.diverged_at[index], b.diverged_at)),
         steps_done=replaced(a.steps_done, b.steps_done),
-        pruned_at=replaced(out, np.fmin(a.pruned_at[index], b.pruned_at)),
+        pruned_at=replaced(a.pruned_at, np.fmin(a.pruned_at[index], b.pruned_at)),
+        left_at=replaced(np.where(behind, a.steps_done, a.left_at), np.fmin(a.left_at[index], b.left_at)),
         keep=keep,
     )
     kept = {"params": None, "state": None}

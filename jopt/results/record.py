@@ -46,12 +46,13 @@ class SweepRecord:
       steps_done: [*dims, seed], the steps that each lane has done, those before ``first`` included.
       maximize: Names of the metrics that were declared to be better the higher they are.
       examples: Where batch sizes were swept, the dim along which, and the examples of one step [size of dim].
-      pruned_at: [*dims, seed], the step at which the lane was taken out by ``prune=``, or left behind where another one went
-        on and the results were joined; NaN means never.
+      pruned_at: [*dims, seed], the step at which the lane was taken out by ``prune=``; NaN means never.
       first: The steps that the lanes had done before: 0, or those of the sweep that this one goes on from.
       keep: What the result keeps of the lanes beside this record: the parameters and, with "carry", the optimizer's state
         that they ended with; with "best" the parameters of each lane's best evaluation; or nothing.
       sweep_seed: The root of the keys and of the order of the data.
+      left_at: [*dims, seed], the step at which the lane was left behind, where another one went on and the results were joined;
+        NaN means never.
       complete: Whether every lane has come to its end; False: the sweep was stopped before, and what did not run is NaN.
     """
 
@@ -71,6 +72,7 @@ class SweepRecord:
     keep: Keep = "params"
     sweep_seed: int = 0
     complete: bool = True
+    left_at: NDArray[Any] = field(default_factory=lambda: np.array(np.nan))
 
     def __post_init__(self) -> None:
         """Checks names and shapes: a mislabelled result is worse than none."""
@@ -78,9 +80,10 @@ class SweepRecord:
             raise ValueError(f"keep must be one of {list(get_args(Keep))}, but is {self.keep!r}.")
         check_names({*self.dims, *self.coords}, [*self.losses, *self.metrics])
         lanes = (*self._grid_shape(), len(self.seeds))
-        if not np.ndim(self.pruned_at):  # nobody was
-            object.__setattr__(self, "pruned_at", np.full(lanes, float(self.pruned_at)))
-        each = {name: getattr(self, name) for name in ("diverged_at", "steps_done", "pruned_at")}
+        for name in ("pruned_at", "left_at"):
+            if not np.ndim(getattr(self, name)):  # nobody was
+                object.__setattr__(self, name, np.full(lanes, float(getattr(self, name))))
+        each = {name: getattr(self, name) for name in ("diverged_at", "steps_done", "pruned_at", "left_at")}
         self._check_shapes(each, lanes)
         self._check_shapes(self.losses, (*lanes, len(self.step)))
         self._check_shapes(self.metrics, (*lanes, len(self.eval_step)))
@@ -126,6 +129,11 @@ class SweepRecord:
     def pruned(self) -> NDArray[np.bool_]:
         """[*dims, seed]: whether the lane was taken out by ``prune=``."""
         return ~np.isnan(np.asarray(self.pruned_at, np.float64))
+
+    @property
+    def left(self) -> NDArray[np.bool_]:
+        """[*dims, seed]: whether the lane was left behind where another one went on."""
+        return ~np.isnan(np.asarray(self.left_at, np.float64))
 
     @property
     def steps_saved(self) -> int:

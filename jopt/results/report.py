@@ -84,6 +84,7 @@ def facts(record: SweepRecord, plan: Any, timings: Timings) -> dict[str, str]:
         "ran": _ran(record),
         "diverged": f"{_diverged(record)} lanes",
         **({"pruned": f"{int(record.pruned.sum())} of {record.pruned.size} lanes"} if record.pruned.any() else {}),
+        **({"left behind": f"{int(record.left.sum())} of {record.left.size} lanes"} if record.left.any() else {}),
         **({"plan": str(plan)} if str(plan) else {}),
         "time": _time(timings),
     }
@@ -139,7 +140,7 @@ def _span(values: Any) -> str:
 def _ran(record: SweepRecord) -> str:
     settings, seeds = record.diverged[..., 0].size, len(record.seeds)
     steps = int(record.steps_done.max(initial=0))
-    how = "up to " if record.pruned.any() or not record.complete else ""
+    how = "up to " if record.pruned.any() or record.left.any() or not record.complete else ""
     grid = f"{text.count(settings, 'setting')} x {text.count(seeds, 'seed')}"
     end = "" if record.complete else ", when it had not come to its end"
     return f"{grid} = {text.count(settings * seeds, 'lane')}, {how}{text.count(steps, 'step')} each{end}"

@@ -218,7 +218,8 @@ class SweepResult(Kept, Ran, Result):
 
         What differs decides. Two of the same steps are joined along the one axis in which their values differ (ascending,
         where both are), or along their seeds. One that goes on from the other is joined along the steps; where it goes on
-        from one setting of several, that one has the further steps; the others count as pruned where they ended.
+        from one setting of several, that one has the further steps; the others are left behind where they ended, which
+        ``left_at`` of the dataset says, and are out.
 
         Args:
           other: A result with the same metrics, axes, ``seed=`` and steps, or one that goes on from this one or the reverse.

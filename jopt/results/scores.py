@@ -101,8 +101,8 @@ class Scores:
     """Scores of a grid of settings.
 
     Attributes:
-      mean: [*dims], mean over seeds; NaN where the setting is out: a seed diverged, was pruned, or scored no
-        finite number.
+      mean: [*dims], mean over seeds; NaN where the setting is out: a seed diverged, was pruned or left behind, or scored
+        no finite number.
       per_seed: [*dims, seed].
       mode: "min" or "max".
     """
@@ -145,7 +145,7 @@ def score(record: SweepRecord, ranked: Ranking) -> Scores:
             here = record.steps_done == end
             lanes = ... if here.all() else here  # most often all, and nothing is copied then
             per_seed[lanes] = _over_time(record, ranked, steps[:count], values[..., :count], lanes)
-    out = (record.diverged | record.pruned).any(-1) | ~np.isfinite(per_seed).all(-1)
+    out = (record.diverged | record.pruned | record.left).any(-1) | ~np.isfinite(per_seed).all(-1)
     with np.errstate(invalid="ignore", over="ignore"):
         mean = np.where(out, np.nan, per_seed.mean(-1))
     return Scores(np.where(np.isfinite(mean), mean, np.nan), per_seed, ranked.mode)

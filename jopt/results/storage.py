@@ -158,7 +158,8 @@ def _about(result: Stored, lanes: NDArray[Any]) -> dict[str, Any]:
 
 
 def _ends(record: SweepRecord) -> dict[str, NDArray[Any]]:
-    return {name: getattr(record, name) for name in ("steps_done", "diverged_at", "pruned_at")}
+    names = ("steps_done", "diverged_at", "pruned_at", *(["left_at"] if record.left.any() else []))
+    return {name: getattr(record, name) for name in names}
 
 
 def _by_time(series: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -258,7 +259,7 @@ def _read_record(store: Together, problem: int, about: dict[str, Any], complete:
         return {name: np.moveaxis(x, 0, -2) for name, x in found.items()}
 
     ends = store.outcomes(problem, by_seed, first)
-    ends = {name: np.moveaxis(ends[name], 0, -1) for name in ("steps_done", "diverged_at", "pruned_at")}
+    ends = {name: np.moveaxis(ends[name], 0, -1) for name in ("steps_done", "diverged_at", "pruned_at", "left_at")}
     done = ends["steps_done"][..., None]
     begins = np.concatenate([[first], about["step"]])[:-1]  # of windows; a lane may have begun one and not come to its end
     return SweepRecord(

@@ -52,10 +52,12 @@ class Told(NamedTuple):
 
     Attributes:
       place: Its index in the grid.
-      state: "lost" where a seed diverged, or there is no finite score.
+      state: "lost" where a seed diverged, there is no finite score, or the sweep was stopped before it had come to its end;
+        "pruned" also where it was left behind by another one that went on.
       score: Of a setting that is complete, the mean over seeds.
       curve: The mean over seeds by step, where it is finite.
-      attributes: What else is known: ``scores`` (of each seed), ``spread``, ``diverged_at``, ``pruned_at``.
+      attributes: What else is known: ``scores`` (of each seed), ``spread``, ``diverged_at``, ``pruned_at``, ``left_at``,
+        ``stopped_at``.
     """
 
     place: tuple[int, ...]
@@ -68,15 +70,19 @@ class Told(NamedTuple):
 def told(record: SweepRecord, ranked: scores.Ranking) -> Iterator[Told]:
     """What there is to say of each setting, in the order of the grid."""
     scored, (steps, curves) = scores.score(record, ranked), _curves(record, ranked)
-    lost, pruned = np.asarray(record.diverged.any(-1)), np.asarray(record.pruned.any(-1))
+    stopped = record.steps_done < (record.last if not record.complete and len(record.step) else 0)
+    stopped &= ~(record.diverged | record.pruned)
+    lost = np.asarray((record.diverged | stopped).any(-1))
+    pruned = np.asarray((record.pruned | record.left).any(-1))
     for index in np.ndindex(record.shape):
         per_seed = scored.per_seed[index]
         # JSON, as which storages keep this, knows no infinity.
         attributes: dict[str, Any] = {"scores": [float(x) if np.isfinite(x) else None for x in per_seed]}
         if np.isfinite(per_seed).all():
             attributes["spread"] = scores.spread(per_seed)
-        for name in ("diverged_at", "pruned_at"):
-            when = getattr(record, name)[index]
+        times = {name: getattr(record, name) for name in ("diverged_at", "pruned_at", "left_at")}
+        for name, when_of in {**times, "stopped_at": np.where(stopped, record.steps_done, np.nan)}.items():
+            when = when_of[index]
             if not np.isnan(when).all():
                 attributes[name] = int(np.nanmin(when))
         out = lost[index] or not (pruned[index] or np.isfinite(scored.mean[index]))
@@ -97,7 +103,8 @@ def _curves(record: SweepRecord, ranked: scores.Ranking) -> tuple[NDArray[Any], 
         if ranked.metric in record.metrics:
             return steps, mean
         looks = np.linspace(record.first, record.last, LOOKS + 1)[1:]
-        looks = np.append(looks, record.pruned_at[record.pruned])  # so that what was pruned has its last look there
+        ended = record.pruned_at[record.pruned], record.left_at[record.left]
+        looks = np.concatenate([looks, *ended])  # so that what was pruned has its last look there
         stops = np.unique(np.searchsorted(steps, np.ceil(looks), side="right"))
         stops = stops[stops > 0]
         lengths = np.diff(steps, prepend=record.first)

@@ -38,6 +38,9 @@ def to_dataset(record: SweepRecord, attrs: dict[str, Any]) -> xr.Dataset:
         "pruned_at": (lanes, record.pruned_at, _about("step at which the lane was pruned (NaN: never)", "steps")),
         "steps_done": (lanes, record.steps_done, _about("steps that the lane ran", "steps")),
     }
+    if record.left.any():
+        about = _about("step at which the lane was left behind, where another one went on (NaN: never)", "steps")
+        outcome["left_at"] = (lanes, record.left_at, about)
     return xr.Dataset({**losses, **metrics, **outcome}, coords=_coords(record), attrs=attrs)
 
 

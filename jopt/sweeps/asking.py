@@ -18,6 +18,7 @@ from jopt.values.names import labels
 from jopt.values.numbers import Axis
 
 Draws = Mapping[Axis, Sequence[Any]]  # the values of each axis in the settings of a round
+Asked = list[float]  # a setting: of each parameter its number, or which of the choices it is
 
 
 class Study:
@@ -32,21 +33,56 @@ class Study:
         self.study = search.study if search.study is not None else _new_study(search, seed)
         self.begins = search.study is None and search.sampler is None
         self.seed = seed
-        self.asked: list[Any] = []
+        self.asked: list[Any] = []  # trials, or settings of an earlier call, that are to be told of
+        self.rounds: list[list[Asked]] = []
 
-    def ask(self, count: int) -> dict[Axis, list[Any]]:
-        """The values of each axis in so many settings."""
-        draws: dict[Axis, list[Any]] = {axis: [] for parameter in self.parameters for axis in parameter.axes}
+    @property
+    def names(self) -> list[str]:
+        """Of the parameters."""
+        return [parameter.name for parameter in self.parameters]
+
+    def ask(self, count: int, before: Sequence[Asked] = ()) -> dict[Axis, list[Any]]:
+        """The values of each axis in so many settings; ``before`` are those that an earlier call has asked for here.
+
+        A study of our own is asked all the same: a sampler that has a seed asks for the same again, and is then where it was.
+        A study of the user's may know some of these settings from then.
+        """
         with studies.quiet():
             if self.begins:
                 self._begin(count)
-            for _ in range(count):
-                trial = self.study.ask()
-                self.asked.append(trial)
-                for parameter in self.parameters:
-                    for axis, value in self._value(parameter, trial).items():
-                        draws[axis].append(value)
+            made = [] if before and self.search.study is not None else [self._ask() for _ in range(count)]
+            if before and made != list(before):
+                self.give_up()
+                made = [self._again(setting) for setting in before]
+        self.rounds.append(made)
+        draws: dict[Axis, list[Any]] = {axis: [] for parameter in self.parameters for axis in parameter.axes}
+        for setting in made:
+            for parameter, asked in zip(self.parameters, setting, strict=True):
+                for axis, value in parameter.values(asked).items():
+                    draws[axis].append(value)
         return draws
+
+    def _ask(self) -> Asked:
+        trial = self.study.ask()
+        self.asked.append(trial)
+        return [self._value(parameter, trial) for parameter in self.parameters]
+
+    def _again(self, setting: Asked) -> Asked:
+        """A setting of an earlier call: nobody is asked for it, and who knows what came of it is not told."""
+        known = {each.name: each.known(asked) for each, asked in zip(self.parameters, setting, strict=True)}
+        states = studies.library().trial.TrialState
+        there = self.study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED))
+        self.asked.append(None if any(known.items() <= trial.params.items() for trial in there) else known)
+        return setting
+
+    def can_be(self, rounds: Sequence[Sequence[Asked]]) -> bool:
+        """Whether the settings of an earlier call are settings of these parameters."""
+        return all(
+            len(setting) == len(self.parameters)
+            and all(each.can_be(asked) for each, asked in zip(self.parameters, setting, strict=True))
+            for settings in rounds
+            for setting in settings
+        )
 
     def _begin(self, count: int) -> None:
         """The first settings are those that are drawn without a search, which cover the space more evenly than TPE begins.
@@ -59,7 +95,7 @@ class Study:
             self.study.enqueue_trial({parameter.name: parameter.at(u) for parameter, u in values})
         self.begins = False
 
-    def _value(self, parameter: Parameter, trial: Any) -> dict[Axis, Any]:
+    def _value(self, parameter: Parameter, trial: Any) -> float:
         try:
             return parameter.asked(trial)
         except ValueError as error:
@@ -84,22 +120,37 @@ class Study:
         self.check(ranked.mode)
         sign = -1.0 if self.search.study is None and ranked.mode == "max" else 1.0
         worst = float("-inf") if self.search.study is not None and ranked.mode == "max" else float("inf")
-        states = studies.library().trial.TrialState
         for told in studies.told(record, ranked):
             trial = self.asked.pop(0)
-            for step, value in told.curve.items():
-                trial.report(sign * value, step)
-            for name, value in (self.whose | told.attributes).items():
-                trial.set_user_attr(name, value)
-            if told.state == "pruned":
-                self.study.tell(trial, state=states.PRUNED)
-            else:
-                self.study.tell(trial, worst if told.state == "lost" else sign * told.score)
+            curve = {step: sign * value for step, value in told.curve.items()}
+            pruned, attributes = told.state == "pruned", self.whose | told.attributes
+            score = worst if told.state == "lost" else sign * told.score
+            if isinstance(trial, dict):
+                self._add(trial, curve, attributes, None if pruned else score)
+            elif trial is not None:
+                for step, value in curve.items():
+                    trial.report(value, step)
+                for name, value in attributes.items():
+                    trial.set_user_attr(name, value)
+                states = studies.library().trial.TrialState
+                self.study.tell(trial, state=states.PRUNED) if pruned else self.study.tell(trial, score)
+
+    def _add(self, known: Mapping[str, Any], curve: Mapping[int, float], attributes: Any, score: float | None) -> None:
+        """What came of a setting that nobody was asked for; a score of None: it was pruned."""
+        kinds = studies.library().trial
+        pruned = kinds.TrialState.PRUNED, next(reversed(list(curve.values())), None)
+        state, value = pruned if score is None else (kinds.TrialState.COMPLETE, score)
+        more = {"intermediate_values": curve, "user_attrs": attributes}
+        distributions = {each.name: each.distribution() for each in self.parameters}
+        made = kinds.create_trial(state=state, value=value, params=dict(known), distributions=distributions, **more)
+        self.study.add_trial(made)
 
     def give_up(self) -> None:
         """Nothing will come of what was asked for and has not been told of."""
         while self.asked:
-            self.study.tell(self.asked.pop(), state=studies.library().trial.TrialState.FAIL)
+            trial = self.asked.pop()
+            if trial is not None and not isinstance(trial, dict):
+                self.study.tell(trial, state=studies.library().trial.TrialState.FAIL)
 
 
 def _new_study(search: OptunaSearch, seed: int) -> Any:
@@ -133,15 +184,36 @@ class Parameter:
             return self.axes[0].at(np.array([u]))[0]
         return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
 
-    def asked(self, trial: Any) -> dict[Axis, Any]:
-        """The value of each axis in a trial."""
+    def asked(self, trial: Any) -> float:
+        """The number in a trial, or which of the choices it has."""
         if not self.choices:
             (axis,) = self.axes
             suggest = trial.suggest_int if axis.whole else trial.suggest_float
-            return {axis: suggest(self.name, *axis.values, log=axis.log)}
+            number: float = suggest(self.name, *axis.values, log=axis.log)
+            return number
         chosen = trial.suggest_categorical(self.name, self.choices)
-        place = next(i for i, choice in enumerate(self.choices) if same(choice, chosen))
-        return {axis: axis.values[place] for axis in self.axes}
+        return next(i for i, choice in enumerate(self.choices) if same(choice, chosen))
+
+    def values(self, asked: float) -> dict[Axis, Any]:
+        """The value of each axis."""
+        return {axis: axis.values[int(asked)] if self.choices else asked for axis in self.axes}
+
+    def known(self, asked: float) -> Any:
+        """The value as a study knows it."""
+        return self.choices[int(asked)] if self.choices else asked
+
+    def can_be(self, asked: float) -> bool:
+        """Whether it may have been asked for."""
+        low, high = (0, len(self.choices) - 1) if self.choices else self.axes[0].values
+        return bool(low <= asked <= high)
+
+    def distribution(self) -> Any:
+        """As Optuna has it."""
+        if self.choices:
+            return studies.categories(self.choices)
+        (axis,) = self.axes
+        low, high = axis.values
+        return studies.Range(low, high, axis.whole, axis.log).distribution()
 
 
 def _parameters(axes: Sequence[tuple[Any, str]]) -> list[Parameter]:

@@ -112,10 +112,17 @@ class Decider:
         self.history: dict[str, list[np.ndarray]] = {}
         self.windows: dict[str, int] = {}  # of losses that have been looked at
         self.metric: dict[str, tuple[str, str]] = {}
-        for name in jobs:
-            self.metric[name] = metric_of("prune", pruner.metric, pruner.mode, recorded(name), maximize)
+        self.recorded, self.maximize = recorded, tuple(maximize)
+        self._find_metrics(name for name in jobs if any(recorded(name)))
         if not self.ends and not again:
             self._warn_of_constant_rates()
+
+    def _find_metrics(self, names: Iterable[str]) -> None:
+        """What is looked at; of a job that compiles nothing it is not known before it runs."""
+        for name in names:
+            if name not in self.metric:
+                found = self.recorded(name)
+                self.metric[name] = metric_of("prune", self.pruner.metric, self.pruner.mode, found, self.maximize)
 
     def _warn_of_constant_rates(self) -> None:
         """Once: early looks at constant rates mislead."""
@@ -130,6 +137,7 @@ class Decider:
 
     def __call__(self, step: int, found: Mapping[str, tuple[Records, np.ndarray]]) -> dict[str, Decision]:
         """Which lanes of the jobs of a group stop."""
+        self._find_metrics(found)
         if not self._is_new(step, found):
             return {}
         spaces = [self.jobs[name].space for name in found]

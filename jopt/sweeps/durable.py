@@ -8,7 +8,7 @@ import errno
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -17,8 +17,7 @@ from jopt.engine.files import replaced
 from jopt.engine.job import Job
 from jopt.engine.lanes.names import names_of
 from jopt.engine.lanes.store.listed import Listed
-from jopt.engine.lanes.store.pieces import Piece
-from jopt.engine.lanes.store.store import Store, versions
+from jopt.engine.lanes.store.store import Store
 from jopt.engine.lanes.store.together import Together
 from jopt.engine.running.carry_out import Sweep
 from jopt.engine.running.reached import Outcome
@@ -26,7 +25,7 @@ from jopt.engine.running.saving import Saver
 from jopt.engine.running.writing import CARRY, Place, Writer
 from jopt.results import Result
 from jopt.results.directory import MAIN, again, opened, slices_in
-from jopt.results.storage import Refused, Stored, explained, stored_of, write_kept, write_sweep
+from jopt.results.storage import Stored, explained, stored_of, write_kept, write_sweep
 from jopt.spaces import Settings
 from jopt.sweeps import problems
 from jopt.sweeps.checkpoint import Checkpoint
@@ -34,6 +33,8 @@ from jopt.sweeps.holding import Held, who
 from jopt.sweeps.jobs import Jobs, of_group
 from jopt.sweeps.known import Known
 from jopt.sweeps.resuming import resume
+from jopt.sweeps.rounds import Round, asked_before, write_parts_of_windows
+from jopt.sweeps.searching import Elsewhere, Part, Rounds
 from jopt.sweeps.signals import Signals
 
 
@@ -51,13 +52,13 @@ class Durable:
     def __init__(self, checkpoint: Checkpoint, by_step: bool, every: int | None) -> None:
         self.checkpoint, self.by_step, self.every = checkpoint, by_step, every
         self.path = os.path.join(checkpoint.directory, MAIN)
-        self.settings: Mapping[str, Settings] = {}
-        self.jobs: Jobs = {}
         self.traced: Sweep | None = None
-        self.places: dict[str, Place] = {}
+        self.rounds: list[Round] = []  # one, but for a search
         self.more: dict[str, dict[str, Any]] = {}  # of each group, what stands beside its grid
         self.kept_at: dict[str, np.ndarray] = {}  # of each job the step at which each lane is kept, [settings, seeds]
         self._writer: Writer | None = None
+        self._call = 0  # the number of this call among those of the file
+        self._asked_in: int | None = None  # the version of the problem for which settings were asked for
 
     def __enter__(self) -> Self:
         if os.path.exists(self.checkpoint.directory) and not os.path.isdir(self.checkpoint.directory):
@@ -94,26 +95,60 @@ class Durable:
         self.store.close()
         self.held.release()
 
-    def begin(self, traced: Sweep, settings: Mapping[str, Settings], jobs: Jobs, nothing_yet: Result | None) -> None:
+    def asked_before(self, group: str, names: list[str]) -> Rounds:
+        """What a search has asked for in an earlier call, of parameters of these names."""
+        with explained(self.path), self.store.reading():
+            self._asked_in, rounds = asked_before(self.store, group, names)
+        return rounds
+
+    def begin(
+        self, traced: Sweep, settings: Mapping[str, Settings], jobs: Jobs, nothing_yet: Result | None, part: Part
+    ) -> None:
         """Finds what is there of this sweep, or refuses it, and puts lanes where they were; ``nothing_yet`` is its grid."""
-        self.traced, self.settings, self.jobs = traced, settings, jobs
+        if part.number == 0:  # what shares a sweep may begin it again, with further lanes
+            self.rounds.clear()
+        self.traced, self.kept_at = traced, {}
+        self.rounds.append(Round(settings, jobs, {}, {key: run.records for key, run in traced.runs.items()}))
         common = problems.of_call(next(iter(jobs.values())), self.checkpoint.data)
         parts = {key: {**common, **problems.of_program(traced.runtimes[key])} for key in jobs}
-        groups = {name: [parts[key] for key in of_group(jobs, name)] for name in settings}
+        programs = {name: [*self._programs(name), *(parts[key] for key in of_group(jobs, name))] for name in settings}
         there = again(self._known_elsewhere)
         with explained(self.path), self.store.writing("begin"):
             known = Known.of(self.store)
-            numbers = self._find([known, *there], groups)
+            numbers = self._find([known, *there], programs)
+            self._call = self._call or known.calls + 1
             for name, problem in numbers.items():
-                mine = of_group(jobs, name)
-                names = {key: names_of(jobs[key].space, jobs[key].seeds, problems.name_of(parts[key])) for key in mine}
+                mine = [(key, jobs[key], problems.name_of(parts[key])) for key in of_group(jobs, name)]
+                names = {key: names_of(job.space, job.seeds, called) for key, job, called in mine}
                 self._add_lanes(problem, names)
-                self.more[name] = {"call": known.calls + 1, "programs": groups[name], "eval_every": self.every}
+                self.more[name] = {"call": self._call, "programs": programs[name], "eval_every": self.every}
+                if name in part.asked:
+                    self.more[name]["parameters"], self.more[name]["rounds"] = part.asked[name]
                 self.more[name] |= {"began": _now(), "who": who()}
             self._claim()
             if nothing_yet is not None:
                 self._write_grids(nothing_yet)
-        again(lambda: self._resume(groups))
+        again(lambda: self._resume(programs))
+
+    @property
+    def settings(self) -> Mapping[str, Settings]:
+        """Those that are trained now."""
+        return self.rounds[-1].settings
+
+    @property
+    def jobs(self) -> Jobs:
+        """Those that are trained now."""
+        return self.rounds[-1].jobs
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Where the lanes stand that are trained now."""
+        return self.rounds[-1].places
+
+    def _programs(self, name: str) -> list[problems.Parts]:
+        """Those of a group's earlier rounds."""
+        found: list[problems.Parts] = self.more.get(name, {}).get("programs", [])
+        return found
 
     def _known_elsewhere(self) -> list[Known]:
         with opened(self.elsewhere()) as stores:
@@ -142,25 +177,22 @@ class Durable:
             for version in each.versions():
                 found = problems.changes(groups, each.programs[version])
                 if not found:
-                    numbers = each.numbers[version] if i == 0 else {}
-                    version = version if i == 0 else known[0].next
-                    return {name: numbers.get(name) or self._add_problem(name, version) for name in groups}
+                    there = (version, each.numbers[version]) if i == 0 else (known[0].next, {})
+                    return self._numbers(groups, *there)
                 refusal = refusal or (found, each.written_by)
         if refusal and self.checkpoint.on_change == "refuse":
-            raise self._refusal(*refusal)
-        return {name: self._add_problem(name, known[0].next) for name in groups}
+            raise problems.refusal(self.checkpoint.directory, *refusal, self.by_step)
+        return self._numbers(groups, known[0].next, {})
+
+    def _numbers(self, groups: Iterable[str], version: int, there: Mapping[str, int]) -> dict[str, int]:
+        if self._asked_in not in (None, version):
+            self._asked_in = None
+            self.rounds.clear()
+            raise Elsewhere
+        return {name: there.get(name) or self._add_problem(name, version) for name in groups}
 
     def _add_problem(self, name: str, version: int) -> int:
         return self.store.add_problem(name, {"version": version})
-
-    def _refusal(self, differs: Sequence[str], before: Mapping[str, str]) -> Exception:
-        what, now = problems.words(differs, self.by_step), versions()
-        other = [f"{name} {before[name]} (here it is {now.get(name)})" for name in before if before[name] != now.get(name)]
-        upgraded = f" It was written by {', '.join(other)}, which may be the reason." if other else ""
-        return Refused(
-            f"checkpoint: {self.checkpoint.directory!r} holds another sweep: {what} not what it was there.{upgraded} Give "
-            f'another directory, or jopt.Checkpoint(path, on_change="new"), which begins a second one in the same file.'
-        )
 
     def _add_lanes(self, problem: int, names: Mapping[str, list[list[str]]]) -> None:
         """Numbers for all lanes of a group, new ones for those that are not there."""
@@ -170,7 +202,7 @@ class Durable:
         new: list[tuple[Job, int]] = []
         of_settings, of_seeds, added = [], [], []
         for key, each in names.items():
-            job = self.jobs[key]
+            job = self.rounds[-1].jobs[key]
             for setting, lanes in enumerate(each):
                 missing = [(seed, name) for seed, name in zip(job.seeds, lanes, strict=True) if name not in number]
                 for seed, name in missing:
@@ -180,7 +212,7 @@ class Durable:
                     added.append(name)
                 if missing:
                     new.append((job, setting))
-            self.places[key] = Place(problem, np.array([[number[name] for name in lanes] for lanes in each]))
+            self.rounds[-1].places[key] = Place(problem, np.array([[number[name] for name in lanes] for lanes in each]))
         if added:
             self.store.add_settings(problem, Listed.of(lambda k: _setting(*new[k]), len(new)))
             self.store.add_lanes(problem, np.array(of_settings), np.array(of_seeds), added)
@@ -189,7 +221,7 @@ class Durable:
     def saving(self) -> Iterator[Saver]:
         """Saves what is trained inside, and ends it in good order where a signal comes."""
         assert self.traced is not None
-        writer = self._writer = Writer(self.store, self.places, self.checkpoint.seconds)
+        writer = self._writer = Writer(self.store, self.rounds[-1].places, self.checkpoint.seconds)
         with Signals() as signals:
             saver = Saver(self.checkpoint.seconds, writer, signals)
             for key, steps in self.kept_at.items():
@@ -227,11 +259,12 @@ class Durable:
         """Writes the result."""
         try:
             with self.store.writing("end"):
-                for key, place in self.places.items():
-                    self._write_parts_of_windows(key, place)
+                for each in self.rounds:
+                    for key, place in each.places.items():
+                        write_parts_of_windows(self.store, place, each.records[key], self._mine(key))
                 self._write_grids(result)
             with self.store.writing("made room"):
-                for problem in {place.problem for place in self.places.values()}:
+                for problem in {place.problem for each in self.rounds for place in each.places.values()}:
                     self.store.drop_states(problem)
         except OSError as error:
             warnings.warn(
@@ -243,12 +276,10 @@ class Durable:
 
     def _write_grids(self, result: Result) -> None:
         for name, stored in stored_of(result).items():
-            settings, mine = self.settings[name], of_group(self.jobs, name)
-            lanes = np.empty((len(stored.record.seeds), settings.size), np.int64)
-            for key in mine:
-                lanes[:, self.jobs[key].space.places] = self.places[key].lanes.T
-            lanes = lanes.reshape(len(lanes), *settings.shape)
-            problem = self.places[mine[0]].problem
+            mine = [each for each in self.rounds if name in each.settings]
+            lanes = np.concatenate([each.lanes(name) for each in mine], axis=1)
+            lanes = lanes.reshape(len(lanes), *stored.record.shape)
+            problem = mine[0].places[of_group(mine[0].jobs, name)[0]].problem
             write_sweep(self.store, problem, stored, lanes, self.more[name])
             self._write_kept(problem, stored, lanes)
 
@@ -259,20 +290,6 @@ class Durable:
     def _mine(self, key: str) -> Any:
         """The lanes of a job that are run here, all: a mask [settings, seeds], or True."""
         return True
-
-    def _write_parts_of_windows(self, key: str, place: Place) -> None:
-        """The means of the windows in the midst of which lanes ended, over the steps that ran."""
-        assert self.traced is not None
-        records = self.traced.runs[key].records
-        done = records.steps_done
-        windows = np.searchsorted(records.record_steps, done, side="right")
-        ended = (done < records.steps) & (records.record_every > 1) & (done > records.first) & self._mine(key)
-        for window in np.unique(windows[ended]).tolist():
-            here = ended & (windows == window)
-            values = {name: x[here][:, window : window + 1].T for name, x in records.losses.items()}
-            self.store.append(
-                place.problem, "records", Piece(place.lanes[here], values, records.record_steps[window : window + 1])
-            )
 
 
 def _setting(job: Job, setting: int) -> tuple[Any, Any]:

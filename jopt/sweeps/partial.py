@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
+import traceback
 from collections.abc import Callable, Iterator
 
 from jopt.results import Result
 
+HERE = pathlib.Path(__file__).resolve().parents[1]
 NOTHING = "jopt: nothing had been trained yet, so this error's .partial_result has no records."
 
 
@@ -29,9 +32,17 @@ def _attach(error: BaseException, result: Result | None) -> None:
         return
     error.partial_result = result  # type: ignore[attr-defined]
     steps = result.timings.lane_steps
+    if not steps and isinstance(error, (TypeError, ValueError)) and _is_ours(error):
+        return  # an argument is wrong, and nobody thinks that something was trained
     error.add_note(
         f"jopt: what the sweep had recorded until then, of {steps:,} lane-steps, is this error's .partial_result (at a prompt "
         f"and in a notebook: sys.last_value.partial_result)."
         if steps
         else NOTHING
     )
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it was raised by jopt, not by a function of the user's or by what that called."""
+    where = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return HERE in pathlib.Path(where[-1]).resolve().parents

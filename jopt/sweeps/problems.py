@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from jopt.engine.compiled.fingerprint import digest, of_arrays, of_trace, shapes_of
 from jopt.engine.job import Job
 from jopt.engine.lanes.names import structures_of
+from jopt.engine.lanes.store.store import versions
 from jopt.engine.running.runtime import Runtime
+from jopt.results.storage import Refused
 
 Parts = Mapping[str, str]  # of one program
 
@@ -118,3 +120,14 @@ def words(differs: Sequence[str], by_step: bool) -> str:
 def name_of(parts: Parts) -> str:
     """A name for what a program computes."""
     return digest(sorted(parts.items()))
+
+
+def refusal(directory: str, differs: Sequence[str], before: Mapping[str, str], by_step: bool) -> Exception:
+    """The error for a directory that holds another sweep; ``before`` are the versions of what wrote it."""
+    now = versions()
+    other = [f"{name} {before[name]} (here it is {now.get(name)})" for name in before if before[name] != now.get(name)]
+    upgraded = f" It was written by {', '.join(other)}, which may be the reason." if other else ""
+    return Refused(
+        f"checkpoint: {directory!r} holds another sweep: {words(differs, by_step)} not what it was there.{upgraded} Give "
+        f'another directory, or jopt.Checkpoint(path, on_change="new"), which begins a second one in the same file.'
+    )

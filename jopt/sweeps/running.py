@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -56,8 +57,8 @@ def run(
 
         def train(part: Part) -> dict[str, Finished]:
             feeds.begin_anew()
-            if part.draws is None:
-                rounds.clear()  # what an earlier one has trained is in the next one, too
+            if part.number == 0:  # a search may begin twice
+                rounds.clear()
 
             def jobs_of(shaping: Collection[Axis]) -> tuple[dict[str, Settings], Jobs]:
                 settings = settings_of(optimizer, asked, shaping, part)
@@ -67,7 +68,8 @@ def run(
                     for i, space in enumerate(each.spaces)
                 }
 
-            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar, durable, crew))
+            so_far = functools.partial(_so_far, rounds, grouped, by_step)
+            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar, durable, so_far, crew))
             return rounds[-1].carry_out()
 
         # A bar would write over what a debugger shows.
@@ -78,6 +80,8 @@ def run(
             crew = stack.enter_context(on_ray.crew(asked.elsewhere, asked.plan.workers))
         with partial_result(lambda: _so_far(rounds, grouped, by_step)), Progress(shown) as bar:
             search = None if asked.search is None else _searching(asked.search, optimizer, data, asked)
+            if search is not None and durable is not None:
+                search.goes_on(durable.asked_before)
             finished = train(Part()) if search is None else search.carry_out(train)
             while isinstance(durable, Sharing) and durable.takes_over(rounds[-1].outcomes):
                 finished = train(Part())
@@ -90,10 +94,6 @@ def run(
 
 def _durable(asked: Asked, by_step: bool) -> Durable:
     """What keeps the sweep."""
-    if asked.search is not None:
-        raise ValueError(
-            "checkpoint= does not go together with search= yet; a study with a storage of its own keeps what it asked."
-        )
     if jax.config.values["jax_disable_jit"]:
         raise ValueError("checkpoint= keeps what compiled code trains; under jax.disable_jit() leave it out.")
     assert asked.checkpoint is not None
@@ -141,6 +141,7 @@ class _Work:
       part: what is trained of what the call asks for.
       bar: shows how far it is.
       durable: keeps it; None: nobody does.
+      grids: makes a result of all that the call has begun until now.
       crew: works elsewhere; None: threads of this process do.
     """
 
@@ -152,10 +153,11 @@ class _Work:
         by_step: bool,
         part: Part,
         bar: Progress,
-        durable: Durable | None = None,
+        durable: Durable | None,
+        grids: Callable[[], SweepResult | GroupedResult | None],
         crew: Crew | None = None,
     ) -> None:
-        self.durable, self.crew = durable, crew
+        self.durable, self.grids, self.crew = durable, grids, crew
         self.asked, self.grouped, self.by_step, self.part, self.bar = asked, grouped, by_step, part, bar
         self.make_jobs = jobs_of
         self.outcomes: dict[str, Outcome] = {}
@@ -203,15 +205,11 @@ class _Work:
             if self.durable is None:
                 traced.carry_out(self.asked.plan, self.bar.tick, between and between())
                 return traced.outcomes()
-            self.durable.begin(traced, self.settings, self.jobs, self._grids())
+            self.durable.begin(traced, self.settings, self.jobs, self.grids(), self.part)
             with self.durable.saving() as saver:
                 traced.carry_out(self.asked.plan, self.bar.tick, between and between(), saver)
             self.durable.settle()
             return {key: self.durable.in_all(key, outcome) for key, outcome in traced.outcomes().items()}
-
-    def _grids(self) -> SweepResult | GroupedResult:
-        """A result of which nothing has run."""
-        return _as_result({name: result_so_far(each, self.by_step) for name, each in self.so_far().items()}, self.grouped)
 
     def _nothing(self) -> dict[str, Reached]:
         def waiting(job: Job) -> Reached:

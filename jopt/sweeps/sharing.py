@@ -57,7 +57,7 @@ class Sharing(Durable):
         self.before = ""  # the file of the process in whose place this one is
         self.fresh = True  # whether nothing was known of the problem to the own file
         self.listed = False  # whether others are to see the own file
-        self.rounds = 0
+        self.turns = 0
         self.taken: dict[str, np.ndarray] = {}  # of each job the lanes that are run here, [settings, seeds]
         self.began: dict[str, np.ndarray] = {}  # where these were at first
         self.added: dict[str, np.ndarray] = {}  # the lanes that were taken over last
@@ -82,11 +82,11 @@ class Sharing(Durable):
 
     def _claim(self) -> None:
         """The lanes of this slice, and those that were taken over."""
-        if not self.rounds:
+        if not self.turns:
             self.taken = dict(self._of_slice())
         for name, about in self.more.items():
             mine = [self.places[key].lanes[self.taken[key]] for key in of_group(self.jobs, name)]
-            about |= {"slice": [self.part.index, self.part.count, self.rounds], "taken": np.concatenate(mine)}
+            about |= {"slice": [self.part.index, self.part.count, self.turns], "taken": np.concatenate(mine)}
 
     def _of_slice(self) -> Iterator[tuple[str, np.ndarray]]:
         """Lanes are counted group after group, seed after seed, as they stand in the grid."""
@@ -106,7 +106,7 @@ class Sharing(Durable):
             self._check(stores, groups)
             with self.store.reading():
                 together = Together(self.store, stores)
-                if self.rounds:
+                if self.turns:
                     self._give_way(together)
                 for key, place in self.places.items():
                     self._resume_job(key, place, together, self.taken[key])
@@ -121,7 +121,7 @@ class Sharing(Durable):
 
     def _check(self, stores: Sequence[Store], groups: Mapping[str, Sequence[problems.Parts]]) -> None:
         """Of two that began at once with different problems, at least one sees the other's file."""
-        if self.checkpoint.on_change == "new" or not self.fresh or self.rounds:
+        if self.checkpoint.on_change == "new" or not self.fresh or self.turns:
             return
         known = [Known.of(store) for store in stores]
         found = [problems.changes(groups, each.programs[version]) for each in known for version in each.versions()]
@@ -129,7 +129,9 @@ class Sharing(Durable):
             self.listed = False
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
-            raise self._refusal(found[0], next(each.written_by for each in known if each.programs))
+            raise problems.refusal(
+                self.checkpoint.directory, found[0], next(each.written_by for each in known if each.programs), self.by_step
+            )
 
     def _goes_on(self, key: str) -> None:
         """Lanes that have ended elsewhere stay there; those of earlier rounds count from where they were at first."""
@@ -187,7 +189,7 @@ class Sharing(Durable):
     def takes_over(self, outcomes: Mapping[str, Outcome]) -> bool:
         """Whether there are lanes that nobody runs and that are run here next; called when all others have ended."""
         trained = sum(outcome.records.lane_steps for outcome in outcomes.values())
-        idle = bool(self.rounds) and trained == self.trained  # what a round did not get on with the next one would not either
+        idle = bool(self.turns) and trained == self.trained  # what a round did not get on with the next one would not either
         self.trained = trained
         if self.part.silent_s is None or idle or all(outcome.complete for outcome in outcomes.values()):
             return False
@@ -197,7 +199,7 @@ class Sharing(Durable):
         for key, outcome in outcomes.items():
             self.taken[key] = self.taken[key] | self.added[key]
             self.spent[key] = outcome.compile_s, outcome.total_s
-        self.rounds += 1
+        self.turns += 1
         return True
 
     def in_all(self, key: str, outcome: Outcome) -> Outcome:

@@ -57,14 +57,17 @@ def _tree(block: Block, records: Records, common: Sequence[bool], plan: list[Any
     real = block.real.ravel()
 
     def of(leaves: Sequence[Any] | None) -> list[Numbers] | None:
-        return None if leaves is None else [block.by_lane(x)[real] for x in leaves]
+        return None if leaves is None else [rows(x) for x in leaves]
+
+    def rows(x: Any) -> Numbers:
+        return block.by_lane(x) if real.all() else block.by_lane(x)[real]  # the block is a copy: large states are in no third
 
     carry = [
-        np.broadcast_to(x, (int(real.sum()), *np.shape(x))) if same else block.by_lane(x)[real]
+        np.broadcast_to(x, (int(real.sum()), *np.shape(x))) if same else rows(x)
         for x, same in zip(block.carry or [], common, strict=True)
     ]
     steps, sums = records.sums(block.lanes, block.step)
-    fresh = None if block.fresh is None else block.by_lane(np.asarray(block.fresh))[real]
+    fresh = None if block.fresh is None else rows(np.asarray(block.fresh))
     beside = {"feedback": of(block.feedback), "fresh": fresh, "best": of(block.best)}
     return {"carry": carry, **beside, "window": steps, "sums": sums, "plan": plan}
 

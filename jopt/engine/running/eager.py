@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -69,27 +69,36 @@ class Eager:
         )
 
     def carry_out(self, between: Callable[[], Between] | None) -> dict[str, Outcome]:
-        """Runs every job to its last step; ``between`` makes who acts between two steps, when it is known what is recorded."""
-        first, acts = next(iter(self.jobs.values())), None
-        each = [(name, lane) for name, lanes in self.lanes.items() for lane in lanes]
+        """Runs every job to its last step; ``between`` makes who acts between two steps."""
+        acts = between and between()
+        lockstep = any(job.feed.lockstep for job in self.jobs.values())
         # Batches of an iterable come once, so all lanes take each before the next one; so do those that wait for each other.
-        for group in [each] if first.feed.lockstep or between else [[lane] for lane in each]:
-            for step in range(first.first + 1, first.steps + 1):
-                for name, lane in group:
-                    begin = time.perf_counter()
-                    lane.advance()
-                    self.seconds[name] += time.perf_counter() - begin
-                first.feed.forget(step)
-                if between and (step in first.stops or step in first.looks or step == first.steps):
-                    acts = acts or between()
-                    self._act(acts, step)
+        if lockstep or acts is None:
+            each = [(name, lane) for name, lanes in self.lanes.items() for lane in lanes]
+            for lanes in [each] if lockstep else [[lane] for lane in each]:
+                self._run(lanes, acts, [] if acts is None else acts.groups)
+        else:
+            for names in acts.groups:
+                self._run([(name, lane) for name in names for lane in self.lanes[name]], acts, [names])
         for name, records in self.records.items():
             records.close(self._reached(name).states == State.DEAD)
         return {name: Outcome(PLAN, self.records[name], 0.0, self.seconds[name]) for name in self.jobs}
 
-    def _act(self, between: Between, step: int) -> None:
+    def _run(self, lanes: Sequence[tuple[str, _Lane]], between: Between | None, groups: Sequence[Sequence[str]]) -> None:
+        """Runs lanes side by side; ``groups`` are those whose lanes wait for each other."""
         job = next(iter(self.jobs.values()))
-        for names in between.groups:
+        for step in range(job.first + 1, job.steps + 1):
+            for name, lane in lanes:
+                begin = time.perf_counter()
+                lane.advance()
+                self.seconds[name] += time.perf_counter() - begin
+            job.feed.forget(step)
+            if between and (step in job.stops or step in job.looks or step == job.steps):
+                self._act(between, step, groups)
+
+    def _act(self, between: Between, step: int, groups: Sequence[Sequence[str]]) -> None:
+        job = next(iter(self.jobs.values()))
+        for names in groups:
             if step in job.stops:
                 for name, decision in between.decide(step, {name: self._reached(name) for name in names}).items():
                     for lane in self.lanes[name]:

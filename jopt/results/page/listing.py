@@ -25,7 +25,8 @@ class Row(NamedTuple):
       part: Which group it is of.
       where: Its place in the grid.
       setting: Its values, by the names of what was swept.
-      state: One of ``STATES``; "stopped": without a score, as the sweep was stopped before it had come to its end.
+      state: One of ``STATES``; "stopped": without a score, as the sweep was stopped before it had come to its end, or as
+        others went on without it.
       at: The step at which it was pruned or diverged; else None.
       out: Of how many seeds that is said.
       steps: That were done, by the seed that did most.
@@ -95,7 +96,11 @@ def _rows(part: int, record: SweepRecord, ranked: scores.Ranking) -> list[Row]:
     for index in np.ndindex(record.shape):
         state = "finished" if not np.isnan(scored.mean[index]) else "not finite"
         at, out = None, 0
-        for name, when, which in (("pruned", record.pruned_at, pruned), ("diverged", record.diverged_at, diverged)):
+        for name, when, which in (
+            ("stopped", record.left_at, record.left),
+            ("pruned", record.pruned_at, pruned),
+            ("diverged", record.diverged_at, diverged),
+        ):
             if which[index].any():
                 state, at, out = name, int(np.nanmin(when[index])), int(which[index].sum())
         score = float(mean[index]) if np.isfinite(mean[index]) and state in ("finished", "pruned") else None

@@ -150,6 +150,8 @@ class Curves:
         """How a setting ended, where that is not the end of the run."""
         if self.record.pruned.any(-1).ravel()[flat]:
             return ", pruned"
+        if self.record.left.any(-1).ravel()[flat]:
+            return ", left behind"
         return ", not finite at the end" if flat in self.chosen.lost else ""
 
     def _draw_diverged(self, ax: Axes, row: int, seen: View) -> None:

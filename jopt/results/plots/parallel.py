@@ -179,10 +179,12 @@ def _colors(mode: str) -> Any:
 
 def _draw_out(ax: Axes, paths: Paths, gaps: list[float]) -> list[style.Entry]:
     """The settings without a score, which end at the last number's axis."""
-    lost = np.isnan(paths.mean) & ~paths.diverged & ~paths.pruned
+    left = paths.record.left.any(-1).ravel() & ~paths.diverged & ~paths.pruned
+    lost = np.isnan(paths.mean) & ~paths.diverged & ~paths.pruned & ~left
     kinds: tuple[tuple[str, NDArray[np.bool_], dict[str, Any]], ...] = (
         ("diverged", paths.diverged, {"color": style.OUT, "ls": "--", "marker": "x", "ms": 5, "mew": 1.3, "lw": 0.8}),
         ("pruned", paths.pruned, {"color": PRUNED, "marker": "o", "ms": 3.5, "lw": 0.8}),
+        ("left behind", left, {"color": PRUNED, "marker": "o", "ms": 3.5, "lw": 0.8}),
         ("not finite", lost, {"color": style.OUT, "ls": ":", "marker": "x", "ms": 5, "lw": 0.8}),
     )
     entries = []

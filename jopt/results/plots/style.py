@@ -176,7 +176,9 @@ def range_entry(seeds: int, bars: bool = False) -> Entry:
 
 
 def why_out(record: SweepRecord, out: NDArray[np.bool_]) -> str:
-    """What to call settings without a score: they diverged, were pruned, or end with a metric that is not finite."""
+    """What to call settings without a score: they diverged, were pruned or left, or end with what is not finite."""
     diverged, pruned = out & record.diverged.any(-1), out & record.pruned.any(-1)
-    why = {"diverged": diverged, "pruned": pruned & ~diverged, "not finite": out & ~diverged & ~pruned}
+    left = out & record.left.any(-1) & ~diverged & ~pruned
+    why = {"diverged": diverged, "pruned": pruned & ~diverged, "left behind": left}
+    why["not finite"] = out & ~diverged & ~pruned & ~left
     return ", or ".join(name for name, settings in why.items() if settings.any()) or "diverged"

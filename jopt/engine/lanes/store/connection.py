@@ -41,7 +41,7 @@ class Opened:
         with _opening:
             found = os.stat(path)
             self._identity = found.st_dev, found.st_ino
-            if not _open_here[self._identity] and mode != "rw":
+            if not _open_here[self._identity] and (mode != "rw" or found.st_size):  # one that is made now is empty
                 _check_header(path)
             self.connection = _connect(path, mode)
             _open_here[self._identity] += 1
@@ -119,7 +119,8 @@ def _restrict(made: sqlite3.Connection) -> None:
         made.setlimit(limit, most)
     if configure := getattr(made, "setconfig", None):  # from Python 3.12 on
         configure(getattr(sqlite3, "SQLITE_DBCONFIG_DEFENSIVE"), True)  # noqa: B009  # type checkers go by Python 3.11
-    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
+    # Debian's SQLite overwrites what is deleted, by way of the journal: to let go of a state took longer than to write it.
+    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "secure_delete=OFF"):
         made.execute(f"PRAGMA {pragma}")
 
 
@@ -155,10 +156,13 @@ def _as_others(error: sqlite3.Error, path: str) -> Exception:
     if code == sqlite3.SQLITE_BUSY:
         return TimeoutError(errno.EAGAIN, f"Another process has been using this file for {WAIT_S:.0f} s", path)
     kinds = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
-    # A header that is damaged may ask for other files beside this one, or for a right to write that is not needed.
+    if code == sqlite3.SQLITE_CANTOPEN:  # its header is sound, so it is the journal beside it that can not be made
+        kinds[code] = errno.EIO
+    # A header that is damaged may ask for a right to write that is not needed.
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) and not os.access(path, os.R_OK):
         kinds[code] = errno.EACCES
-    if code == sqlite3.SQLITE_READONLY and not (os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK)):
+    writable = os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and not writable:
         kinds[code] = errno.EACCES
     if code in kinds:
         return OSError(kinds[code], f"{os.strerror(kinds[code])} ({error})", path)

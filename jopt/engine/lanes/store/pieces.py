@@ -64,18 +64,19 @@ def over_time(pieces: Iterable[Piece], lanes: Numbers, steps: Numbers) -> dict[s
     return {name: np.moveaxis(x.reshape(len(steps), *lanes.shape), 0, -1) for name, x in found.items()}
 
 
+@np.errstate(invalid="ignore")  # of a file that says nonsense
 def of_lanes(pieces: Iterable[Piece], lanes: Numbers, first: int) -> dict[str, Numbers]:
-    """How far lanes have come, ``first`` at least, where they diverged or were pruned, and what they were doing.
+    """How far lanes have come, ``first`` at least, where they diverged, were pruned or left behind, and what they were doing.
 
     Arrays of the shape of ``lanes``; ``state`` is a number of ``table.State``, 0 where nothing says it.
     """
     found = {"steps_done": np.full(lanes.size, first, np.int64)}
-    found |= {name: np.full(lanes.size, np.nan) for name in ("diverged_at", "pruned_at")}
+    found |= {name: np.full(lanes.size, np.nan) for name in ("diverged_at", "pruned_at", "left_at")}
     found["state"] = np.zeros(lanes.size, np.int8)
     for piece in pieces:
         own, there = _places(lanes, piece.lanes)
         for name, kept in found.items():
-            if name == "state" and name not in piece.values:
+            if name in ("state", "left_at") and name not in piece.values:
                 continue
             _check_shape(name, piece.values[name], piece.lanes.shape)
             kept[there] = piece.values[name][own]
