@@ -368,7 +368,7 @@ def test_a_second_problem_in_the_same_file_leaves_the_first_one_as_it_is(tmp_pat
 
 def test_an_upgrade_is_named_where_something_has_changed(tmp_path, monkeypatch):
     swept(tmp_path)
-    monkeypatch.setattr("jopt.sweeps.durable.versions", lambda: {"jax": "99.0"})
+    monkeypatch.setattr("jopt.sweeps.problems.versions", lambda: {"jax": "99.0"})
     with pytest.raises(ValueError, match=rf"written by .*jax {jax.__version__} \(here it is 99.0\)"):
         swept(tmp_path, loss=other_loss)
 

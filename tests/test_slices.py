@@ -180,7 +180,7 @@ def test_of_two_that_take_the_same_lanes_over_one_gives_way(tmp_path, monkeypatc
 
     def beside(self):  # a third process comes to its end at the same moment, and takes the same lanes over
         claim(self)
-        if self.rounds == 1 and not found:
+        if self.turns == 1 and not found:
             found.append(None)
             found[0] = part(tmp_path, 2, 3, take_over=True)
 

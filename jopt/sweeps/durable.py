@@ -131,18 +131,13 @@ class Durable:
         again(lambda: self._resume(programs))
 
     @property
-    def settings(self) -> Mapping[str, Settings]:
-        """Those that are trained now."""
-        return self.rounds[-1].settings
-
-    @property
     def jobs(self) -> Jobs:
-        """Those that are trained now."""
+        """What is trained now."""
         return self.rounds[-1].jobs
 
     @property
     def places(self) -> dict[str, Place]:
-        """Where the lanes stand that are trained now."""
+        """Where its lanes stand."""
         return self.rounds[-1].places
 
     def _programs(self, name: str) -> list[problems.Parts]:

@@ -91,7 +91,7 @@ class Sharing(Durable):
     def _of_slice(self) -> Iterator[tuple[str, np.ndarray]]:
         """Lanes are counted group after group, seed after seed, as they stand in the grid."""
         first = 0
-        for name, settings in self.settings.items():
+        for name, settings in self.rounds[-1].settings.items():
             for key in of_group(self.jobs, name):
                 job = self.jobs[key]
                 numbers = first + job.space.places[:, None] + settings.size * np.arange(len(job.seeds))
