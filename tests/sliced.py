@@ -4,6 +4,7 @@
 them, and compares what the rerun comes to with the sweep of one process; it ends with 1 where they differ.
 """
 
+import functools
 import itertools
 import os
 import signal
@@ -28,6 +29,12 @@ def swept(directory, **more):
     given = {"seeds": 2, "evaluate": kept.evaluate, "eval_every": 100, "batch_size": 3, "steps": STEPS, **more}
     rates = jopt.adam(jopt.choice(0.01, 0.02, 0.03))
     return jopt.sweep(kept.loss, kept.init, rates, kept.DATA, plan=kept.PLAN, progress=False, checkpoint=checkpoint, **given)
+
+
+@functools.cache
+def alone():
+    """The sweep of one process."""
+    return swept(None)
 
 
 def end(*_, **__):
@@ -116,7 +123,7 @@ def rerun(directory, index, count):
         return f"{part.timings.lane_steps} lane-steps were trained of {left} that were missing"
     if not part.complete or missing(directory):
         return "it is not complete"
-    whole = swept(None)
+    whole = alone()
     return str(kept.differences(part, whole) + kept.differences(jopt.load_result(directory), whole) or "")
 
 

@@ -166,7 +166,7 @@ class Together:
             with source.named(alone=False):
                 ends = source.store.outcomes(source.problem, np.arange(len(source.numbers)), -1)
             far[i, source.numbers] = 2 * ends["steps_done"] + np.isin(ends["state"], ENDED)
-        return far.argmax(0)
+        return np.asarray(far.argmax(0))
 
     def _pieces(self, problem: int, table: Pieces) -> Iterator[Piece]:
         """The pieces of all files, those of lanes that are further elsewhere first, since the last one counts."""
