@@ -13,7 +13,7 @@ import pytest
 
 import jopt
 
-EXTRAS = "optuna", "plot", "report", "tensorboard"
+EXTRAS = "optuna", "plot", "ray", "report", "tensorboard"
 HEAVY = ["jinja2", "matplotlib", "optuna", "pandas", "plotly", "ray", "rich", "sklearn", "tensorboardX", "xarray"]
 
 

@@ -21,7 +21,7 @@ BEATS = 5  # asked for in the time of one heartbeat
 BEAT_S = 5.0  # between two of them, at most
 IDLE = 0.05  # of a processor: a process that uses less does nothing; one of Ray that waited took 0.007
 READY = 0.25  # of the time that one thread runs or waits for a processor
-START_S = 60.0  # how long a process may take to begin, at least; twice as long for each that took longer
+START_S = 120.0  # how long a process may take to begin, at least; twice as long for each that took longer
 LEAVE_S = 10.0  # how long threads may take to leave what they ask of Ray
 
 
