@@ -25,10 +25,10 @@ class OptunaSearch:
     structure (``jopt.choice(False, True)``) is a program of its own, which rounds hold in different numbers, so that more is
     compiled.
 
-    With ``checkpoint=`` a search goes on, too: what an earlier call has asked for is not asked for again, and what it has trained
-    is told as it was. Where the sampler has a seed, as the default has, the search is then bit for bit the one that nobody ended;
-    one without a seed asks for other settings from there on. A study of yours hears of no setting twice that it knows with its
-    score; what was asked for when a call ended has failed there.
+    With ``checkpoint=`` a search goes on, too: what an earlier call has asked for is not asked for again, and what it has
+    trained is told as it was. Where the sampler has a seed, as the default has, the search is then bit for bit the one that
+    nobody ended; one without a seed asks for other settings from there on. A study of yours hears of no setting twice that it
+    knows with its score; what was asked for when a call ended has failed there.
 
     Args:
       sampler: Any sampler of Optuna; by default its TPE, multivariate and with a constant liar, after a first round of the
