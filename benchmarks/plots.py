@@ -64,7 +64,7 @@ def memory(saved: dict[str, Any]) -> Any:
 def checkpoint(saved: dict[str, Any]) -> Any:
     """A sweep that is kept against one that is not."""
     labels = [r["model"] for r in saved["rows"]]
-    values = {"median": [r["ratio"] for r in saved["rows"]], "best": [r["best_ratio"] for r in saved["rows"]]}
+    values = {"ratio": [r["ratio"] for r in saved["rows"]]}
     return _bars(labels, values, f"Time of a sweep saved every {saved['every_s']:.0f} s, relative to one without a checkpoint")
 
 
