@@ -61,7 +61,17 @@ OWN = {
     "partitioning": ["partition", "wrappers"],
     "plateau": ["plateau"],
 }
-SHARED = ["defaults", "modern_rules", "classics", "precision", "building_blocks", "memory_of_states", "rules", "contracts", "parity"]
+SHARED = [
+    "defaults",
+    "modern_rules",
+    "classics",
+    "precision",
+    "building_blocks",
+    "memory_of_states",
+    "rules",
+    "contracts",
+    "parity",
+]
 PYTEST = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--no-header"]
 # What tests of a file are called, besides the names of its functions.
 CALLED = {

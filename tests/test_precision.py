@@ -224,3 +224,42 @@ def test_without_epsilon_an_element_that_never_had_a_gradient_stays(name, number
     assert np.all(np.asarray(updates)[grads == 0] == 0)
     assert np.all(np.isfinite(updates))
     assert np.all(np.asarray(updates)[grads != 0] < 0) or name == "adadelta"  # whose first step is of the size of ε
+
+
+def seen_by(wrap, grads):
+    """The types and shapes of the gradients that one of Optax's transformations gets inside of what ``wrap`` makes."""
+    seen = []
+
+    def update(updates, state, params=None):
+        seen.append(jax.tree.map(lambda u: (u.dtype.name, u.shape), updates))
+        return updates, state
+
+    opt = wrap(optax.GradientTransformation(lambda params: optax.EmptyState(), update))
+    opt.update(grads, opt.init(grads), grads)
+    return seen[0]
+
+
+WRAPS = {
+    "chain": lambda inner: jopt.chain(inner, jopt.scale(2.0)),
+    "chain_of_one": lambda inner: jopt.chain(inner),
+    "masked": lambda inner: jopt.chain(jopt.masked(inner, True), jopt.scale(2.0)),
+    "accumulate": lambda inner: jopt.accumulate(inner, 1),
+    "partition": lambda inner: jopt.chain(jopt.partition({"*": inner}), jopt.scale(2.0)),
+}
+
+
+@pytest.mark.parametrize("name", WRAPS)
+def test_a_part_of_optaxs_gets_the_gradients_own_type(name):
+    assert seen_by(WRAPS[name], jnp.ones(2, jnp.bfloat16)) == ("bfloat16", (2,))
+
+
+def test_a_chain_of_one_part_and_a_masked_part_of_jopts_in_a_chain_run_in_float32():
+    """What a rule is given shows in what it hands on: 1 + 2^-9 is no bfloat16, and a chain rounds once, at its end."""
+    grads = jnp.asarray(1.0, jnp.bfloat16)
+    parts = [jopt.scale(1.0 + 2.0**-9), jopt.scale(1.0 - 2.0**-9)]
+    for chain in (
+        jopt.chain(*parts),
+        jopt.chain(jopt.masked(parts[0], True), parts[1]),
+        jopt.chain(jopt.chain(parts[0]), parts[1]),
+    ):
+        assert float(chain.update(grads, chain.init(grads))[0]) == 1.0
