@@ -164,7 +164,7 @@ def test_the_lengths_that_radam_waits_for_are_those_of_the_paper(x64):
 
 
 @pytest.mark.parametrize("x", [1e-6, 1e-3, 0.03, 0.1, 0.3, 0.4, 0.499, 0.5, 0.501, 0.8, 3.0, 40.0])
-def test_the_function_of_radams_length_is_exact_to_the_last_digits(x, x64):
+def test_the_function_of_the_length_in_radam_is_exact_to_the_last_digits(x, x64):
     with decimal.localcontext() as context:
         context.prec = 60
         exact = float(1 / decimal.Decimal(x) - 1 / (decimal.Decimal(x).exp() - 1))

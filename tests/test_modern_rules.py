@@ -317,7 +317,7 @@ def test_a_number_out_of_its_range_is_refused_by_name(make, words):
         make(0.1, **words)
 
 
-def test_adafactors_decay_by_a_function_is_optaxs(x64):
+def test_the_decay_of_adafactor_by_a_function_is_optaxs(x64):
     def halving(i, exponent):
         return 1.0 - 0.5 * exponent / (i + 2.0)
 
