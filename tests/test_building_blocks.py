@@ -244,3 +244,9 @@ def test_a_chain_says_what_a_part_is_and_whether_a_call_was_forgotten(part, hint
     end = rf", not a transformation; did you forget to call {hint}\?$" if hint else r", not a transformation\.$"
     with pytest.raises(TypeError, match=end):
         jopt.chain(jopt.scale(1.0), part)
+
+
+def test_scale_by_trust_ratio_has_no_exception_for_a_norm_of_one():
+    for p, g in ((2.0, 1.0), (1.0, 2.0)):
+        updates, _ = jopt.scale_by_trust_ratio().update(jnp.array([g, 0.0]), optax.EmptyState(), jnp.array([p, 0.0]))
+        np.testing.assert_allclose(updates, [p, 0.0], rtol=1e-6)

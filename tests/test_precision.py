@@ -183,7 +183,7 @@ def test_a_sum_of_bfloat16_updates_is_rounded_once_by_apply_updates():
 # Rules whose state holds something complex for a complex leaf, and how much; the rest of it is real.
 COMPLEX = {
     "adabelief": 1, "adadelta": 0, "adafactor": 0, "adagrad": 0, "adam": 1, "adamax": 1, "adan": 3, "amsgrad": 1, "lamb": 1,
-    "nadam": 1, "qhadam": 1, "radam": 1, "rmsprop": 0, "scale_by_rms": 0, "scale_by_stddev": 1,
+    "nadam": 1, "scale_by_nadam": 1, "qhadam": 1, "radam": 1, "rmsprop": 0, "scale_by_rms": 0, "scale_by_stddev": 1,
 }  # fmt: skip
 
 
@@ -207,7 +207,7 @@ def test_the_means_of_a_factored_complex_leaf_of_adafactor_are_real(name):
 NO_EPS = [
     ("adabelief", {"eps": 0.0, "eps_root": 0.0}), ("adadelta", {"eps": 0.0}), ("adagrad", {"eps": 0.0}),
     ("adagrad", {"eps": 0.0, "initial_accumulator_value": 0.0}), ("adam", {"eps": 0.0}), ("adamax", {"eps": 0.0}),
-    ("adan", {"eps": 0.0}), ("amsgrad", {"eps": 0.0}), ("nadam", {"eps": 0.0}), ("qhadam", {"eps": 0.0}),
+    ("adan", {"eps": 0.0, "eps_root": 0.0}), ("amsgrad", {"eps": 0.0}), ("nadam", {"eps": 0.0}), ("qhadam", {"eps": 0.0}),
     ("radam", {"eps": 0.0}), ("rmsprop", {"eps": 0.0}), ("rmsprop", {"eps": 0.0, "eps_in_sqrt": False}),
     ("adafactor", {"eps": 0.0}), ("adafactor", {"eps": 0.0, "min_dim_size_to_factor": 2}),
 ]  # fmt: skip
