@@ -22,7 +22,7 @@ SURVIVORS: dict[str, str] = {
     _RADAM + "_without_pole: 1307674368000 -> 1307674368001": _BEYOND,
     "jopt/optimizers/lion.py, table: jnp.abs(c) < 1.0 -> jnp.abs(c) <= 1.0": "where |c| is 1, its sign is c itself",
     "jopt/optimizers/rprop.py, scale_by_rprop: jnp.sign(g) -> g": "only the sign of the product is read",
-    "jopt/optimizers/adafactor.py, _factored_axes: 0 -> 1": "an axis of one element, or of none, has the same means as its elements",
+    "jopt/optimizers/adafactor.py, _factored_axes: 0 -> 1": "an axis of one element has the same means as its elements",
     _CLIPPING + "clip_by_global_norm: norm <= bound * unit -> norm < bound * unit": "at the bound the factor is 1",
     _CLIPPING + "_scaled_norm: 0.25 -> 0.125": "scaled more often than it must be, to the same norm",
     _CLIPPING
