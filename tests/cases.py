@@ -286,6 +286,7 @@ BLOCKS = [
     _case("scale_by_stddev", "scale_by_stddev", eps=1e-4),
     _case("scale_by_stddev_corrected", "scale_by_stddev", bias_correction=True, eps=1.0),
     _case("trace_dampening", "trace", False, decay=0.9, dampening=0.5),
+    _case("trace_dampening_nesterov", "trace", False, decay=0.9, dampening=0.5, nesterov=True),
     _case("scale_by_nadam", "scale_by_nadam", False, momentum_decay=0.01),
     _case("scale_by_amsgrad", "scale_by_amsgrad", b2=0.99),
     _case("scale_by_adamax", "scale_by_adamax"),

@@ -23,6 +23,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -60,7 +61,17 @@ OWN = {
     "partitioning": ["partition", "wrappers"],
     "plateau": ["plateau"],
 }
-SHARED = ["modern_rules", "classics", "precision", "building_blocks", "memory_of_states", "rules", "contracts", "parity"]
+SHARED = [
+    "defaults",
+    "modern_rules",
+    "classics",
+    "precision",
+    "building_blocks",
+    "memory_of_states",
+    "rules",
+    "contracts",
+    "parity",
+]
 PYTEST = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--no-header"]
 # What tests of a file are called, besides the names of its functions.
 CALLED = {
@@ -121,9 +132,19 @@ def _told_by_tests(path: Path, mutation: Mutation | None) -> bool:
     for table in (cases.OPTIMIZERS, cases.BLOCKS, cases.WRAPPERS, cases.CASES):
         table[:] = [case for case in table if case in chosen]
     own, shared = ([f"tests/test_{name}.py" for name in names] for names in (OWN.get(path.stem, []), SHARED))
-    runs = [own] if own else []
-    runs.append(["-k", " or ".join([*functions_of(path), *CALLED.get(path.stem, [])]), *shared])
-    return any(pytest.main([*PYTEST, *run]) != pytest.ExitCode.OK for run in runs)
+    runs = [(own, [])] if own else []
+    runs.append((shared, [Naming([*functions_of(path), *CALLED.get(path.stem, [])])]))
+    return any(pytest.main([*PYTEST, *files], plugins) != pytest.ExitCode.OK for files, plugins in runs)
+
+
+class Naming:
+    """A plugin of pytest's that keeps the tests in whose names one of the given ones stands, as words of their own."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.pattern = re.compile(f"(?<![a-z0-9])({'|'.join(names)})(?![a-z0-9])")
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = [item for item in items if self.pattern.search(item.name)]
 
 
 # What a fork is given

@@ -1,6 +1,36 @@
 """Mutations that survive, as ``tests/mutations.py`` prints them (without the line), and why they change no number."""
 
+_ADAM, _BELIEF, _RADAM = (f"jopt/optimizers/{name}.py, " for name in ("adam", "adabelief", "radam"))
+_CLIPPING, _PLATEAU = "jopt/transforms/clipping.py, ", "jopt/transforms/plateau.py, "
+_UNREAD = "a weight of g that nothing reads without nesterov"
+_HIDDEN = "where it is not used, any number will do that has a logarithm"
+_BEYOND = "beyond the last digit of float64, for every x below 0.5"
+_POWER = "another power of two, by which no digit changes; only the largest and smallest numbers would leave their range"
+
 SURVIVORS: dict[str, str] = {
-    "jopt/optimizers/adam.py, scale_by_adam: 0.0 -> 1.0 (2)": "a weight of g that nothing reads without nesterov",
+    _ADAM + "scale_by_adam: 0.0 -> 1.0 (2)": _UNREAD,
+    _BELIEF + "scale_by_belief: 0.0 -> 1.0": _UNREAD,
+    _RADAM + "scale_by_radam: 0.0 -> 1.0 (2)": _UNREAD,
+    _RADAM + "_rectification: 0.5 -> 0.25": _HIDDEN,
+    _RADAM + "_rectification: 1.0 -> 2.0 (3)": "ρ with β₂ = 0, which is no more than 4 either way: never rectified",
+    _RADAM + "_rectification: rho >= threshold -> rho > threshold": "no β₂ and step are known whose ρ is a threshold exactly",
+    _RADAM + "_rectification: rho > 4.0 -> rho >= 4.0": "no β₂ and step are known whose ρ is 4 exactly",
+    _RADAM + "_without_pole: x < 0.5 -> x <= 0.5": "at 0.5 both forms are right to the last digit",
+    _RADAM + "_without_pole: 0.5 -> 0.25 (2)": _HIDDEN,
+    _RADAM + "_without_pole: 1209600 -> 1209601": _BEYOND,
+    _RADAM + "_without_pole: 47900160 -> 47900161": _BEYOND,
+    _RADAM + "_without_pole: 1307674368000 -> 1307674368001": _BEYOND,
     "jopt/optimizers/lion.py, table: jnp.abs(c) < 1.0 -> jnp.abs(c) <= 1.0": "where |c| is 1, its sign is c itself",
+    "jopt/optimizers/rprop.py, scale_by_rprop: jnp.sign(g) -> g": "only the sign of the product is read",
+    "jopt/optimizers/adafactor.py, _factored_axes: 0 -> 1": "an axis of one element has the same means as its elements",
+    _CLIPPING + "clip_by_global_norm: norm <= bound * unit -> norm < bound * unit": "at the bound the factor is 1",
+    _CLIPPING + "_scaled_norm: 0.25 -> 0.125": "scaled more often than it must be, to the same norm",
+    _CLIPPING
+    + "_scaled_norm: plain > jnp.finfo(wide).tiny ** 0.25 -> plain >= jnp.finfo(wide).tiny ** 0.25": "either way its norm",
+    _CLIPPING + "_inverse_power_of_two: top - 1 -> top + 1": _POWER,
+    _CLIPPING + "_inverse_power_of_two: 1 -> 2 (2)": _POWER,
+    _CLIPPING + "_inverse_power_of_two: 1 -> 2 (3)": _POWER,
+    _PLATEAU + "multiplier: 1e-37 -> 5e-38": "stands in for a rate of 0, by which nothing is divided then",
+    _PLATEAU + "_observe: 0.0 -> 1.0 (2)": "before the first value the best one is infinite, and no margin changes that",
+    "jopt/transforms/partitioning.py, _check_patterns: 5 -> 6": "how many leaves an error lists",
 }

@@ -229,3 +229,24 @@ NET = eqx.nn.MLP(2, 1, 3, 1, key=jax.random.key(0))
 def test_a_function_among_the_parameters_is_named_with_the_way_out(use):
     with pytest.raises(TypeError, match=r"the leaf at \.activation is a function.*eqx\.filter.*eqx\.partition"):
         use()
+
+
+@pytest.mark.parametrize(
+    ("state", "found"), [((), "a tuple of 0"), ([1], "a list of 1"), ({"a": 1}, r"a dict with \['a'\]"), (None, "a NoneType")]
+)
+def test_a_chain_says_which_state_it_got(state, found):
+    with pytest.raises(ValueError, match=rf"but got {found}\. The order"):
+        jopt.chain(jopt.scale(1.0), jopt.scale(2.0)).update(1.0, state)
+
+
+@pytest.mark.parametrize(("part", "hint"), [(optax.nadam, "it"), (jopt.adam, r"adam\(\.\.\.\)"), (3, None)])
+def test_a_chain_says_what_a_part_is_and_whether_a_call_was_forgotten(part, hint):
+    end = rf", not a transformation; did you forget to call {hint}\?$" if hint else r", not a transformation\.$"
+    with pytest.raises(TypeError, match=end):
+        jopt.chain(jopt.scale(1.0), part)
+
+
+def test_scale_by_trust_ratio_has_no_exception_for_a_norm_of_one():
+    for p, g in ((2.0, 1.0), (1.0, 2.0)):
+        updates, _ = jopt.scale_by_trust_ratio().update(jnp.array([g, 0.0]), optax.EmptyState(), jnp.array([p, 0.0]))
+        np.testing.assert_allclose(updates, [p, 0.0], rtol=1e-6)

@@ -1,5 +1,8 @@
 """Closed forms of the classics: what theory says of Adagrad, Adadelta, AdaMax, NAdam, AMSGrad, RAdam, Rprop and dampening."""
 
+import decimal
+import importlib
+
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -158,6 +161,15 @@ def test_the_lengths_that_radam_waits_for_are_those_of_the_paper(x64):
     for threshold, steps_before in ((4.99, 4), (4.999, 5), (5.99, 5), (5.9999, 6)):
         found = steps(jopt.radam(1.0, threshold=threshold), np.full(8, 5.0))
         assert np.sum(np.isclose(found, -5.0)) == steps_before
+
+
+@pytest.mark.parametrize("x", [1e-6, 1e-3, 0.03, 0.1, 0.3, 0.4, 0.499, 0.5, 0.501, 0.8, 3.0, 40.0])
+def test_the_function_of_the_length_in_radam_is_exact_to_the_last_digits(x, x64):
+    with decimal.localcontext() as context:
+        context.prec = 60
+        exact = float(1 / decimal.Decimal(x) - 1 / (decimal.Decimal(x).exp() - 1))
+    from_module = importlib.import_module("jopt.optimizers.radam")  # the name is that of the function, too
+    assert float(from_module._without_pole(jnp.float64(x))) == pytest.approx(exact, rel=4e-16)
 
 
 def test_radam_ends_as_adam(x64):

@@ -1,5 +1,6 @@
 """Closed forms and errors of QHM, QHAdam, AggMo, AdaBelief, LAMB, LARS, Adafactor, Lion, signSGD, Signum and Adan."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -314,3 +315,17 @@ OUT_OF_RANGE = [
 def test_a_number_out_of_its_range_is_refused_by_name(make, words):
     with pytest.raises(ValueError, match="must lie in"):
         make(0.1, **words)
+
+
+def test_the_decay_of_adafactor_by_a_function_is_optaxs(x64):
+    def halving(i, exponent):
+        return 1.0 - 0.5 * exponent / (i + 2.0)
+
+    params = {"w": np.ones((4, 5)), "b": np.ones(3)}
+    grads = {"w": np.arange(20.0).reshape(4, 5) - 3.5, "b": np.arange(3.0) - 1.5}
+    pair = [m.scale_by_factored_rms(min_dim_size_to_factor=2, decay_rate_fn=halving) for m in (jopt, optax)]
+    states = [opt.init(params) for opt in pair]
+    for _ in range(4):
+        found, expected = (opt.update(grads, state, params) for opt, state in zip(pair, states, strict=True))
+        chex.assert_trees_all_close(found[0], expected[0], rtol=1e-12)
+        states = [found[1], expected[1]]

@@ -1,5 +1,7 @@
 """``partition``, ``masked`` and ``freeze``: which leaves are meant, and errors that name them."""
 
+import dataclasses
+
 import chex
 import equinox as eqx
 import jax
@@ -193,3 +195,43 @@ def test_a_plateau_inside_a_partition_gets_its_value_and_in_a_sweep_its_metric()
     )
     with pytest.raises(ValueError, match="The optimizer monitors 'val'"):
         jopt.sweep(lambda p, _: jnp.sum(p["a"] ** 2), grads, watching, steps=2, progress=False)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Box:
+    """A box as Flax's, whose array is its field ``value``."""
+
+    value: object
+
+
+def test_an_array_in_a_box_is_matched_by_the_path_of_the_box_too():
+    params = {"enc": {"kernel": Box(jnp.ones(2))}, "value": jnp.ones(2), "dec": Box(jnp.ones(2))}
+    opt = jopt.partition({"enc/kernel": jopt.scale(2.0), "dec/value": jopt.scale(3.0), "*": jopt.scale(4.0)})
+    updates, _ = opt.update(params, opt.init(params))
+    assert [float(x[0]) for x in jax.tree.leaves(updates)] == [3.0, 2.0, 4.0]
+    with pytest.raises(ValueError, match=r"gets no leaf; the leaves are .*'enc/kernel'"):
+        jopt.partition({"enc": jopt.scale(2.0), "*": jopt.scale(4.0)}).init(params)
+
+
+@pytest.mark.parametrize("compatible", [False, True])
+@pytest.mark.parametrize("wrapper", ["masked", "partition"])
+def test_extra_arguments_like_the_gradients_are_masked_where_that_is_asked_for(wrapper, compatible):
+    seen = []
+
+    def update(updates, state, params=None, *, scales, **extra_args):
+        seen.append(jax.tree.structure(scales))
+        return updates, state
+
+    inner = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    tree = {"a": jnp.ones(2), "b": jnp.ones(3)}
+    if wrapper == "masked":
+        opt = jopt.masked(inner, {"a": True, "b": False}, mask_compatible_extra_args=compatible)
+    else:
+        opt = jopt.partition({"a": inner, "*": jopt.scale(1.0)}, mask_compatible_extra_args=compatible)
+    opt.update(tree, opt.init(tree), scales=tree)
+    few = jax.tree.structure({"a": 0, "b": optax.MaskedNode()})
+    assert seen == [few if compatible else jax.tree.structure(tree)]
+    default = jopt.masked(inner, {"a": True, "b": False}) if wrapper == "masked" else jopt.partition({"*": inner})
+    default.update(tree, default.init(tree), scales=tree)
+    assert seen[1] == jax.tree.structure(tree)

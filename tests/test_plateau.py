@@ -176,6 +176,14 @@ def test_nan_spoils_the_observation_that_it_is_part_of_and_no_other():
     assert multipliers(opt, values).tolist() == [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5]
 
 
+def test_a_monitored_metric_of_which_nobody_says_when_it_was_evaluated_was_evaluated_now():
+    opt = jopt.reduce_on_plateau(factor=0.5, patience=0, monitor="flat")
+    state = opt.init(jnp.float32(1.0))
+    for _ in range(3):
+        updates, state = opt.update(jnp.float32(1.0), state, metrics={"flat": 1.0})
+    assert float(updates) < 1.0
+
+
 def test_with_a_monitored_metric_evaluations_are_counted_and_not_steps():
     opt = jopt.reduce_on_plateau(factor=0.5, patience=0, mode="max", monitor="accuracy", accumulation_size=2)
     state, found = opt.init(jnp.ones([])), []

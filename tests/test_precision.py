@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jopt
-from tests.cases import CASES, SHAPES, extras, name_of, run, tree_like
+from tests.cases import CASES, SHAPES, extras, name_of, tree_like
 
 NARROW = [jnp.bfloat16, jnp.float16]
 ADAPTIVE = [
@@ -180,8 +180,86 @@ def test_a_sum_of_bfloat16_updates_is_rounded_once_by_apply_updates():
     assert float(p) == float(jnp.bfloat16(1.0 + 2.0**-9 + 2.0**-12))
 
 
-def test_complex_leaves_have_a_real_second_moment():
-    params = tree_like(SHAPES, 0, dtype=np.complex64)
-    updates, state = run(jopt.adam(1e-2), params, tree_like(SHAPES, 1, 3, np.complex64), extras(3))
-    assert {x.dtype for x in jax.tree.leaves(state[0].nu)} == {jnp.dtype(jnp.float32)}
-    assert {u.dtype for u in jax.tree.leaves(updates)} == {jnp.dtype(jnp.complex64)}
+# Rules whose state holds something complex for a complex leaf, and how much; the rest of it is real.
+COMPLEX = {
+    "adabelief": 1, "adadelta": 0, "adafactor": 0, "adagrad": 0, "adam": 1, "adamax": 1, "adan": 3, "amsgrad": 1, "lamb": 1,
+    "nadam": 1, "scale_by_nadam": 1, "qhadam": 1, "radam": 1, "rmsprop": 0, "scale_by_rms": 0, "scale_by_stddev": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_the_second_moments_of_a_complex_leaf_are_real(name):
+    make = getattr(jopt, name)
+    opt = make() if name.startswith("scale") else make(1e-2)
+    params = np.ones((2, 3), np.complex64)
+    for state in (opt.init(params), opt.update(params, opt.init(params), params)[1]):
+        assert sum(jnp.iscomplexobj(x) for x in jax.tree.leaves(state)) == COMPLEX[name]
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_the_means_of_a_factored_complex_leaf_of_adafactor_are_real(name):
+    params = {name: np.ones((2, 3) if name == "a" else (3, 2), np.complex64)}
+    state = jopt.adafactor(1e-2, min_dim_size_to_factor=2).init(params)
+    assert not any(jnp.iscomplexobj(x) for x in jax.tree.leaves(state))
+
+
+# With ε of 0 a second moment of 0 stands alone in the denominator.
+NO_EPS = [
+    ("adabelief", {"eps": 0.0, "eps_root": 0.0}), ("adadelta", {"eps": 0.0}), ("adagrad", {"eps": 0.0}),
+    ("adagrad", {"eps": 0.0, "initial_accumulator_value": 0.0}), ("adam", {"eps": 0.0}), ("adamax", {"eps": 0.0}),
+    ("adan", {"eps": 0.0, "eps_root": 0.0}), ("amsgrad", {"eps": 0.0}), ("nadam", {"eps": 0.0}), ("qhadam", {"eps": 0.0}),
+    ("radam", {"eps": 0.0}), ("rmsprop", {"eps": 0.0}), ("rmsprop", {"eps": 0.0, "eps_in_sqrt": False}),
+    ("adafactor", {"eps": 0.0}), ("adafactor", {"eps": 0.0, "min_dim_size_to_factor": 2}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "numbers"), NO_EPS, ids=[f"{name}-{len(numbers)}" for name, numbers in NO_EPS])
+def test_without_epsilon_an_element_that_never_had_a_gradient_stays(name, numbers):
+    opt = getattr(jopt, name)(1e-2, **numbers)
+    params, grads = np.ones((3, 4), np.float32), np.ones((3, 4), np.float32)
+    grads[1], grads[:, 2] = 0.0, 0.0
+    state = opt.init(params)
+    for _ in range(8):  # RAdam is none of the adaptive ones before
+        updates, state = opt.update(grads, state, params)
+    assert np.all(np.asarray(updates)[grads == 0] == 0)
+    assert np.all(np.isfinite(updates))
+    assert np.all(np.asarray(updates)[grads != 0] < 0) or name == "adadelta"  # whose first step is of the size of ε
+
+
+def seen_by(wrap, grads):
+    """The types and shapes of the gradients that one of Optax's transformations gets inside of what ``wrap`` makes."""
+    seen = []
+
+    def update(updates, state, params=None):
+        seen.append(jax.tree.map(lambda u: (u.dtype.name, u.shape), updates))
+        return updates, state
+
+    opt = wrap(optax.GradientTransformation(lambda params: optax.EmptyState(), update))
+    opt.update(grads, opt.init(grads), grads)
+    return seen[0]
+
+
+WRAPS = {
+    "chain": lambda inner: jopt.chain(inner, jopt.scale(2.0)),
+    "chain_of_one": lambda inner: jopt.chain(inner),
+    "masked": lambda inner: jopt.chain(jopt.masked(inner, True), jopt.scale(2.0)),
+    "accumulate": lambda inner: jopt.accumulate(inner, 1),
+    "partition": lambda inner: jopt.chain(jopt.partition({"*": inner}), jopt.scale(2.0)),
+}
+
+
+@pytest.mark.parametrize("name", WRAPS)
+def test_a_part_of_optaxs_gets_the_gradients_own_type(name):
+    assert seen_by(WRAPS[name], jnp.ones(2, jnp.bfloat16)) == ("bfloat16", (2,))
+
+
+def test_a_chain_of_one_part_and_a_masked_part_of_jopts_in_a_chain_run_in_float32():
+    """What a rule is given shows in what it hands on: 1 + 2^-9 is no bfloat16, and a chain rounds once, at its end."""
+    grads = jnp.asarray(1.0, jnp.bfloat16)
+    parts = [jopt.scale(1.0 + 2.0**-9), jopt.scale(1.0 - 2.0**-9)]
+    for chain in (
+        jopt.chain(*parts),
+        jopt.chain(jopt.masked(parts[0], True), parts[1]),
+        jopt.chain(jopt.chain(parts[0]), parts[1]),
+    ):
+        assert float(chain.update(grads, chain.init(grads))[0]) == 1.0
