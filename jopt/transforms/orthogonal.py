@@ -143,8 +143,7 @@ def scale_by_shape(adjust: str = "original", *, outputs: str = "columns") -> Any
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         _check_matrices(updates, jax.tree.leaves(updates))
-        (scaled,) = leafwise(lambda g: (factor(*(max(1, g.shape[axis]) for axis in axes)) * g,), {"updates": updates})
-        return scaled, state
+        return jax.tree.map(lambda g: narrow(factor(*(g.shape[axis] for axis in axes)) * widen(g), g), updates), state
 
     return _empty, update
 
@@ -201,6 +200,8 @@ def normalize_neurons(b2: Numeric = 0.95, eps: Numeric = 1e-10, *, outputs: str 
         return r * (_norm(g) / nonzero(_norm(r) + eps)), v
 
     def update(updates: Any, state: NormalizeNeuronsState, params: Any = None, **extra_args: Any) -> Any:
+        if not jax.tree.leaves(updates):
+            return updates, state
         _check_matrices(updates, jax.tree.leaves(updates))
         trees = {"updates": updates, "state.nu": state.nu}
         updates, nu = leafwise(rule, trees, reduced=("state.nu",), b2=b2, eps=eps)
