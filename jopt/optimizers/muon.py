@@ -163,9 +163,9 @@ def muon(
       >>> opt = jopt.muon(0.1, ns_coeffs="polar_express", ns_steps=10)
       >>> w = {"kernel": jnp.array([[3.0, 0.0], [0.0, 0.5]]), "bias": jnp.array([2.0, -2.0])}
       >>> u, _ = opt.update(w, opt.init(w), w)
-      >>> u["kernel"].round(4) + 0.0, u["bias"].round(4)
-      (Array([[-0.1,  0. ],
-             [ 0. , -0.1]], dtype=float32), Array([-0.1,  0.1], dtype=float32))
+      >>> np.round(u["kernel"], 4) + 0.0, np.round(u["bias"], 4)
+      (array([[-0.1,  0. ],
+             [ 0. , -0.1]], dtype=float32), array([-0.1,  0.1], dtype=float32))
     """
     shared = {"mask": weight_decay_mask, "decoupled": decoupled}
     orthogonal = scale_by_muon(ns_coeffs, ns_steps, beta, eps, mu_dtype, nesterov=nesterov, ns_dtype=ns_dtype)

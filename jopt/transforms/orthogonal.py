@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import PartitionSpec
 
 from jopt.transformation import transformation
 from jopt.transforms.combining import narrow, widen
+from jopt.transforms.flattening import placed
 from jopt.values.leafwise import leaf_paths, leafwise, zeros_like
 from jopt.values.moments import abs_sq, nonzero, root
 from jopt.values.numbers import Numeric, whole
@@ -226,7 +228,8 @@ def _schedule_of(ns_coeffs: Any, steps: int) -> list[tuple[float, float, float]]
 
 def _together(iterate: Callable[[jax.Array], jax.Array], matrices: Sequence[jax.Array]) -> list[jax.Array]:
     """``iterate`` of [stack, rows, columns], rows ≤ columns, once for all matrices of a shape, turned round or not."""
-    wide = [_turned(x) if _is_tall(x) else x for x in matrices]
+    whole = [placed(x, PartitionSpec()) for x in matrices]  # products need all of a matrix
+    wide = [_turned(x) if _is_tall(x) else x for x in whole]
     groups: dict[Any, list[int]] = {}
     for i, x in enumerate(wide):
         groups.setdefault((x.shape[-2:], x.dtype), []).append(i)
@@ -236,7 +239,8 @@ def _together(iterate: Callable[[jax.Array], jax.Array], matrices: Sequence[jax.
         parts = jnp.split(iterate(jnp.concatenate(stacks)), ends[:-1])
         for i, part in zip(members, parts, strict=True):
             wide[i] = part.reshape(wide[i].shape)
-    return [_turned(y) if _is_tall(x) else y for x, y in zip(matrices, wide, strict=True)]
+    back = [_turned(y) if _is_tall(x) else y for x, y in zip(matrices, wide, strict=True)]
+    return [placed(y, jax.typeof(x).sharding.spec) for x, y in zip(matrices, back, strict=True)]
 
 
 def _is_tall(x: jax.Array) -> bool:
