@@ -18,7 +18,6 @@ import jopt
 from tests.oracles import Row, largest, optax_path
 from tests.torch_rules import torch_path
 
-ADDED = "adds ε to the norm here, bounds it from below there"
 ADAM = {"adam_learning_rate": 3e-3, "adam_b1": 0.9, "adam_b2": 0.95, "adam_eps": 1e-10}
 NUMBERS: dict[str, Any] = {"learning_rate": 0.02, "beta": 0.9, "weight_decay": 0.1, "adam_weight_decay": 0.05}
 MATCHED = {"adjust": "match_rms_adamw", "nesterov": False}
@@ -41,7 +40,7 @@ def in_their_own_type() -> Iterator[None]:
     import torch
 
     with contextlib.ExitStack() as held:
-        held.enter_context(mock.patch.object(torch.Tensor, "bfloat16", lambda tensor: tensor))
+        held.enter_context(mock.patch.object(torch.Tensor, "bfloat16", lambda tensor: tensor.clone()))
         if _has("pytorch_optimizer"):
             from pytorch_optimizer.optimizer.muon import normuon
 
@@ -74,7 +73,16 @@ def in_groups(make: Callable[..., Any], common: dict[str, Any], adam_decay: floa
     return grouped
 
 
-def _row(name: str, oracle: str, setting: str, ours: Any, make: Callable[[Any], Any], limit: float, remark: str, **words: Any) -> Row:
+def _row(
+    name: str,
+    oracle: str,
+    setting: str,
+    ours: Any,
+    make: Callable[[Any], Any],
+    limit: float = 1e-10,
+    remark: str = "",
+    **words: Any,
+) -> Row:
     def measure() -> float:
         with in_their_own_type():
             return largest(ours, torch_path(make))
@@ -98,10 +106,10 @@ def of_pytorch() -> list[Row]:
             by_pytorch(ns_coefficients=(1.5, -0.5, 0.0), ns_steps=3),
         ),
     }
-    rows = [_row("muon", "PyTorch", setting, mine, make, 1e-7, ADDED) for setting, (mine, make) in ours.items()]
+    rows = [_row("muon", "PyTorch", setting, *pair) for setting, pair in ours.items()]
     meant = "outputs in the columns; outputs='rows' and weight_decay=0.1 are PyTorch's"
     called = jopt.muon(0.02, **ADAM), by_pytorch(0.1)
-    return [*rows, _row("muon", "PyTorch", "called alike", *called, 0.0, meant, deliberate=True)]
+    return [*rows, _row("muon", "PyTorch", "called alike", *called, remark=meant, deliberate=True)]
 
 
 def of_its_author() -> list[Row]:
@@ -119,7 +127,8 @@ def of_its_author() -> list[Row]:
             in_groups(make, {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1}, 0.05),
         ),
     }
-    return [_row("muon", "muon-optimizer", setting, *pair, 1e-10, "") for setting, pair in settings.items()]
+    remark = "adds ε to the norm, of which it is the least value here"
+    return [_row("muon", "muon-optimizer", setting, *pair, 1e-6, remark) for setting, pair in settings.items()]
 
 
 def of_pytorch_optimizer() -> list[Row]:
@@ -141,11 +150,11 @@ def of_pytorch_optimizer() -> list[Row]:
             in_groups(NorMuon, {**plain, "use_adjusted_lr": True, "nesterov": False}, foreach=False),
         ),
     }
-    rows = [_row("normuon", "pytorch-optimizer", setting, *pair, 1e-7, ADDED) for setting, pair in settings.items()]
+    rows = [_row("normuon", "pytorch-optimizer", setting, *pair) for setting, pair in settings.items()]
     exact = in_groups(NorMuon, {**plain, "update_scale": "match_rms"}, foreach=False)
     ours = jopt.normuon(0.02, outputs="rows", adjust="match_rms_adamw", **ADAM)
     meant = "the paper's Algorithm 1 sets the root mean square, its code keeps the length"
-    return [*rows, _row("normuon", "pytorch-optimizer", "match_rms", ours, exact, 0.0, meant, deliberate=True)]
+    return [*rows, _row("normuon", "pytorch-optimizer", "match_rms", ours, exact, remark=meant, deliberate=True)]
 
 
 def of_optax() -> list[Row]:
@@ -167,7 +176,10 @@ def of_optax() -> list[Row]:
             optax.contrib.muon(0.02, consistent_rms=0.2, **words),
         ),
     }
-    rows = [Row("muon", "Optax", name, lambda a=a, b=b: largest(a, optax_path(b))) for name, (a, b) in pairs.items()]
+    rows = [
+        Row("muon", "Optax", name, lambda a=a, b=b: largest(a, optax_path(b)), 1e-7, "adds ε to the norm")
+        for name, (a, b) in pairs.items()
+    ]
     meant = "divides the mean and the gradient by the sums of their weights, and has Nesterov's momentum in AdamW too"
     alike = Row("muon", "Optax", "called alike", _called_alike, remark=meant, deliberate=True)
     return [*rows, alike]

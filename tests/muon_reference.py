@@ -21,7 +21,7 @@ def orthogonal(x, ns_coeffs="standard", ns_steps=5, eps=1e-7, ns_dtype=None):
     """A matrix, or each of a stack, with its singular values put through the polynomials."""
     u, s, v = np.linalg.svd(x, full_matrices=False)
     length = np.sqrt(np.sum(s**2, axis=-1, keepdims=True))
-    s = s / (length * (1.01 if ns_coeffs == "polar_express" else 1.0) + eps)
+    s = s / np.maximum(length * (1.01 if ns_coeffs == "polar_express" else 1.0), eps)
     steps = {"standard": [JORDAN], "polar_express": POLAR_EXPRESS}.get(ns_coeffs) or np.atleast_2d(ns_coeffs)
     for i in range(int(ns_steps)):
         a, b, c = steps[min(i, len(steps) - 1)]

@@ -42,7 +42,7 @@ def scale_by_muon(
         numbers. Structure.
       ns_steps: The steps of the iteration; structure.
       beta: β in [0, 1).
-      eps: ε, at least 0, beside the norm that the matrix is divided by first.
+      eps: ε, at least 0, the least norm that a matrix is divided by before the iteration.
       mu_dtype: The type of m; by default the parameter's own, at least float32.
       nesterov: Whether to look one step ahead.
       ns_dtype: The type of the iteration; by default float32 or wider.
@@ -57,7 +57,7 @@ def scale_by_muon(
 
     Differs from:
       ``optax.contrib.scale_by_muon`` divides m' and g by the sums of their weights, which turns the direction of the first
-      steps; that is ``jopt.chain(jopt.ema(0.95, nesterov=True), jopt.orthogonalize(eps=1e-8))``. It takes leaves apart by
+      steps; that is ``jopt.chain(jopt.ema(0.95, nesterov=True), jopt.orthogonalize(eps=1e-8))``. It adds ε to the norm, takes leaves apart by
       ``weight_dimension_numbers``, and has ``adaptive`` and ``preconditioning``.
 
     Reference:
@@ -118,7 +118,7 @@ def muon(
         numbers. Structure.
       ns_steps: The steps of the iteration; structure.
       beta: β in [0, 1).
-      eps: ε, at least 0, beside the norm that the matrix is divided by first.
+      eps: ε, at least 0, the least norm that a matrix is divided by before the iteration.
       weight_decay: λ of the matrices, at least 0: a number or a schedule.
       weight_decay_mask: A tree of bools, or a function from the parameters to one, saying which leaves decay, matrices or not.
       mu_dtype: The type of m, here and in AdamW; by default the parameter's own, at least float32.
@@ -147,8 +147,8 @@ def muon(
         ``jopt.matrixwise`` says about ``columns``, ``stacked`` and ``matrices``.
 
     Differs from:
-      ``optax.contrib.muon`` divides m' and g by the sums of their weights, so its first steps have another direction; has
-      ε = 1e-8 in both rules; hands ``nesterov`` to AdamW too; takes leaves of exactly two axes, and others by
+      ``optax.contrib.muon`` divides m' and g by the sums of their weights, so its first steps have another direction; adds
+      ε = 1e-8 to the norm, and AdamW's is the same number; hands ``nesterov`` to AdamW too; takes leaves of exactly two axes, and others by
       ``muon_weight_dimension_numbers``; writes "match_rms_adamw" ``consistent_rms=0.2``; and has ``adaptive`` and
       ``preconditioning``. PyTorch casts to bfloat16 inside of the iteration, which is ``ns_dtype=jnp.bfloat16``,
       takes matrices only, has λ = 0.1, and its weights have their outputs in the rows.

@@ -55,7 +55,7 @@ def normuon(
       ns_steps: The steps of the iteration; structure.
       beta: β in [0, 1).
       b2: β₂ in [0, 1).
-      eps: ε, at least 0, beside the norm that the matrix is divided by before the iteration.
+      eps: ε, at least 0, the least norm that a matrix is divided by before the iteration.
       weight_decay: λ of the matrices, at least 0: a number or a schedule.
       weight_decay_mask: A tree of bools, or a function from the parameters to one, saying which leaves decay, matrices or not.
       mu_dtype: The type of m, here and in AdamW; by default the parameter's own, at least float32.

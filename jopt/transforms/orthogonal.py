@@ -49,7 +49,7 @@ AXES = {"columns": (-2, -1), "rows": (-1, -2)}  # where the outputs are -> the a
 def orthogonalize(ns_coeffs: Any = "standard", ns_steps: int = 5, eps: Numeric = 1e-7, *, ns_dtype: Any = None) -> Any:
     """Replaces each matrix by an orthogonal one near it: its singular values become about 1.
 
-    ``X = G / (‖G‖ + ε)``, then ``ns_steps`` times ``X ← a X + b (X Xᴴ) X + c (X Xᴴ)² X``, with the Frobenius norm. Of
+    ``X = G / max(‖G‖, ε)``, then ``ns_steps`` times ``X ← a X + b (X Xᴴ) X + c (X Xᴴ)² X``, with the Frobenius norm. Of
     ``G = U Σ Vᴴ`` it keeps U and V: each singular value goes through ``σ ← a σ + b σ³ + c σ⁵``.
 
     A matrix stands along the last two axes of a leaf, what is before them is a stack of matrices: ``jopt.matrixwise`` makes
@@ -57,8 +57,8 @@ def orthogonalize(ns_coeffs: Any = "standard", ns_steps: int = 5, eps: Numeric =
     of different leaves too.
 
     Args:
-      ns_coeffs: (a, b, c): "standard" (3.4445, -4.775, 2.0315), after which singular values from 0.01 to 1 lie in
-        about [0.68, 1.13]; "polar_express", other ones at each step, with which they come as near 1 as that many steps can
+      ns_coeffs: (a, b, c): "standard" (3.4445, -4.775, 2.0315), after which those singular values that were 0.01
+        of ‖G‖ and more lie in about [0.68, 1.13]; "polar_express", other ones at each step, with which they come as near 1 as that many steps can
         bring them, and to 1 with more steps; a triple of numbers; or a sequence of triples, one for each step, of which the
         last one serves the steps behind it. Structure.
       ns_steps: How many steps; structure.
@@ -73,9 +73,9 @@ def orthogonalize(ns_coeffs: Any = "standard", ns_steps: int = 5, eps: Numeric =
         for a leaf with fewer than two axes.
 
     Differs from:
-      ``optax.contrib.scale_by_muon`` has this as a part, with ε = 1e-8; its iteration runs leaf by leaf. PyTorch and
-      Muon's author cast to bfloat16, whose three digits show in the updates (2.7e-3 between these two).
-      ``torch.optim.Muon`` divides by max(‖G‖, ε). The Polar Express divides by 1.01 ‖G‖ + ε, as its authors do.
+      PyTorch and Muon's author cast to bfloat16, whose three digits show in the updates (2.7e-3 between these two). The
+      author and ``optax.contrib.scale_by_muon``, which has this as a part, divide by ‖G‖ + ε, Optax with ε = 1e-8; PyTorch
+      as here. Optax iterates leaf by leaf. The Polar Express divides by max(1.01 ‖G‖, ε), for the reason that its authors give.
 
     Reference:
       Jordan et al., 2024, "Muon: An optimizer for hidden layers in neural networks"; Amsel et al., 2025, arXiv:2505.16932
@@ -93,8 +93,8 @@ def orthogonalize(ns_coeffs: Any = "standard", ns_steps: int = 5, eps: Numeric =
 
     def iterate(x: jax.Array) -> jax.Array:
         """[stack, rows, columns], rows ≤ columns, so that X Xᴴ is the smaller product."""
-        norm = _norm(x)
-        y = x / nonzero(safety * norm + jnp.asarray(eps).astype(norm.dtype))
+        norm = safety * _norm(x)
+        y = x / nonzero(jnp.maximum(norm, jnp.asarray(eps).astype(norm.dtype)))
         y = y if ns_dtype is None else y.astype(ns_dtype)
         for a, b, c in steps:
             gram = y @ _turned(y)
@@ -219,10 +219,14 @@ def _schedule_of(ns_coeffs: Any, steps: int) -> list[tuple[float, float, float]]
     else:
         table = np.asarray(ns_coeffs, np.float64)
         if table.ndim not in (1, 2) or table.shape[-1] != 3 or len(table) == 0:
-            raise ValueError(f"orthogonalize: ns_coeffs must be three numbers, or a triple for each step, but got {ns_coeffs!r}.")
+            raise ValueError(
+                f"orthogonalize: ns_coeffs must be three numbers, or a triple for each step, but got {ns_coeffs!r}."
+            )
         given = [tuple(map(float, row)) for row in np.atleast_2d(table)]
     if len(given) > steps:
-        raise ValueError(f"orthogonalize: ns_coeffs has {len(given)} triples, but ns_steps is {steps}; give ns_steps={len(given)}.")
+        raise ValueError(
+            f"orthogonalize: ns_coeffs has {len(given)} triples, but ns_steps is {steps}; give ns_steps={len(given)}."
+        )
     return [*given, *[given[-1]] * (steps - len(given))]
 
 
@@ -234,7 +238,7 @@ def _together(iterate: Callable[[jax.Array], jax.Array], matrices: Sequence[jax.
     for i, x in enumerate(wide):
         groups.setdefault((x.shape[-2:], x.dtype), []).append(i)
     for (shape, _), members in groups.items():
-        stacks = [wide[i].reshape(-1, *shape) for i in members]
+        stacks = [wide[i].reshape(math.prod(wide[i].shape[:-2]), *shape) for i in members]
         ends = np.cumsum([len(stack) for stack in stacks])
         parts = jnp.split(iterate(jnp.concatenate(stacks)), ends[:-1])
         for i, part in zip(members, parts, strict=True):
