@@ -57,8 +57,8 @@ def scale_by_muon(
 
     Differs from:
       ``optax.contrib.scale_by_muon`` divides m' and g by the sums of their weights, which turns the direction of the first
-      steps; that is ``jopt.chain(jopt.ema(0.95, nesterov=True), jopt.orthogonalize(eps=1e-8))``. It adds ε to the norm, takes leaves apart by
-      ``weight_dimension_numbers``, and has ``adaptive`` and ``preconditioning``.
+      steps; that is ``jopt.chain(jopt.ema(0.95, nesterov=True), jopt.orthogonalize(eps=1e-8))``. It adds ε to the norm,
+      takes leaves apart by ``weight_dimension_numbers``, and has ``adaptive`` and ``preconditioning``.
 
     Reference:
       Jordan et al., 2024, "Muon: An optimizer for hidden layers in neural networks".
@@ -148,8 +148,8 @@ def muon(
 
     Differs from:
       ``optax.contrib.muon`` divides m' and g by the sums of their weights, so its first steps have another direction; adds
-      ε = 1e-8 to the norm, and AdamW's is the same number; hands ``nesterov`` to AdamW too; takes leaves of exactly two axes, and others by
-      ``muon_weight_dimension_numbers``; writes "match_rms_adamw" ``consistent_rms=0.2``; and has ``adaptive`` and
+      ε = 1e-8 to the norm, and AdamW's is the same number; hands ``nesterov`` to AdamW too; takes leaves of exactly two axes,
+      and others by ``muon_weight_dimension_numbers``; writes "match_rms_adamw" ``consistent_rms=0.2``; and has ``adaptive`` and
       ``preconditioning``. PyTorch casts to bfloat16 inside of the iteration, which is ``ns_dtype=jnp.bfloat16``,
       takes matrices only, has λ = 0.1, and its weights have their outputs in the rows.
 

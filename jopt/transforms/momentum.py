@@ -77,7 +77,8 @@ def ema(decay: Numeric, debias: bool = True, accumulator_dtype: Any = None, *, n
     """Averages the updates, the older ones with less weight.
 
     ``m' = decay · m + (1 − decay) g``; ``u = m' / (1 − decayᵗ)``, or ``u = m'`` without ``debias``. With ``nesterov``,
-    ``u = decay · m' / (1 − decayᵗ⁺¹) + (1 − decay) g / (1 − decayᵗ)``, or ``u = decay · m' + (1 − decay) g`` without ``debias``.
+    ``u = decay · m' / (1 − decayᵗ⁺¹) + (1 − decay) g / (1 − decayᵗ)``, or without ``debias``
+    ``u = decay · m' + (1 − decay) g``.
 
     Args:
       decay: The weight of the old average, in [0, 1).

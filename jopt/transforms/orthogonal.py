@@ -58,9 +58,9 @@ def orthogonalize(ns_coeffs: Any = "standard", ns_steps: int = 5, eps: Numeric =
 
     Args:
       ns_coeffs: (a, b, c): "standard" (3.4445, -4.775, 2.0315), after which those singular values that were 0.01
-        of ‖G‖ and more lie in about [0.68, 1.13]; "polar_express", other ones at each step, with which they come as near 1 as that many steps can
-        bring them, and to 1 with more steps; a triple of numbers; or a sequence of triples, one for each step, of which the
-        last one serves the steps behind it. Structure.
+        of ‖G‖ and more lie in about [0.68, 1.13]; "polar_express", other ones at each step, with which they come nearer to 1,
+        and to 1 in ten steps; a triple of numbers; or a sequence of triples, one for each step, of which the last one serves
+        the steps behind it. Structure.
       ns_steps: How many steps; structure.
       eps: ε, at least 0. With 0, a matrix of zeros stays one.
       ns_dtype: The type of the iteration; by default float32 or wider. ``jnp.bfloat16`` is what GPUs are fast in.
