@@ -1,4 +1,4 @@
-"""``python -m benchmarks [sweep|search|update|matrices|overhead|memory|decide|all] [--quick] [--device cpu|gpu] [--out DIR]``."""
+"""``python -m benchmarks [PART|all] [--quick] [--device cpu|gpu] [--out DIR]``, where PART is one of ``PARTS``."""
 
 from __future__ import annotations
 
