@@ -1,4 +1,4 @@
-"""``python -m benchmarks [PART|all] [--quick] [--device cpu|gpu] [--out DIR]``; the parts are those of ``PARTS``."""
+"""``python -m benchmarks [PART|all] [--quick] [--device cpu|gpu] [--out DIR]``, where PART is one of ``PARTS``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import os
 from pathlib import Path
 
-PARTS = ("sweep", "search", "update", "overhead", "memory", "checkpoint", "decide")
+PARTS = ("sweep", "search", "update", "matrices", "overhead", "memory", "checkpoint", "decide")
 HERE = Path(__file__).parent
 
 
@@ -22,7 +22,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         "--rows",
         nargs="+",
         default=[],
-        help='of sweep, search and update: rows such as "CNN 8x8 x 128"; of decide: problems; the others kept',
+        help='of sweep, search, update and matrices: rows such as "CNN 8x8 x 128"; of decide: problems; the others kept',
     )
     parser.add_argument("--budget", type=float, help="of decide: seconds that each rival has at most, by default 60")
     parser.add_argument("--fresh", action="store_true", help="of decide: forget what is there of these problems")
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     if not (options.quick or options.truth or options.replay):
         common.warm_memory()
     for part in PARTS if options.part == "all" else [options.part]:
-        given = {"only": options.rows} if part in ("sweep", "search", "update") else {}
+        given = {"only": options.rows} if part in ("sweep", "search", "update", "matrices") else {}
         if part == "decide":
             path = _decide(options, out)
         else:

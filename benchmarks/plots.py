@@ -45,6 +45,22 @@ def update(saved: dict[str, Any]) -> Any:
     )
 
 
+def matrices(saved: dict[str, Any]) -> Any:
+    """The sweep, and vmap alone, against eight runs one after another."""
+    from matplotlib import pyplot as plt
+
+    labels = [f"{row['optimizer']}, {row['side']} × {row['side']}" for row in saved["rows"]]
+    figure, ax = plt.subplots(figsize=(8, 0.35 * len(labels) + 1.8), layout="constrained")
+    ax.plot([row["gain"]["one_after_another"] for row in saved["rows"]], labels, "o", label="jopt.sweep, two workers")
+    ax.plot([row["vmap_alone"] for row in saved["rows"]], labels, "s", label="jit(vmap(scan))")
+    ax.axvline(1.0, color="0.5", linewidth=1)
+    ax.axvline(1.5, color="0.5", linewidth=1, linestyle=":")
+    ax.set(xlabel="times faster than eight jitted runs one after another", title="Rules on matrices, eight lanes")
+    ax.invert_yaxis()
+    ax.legend()
+    return figure
+
+
 def overhead(saved: dict[str, Any]) -> Any:
     """The sweep against its own plan by hand."""
     return _against_hand(saved, "Speed of jopt.sweep relative to its own plan written by hand")
@@ -138,6 +154,7 @@ def _bars(labels: list[str], values: dict[str, list[float]], title: str) -> Any:
 PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "sweep": sweep,
     "update": update,
+    "matrices": matrices,
     "overhead": overhead,
     "search": search,
     "memory": memory,

@@ -74,6 +74,23 @@ def update(saved: dict[str, Any]) -> str:
     return f"Measured triad: {saved['triad_gb_per_s']:.1f} GB/s.\n\n{table}"
 
 
+def matrices(saved: dict[str, Any]) -> str:
+    """Rules on matrices: the sweep against runs one after another, and ``vmap`` alone against these."""
+    lines = [
+        [
+            r["optimizer"],
+            f"{r['side']} x {r['side']}",
+            *(f"{r['seconds'][name]:.3f}" for name in ("sweep", "one_after_another", "vmap")),
+            f"{r['lane_step_us']:.0f}",
+            f"{r['gain']['one_after_another']:.2f}",
+            f"{r['vmap_alone']:.2f}",
+        ]
+        for r in saved["rows"]
+    ]
+    head = ["optimizer", "matrices", "sweep, s", "one after another, s", "vmap, s", "µs per lane-step"]
+    return markdown([*head, "sweep: times faster", "vmap alone: times faster"], lines)
+
+
 def search(saved: dict[str, Any]) -> str:
     """The best plan by hand, and how jopt's choice compares."""
     return _against_hand(saved, "best_plan")
@@ -200,6 +217,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "sweep": sweep,
     "search": search,
     "update": update,
+    "matrices": matrices,
     "overhead": overhead,
     "memory": memory,
     "checkpoint": checkpoint,

@@ -264,6 +264,57 @@ OPTIMIZERS += [
     ),
 ]
 
+# Rules on matrices
+OPTIMIZERS += [
+    _case("muon", "muon", False, learning_rate=0.02),
+    _case(
+        "muon_decay",
+        "muon",
+        False,
+        learning_rate=BY_NAME["linear"],
+        ns_coeffs="polar_express",
+        ns_steps=2,
+        beta=0.8,
+        eps=1e-2,
+        weight_decay=0.1,
+        weight_decay_mask=_MASK,
+        adjust="match_rms_adamw",
+        adam_b1=0.8,
+        adam_eps=1e-3,
+        adam_eps_root=1e-4,
+        adam_weight_decay=0.05,
+        adam_learning_rate=1e-2,
+    ),
+    _case(
+        "muon_decoupled",
+        "muon",
+        False,
+        learning_rate=_PER_BRANCH,
+        ns_coeffs=((3.0, -3.0, 1.0), (1.5, -0.5, 0.0)),
+        ns_steps=3,
+        nesterov=False,
+        outputs="rows",
+        weight_decay=1e-3,
+        decoupled=True,
+    ),
+    _case("normuon", "normuon", False, learning_rate=0.02),
+    _case(
+        "normuon_decay",
+        "normuon",
+        False,
+        learning_rate=BY_NAME["cosine"],
+        ns_coeffs="polar_express",
+        ns_steps=2,
+        beta=_PER_BRANCH,
+        b2=0.8,
+        eps=1e-3,
+        weight_decay=0.1,
+        outputs="rows",
+        adam_b2=0.99,
+        adam_learning_rate=BY_NAME["linear"],
+    ),
+]
+
 BLOCKS = [
     _case("identity", "identity"),
     _case("scale", "scale", step_size=-0.1),
@@ -378,6 +429,30 @@ BLOCKS += [
     _case("scale_by_sign", "scale_by_sign"),
     _case("scale_by_adan", "scale_by_adan", False, b2=0.5, eps_root=1e-3),
 ]
+
+
+def _of_matrices(name: str, *parts: Case) -> Case:
+    """Blocks for matrices, in their place."""
+    chained, scaled = Case("chain", "chain", parts=parts, in_optax=False), _case("scale", "scale", step_size=-0.01)
+    return Case(name, "matrixwise", {"mask": matrices_only}, (chained, scaled), in_optax=False)
+
+
+BLOCKS += [
+    _case("ema_nesterov", "ema", False, decay=0.9, nesterov=True),
+    _case("ema_nesterov_biased", "ema", False, decay=0.7, debias=False, nesterov=True),
+    _of_matrices(
+        "orthogonalize",
+        _case("orthogonalize", "orthogonalize", ns_coeffs=(1.875, -1.25, 0.375), ns_steps=2, eps=0.1),
+        _case("scale_by_shape", "scale_by_shape", adjust="match_rms_adamw"),
+    ),
+    _of_matrices(
+        "scale_by_muon",
+        _case("scale_by_muon", "scale_by_muon", ns_steps=3),
+        _case("normalize_neurons", "normalize_neurons", b2=0.9, eps=1e-3),
+        _case("scale_by_shape", "scale_by_shape", outputs="rows"),
+    ),
+]
+
 # Around other rules: a part of the tree, some of the steps.
 WRAPPERS = [
     _case("set_to_zero", "set_to_zero", False),  # Optax has it, but no update to measure a difference by

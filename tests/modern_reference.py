@@ -27,13 +27,15 @@ def _descent(rule, weight_decay=0.0):
 
 
 @each_leaf
-def ema(decay, debias=True, accumulator_dtype=None):
+def ema(decay, debias=True, accumulator_dtype=None, nesterov=False):
     m = 0.0
 
     def step(t, g, p, seen):
         nonlocal m
         beta = at(decay, t)
         m = beta * m + (1 - beta) * g
+        if nesterov:
+            return beta * m / (1 - beta ** (t + 1) if debias else 1) + (1 - beta) * g / (1 - beta**t if debias else 1)
         return m / (1 - beta**t) if debias else m
 
     return step

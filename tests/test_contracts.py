@@ -17,7 +17,7 @@ import pytest
 from flax import nnx
 
 import jopt
-from tests.agreement import both, error, run_still, tolerance
+from tests.agreement import both, error, rounding, run_still, tolerance
 from tests.cases import CASES, extras, name_of, ravel, stacked, tree_like
 
 SMALL = {"a": {"w": (3, 2), "none": None}, "b": [(), []], "c": ((2,), {})}
@@ -86,9 +86,10 @@ def test_one_program_runs_each_number_and_maps_it_as_alone(case):
     assert len(traces) == 1
     lanes = jax.tree.map(lambda *xs: jnp.stack([jnp.asarray(x) for x in xs]), *values)
     found = jax.jit(jax.vmap(updates_of, axis_size=len(values)))(lanes)
+    near = 1e-6 * rounding(case)
     for i, wanted in enumerate(expected):
         lane = stacked(jax.tree.map(lambda x, i=i: x[i], found), 3)
-        np.testing.assert_allclose(lane, wanted, rtol=1e-6, atol=1e-6 * np.max(np.abs(wanted), initial=0.0))
+        np.testing.assert_allclose(lane, wanted, rtol=near, atol=near * np.max(np.abs(wanted), initial=0.0))
 
 
 @each_case

@@ -30,9 +30,12 @@ from jopt.optimizers.layerwise import lamb as lamb
 from jopt.optimizers.layerwise import lars as lars
 from jopt.optimizers.lion import lion as lion
 from jopt.optimizers.lion import scale_by_lion as scale_by_lion
+from jopt.optimizers.muon import muon as muon
+from jopt.optimizers.muon import scale_by_muon as scale_by_muon
 from jopt.optimizers.nadam import nadam as nadam
 from jopt.optimizers.nadam import nadamw as nadamw
 from jopt.optimizers.nadam import scale_by_nadam as scale_by_nadam
+from jopt.optimizers.normuon import normuon as normuon
 from jopt.optimizers.quasi_hyperbolic import qhadam as qhadam
 from jopt.optimizers.quasi_hyperbolic import qhm as qhm
 from jopt.optimizers.quasi_hyperbolic import scale_by_qhadam as scale_by_qhadam

@@ -24,6 +24,9 @@ from jopt.transforms.masking import set_to_zero as set_to_zero
 from jopt.transforms.matrices import matrixwise as matrixwise
 from jopt.transforms.momentum import ema as ema
 from jopt.transforms.momentum import trace as trace
+from jopt.transforms.orthogonal import normalize_neurons as normalize_neurons
+from jopt.transforms.orthogonal import orthogonalize as orthogonalize
+from jopt.transforms.orthogonal import scale_by_shape as scale_by_shape
 from jopt.transforms.partitioning import partition as partition
 from jopt.transforms.plateau import reduce_on_plateau as reduce_on_plateau
 from jopt.transforms.scaling import scale as scale

@@ -83,11 +83,11 @@ def _join(tree: Any) -> Any:
 def _concatenate(leaves: Sequence[Any]) -> jax.Array:
     with jax.numpy_dtype_promotion("standard"):  # leaves of several types are meant to have one here
         dtype = jnp.result_type(*leaves) if leaves else jnp.float32
-    whole = [_placed(x, PartitionSpec()) for x in map(jnp.asarray, leaves)]
+    whole = [placed(x, PartitionSpec()) for x in map(jnp.asarray, leaves)]
     return jnp.concatenate([jnp.zeros(0, dtype), *(jnp.ravel(x).astype(dtype) for x in whole)])
 
 
-def _placed(x: jax.Array, spec: PartitionSpec) -> jax.Array:
+def placed(x: jax.Array, spec: PartitionSpec) -> jax.Array:
     """``x`` with a sharding, where the mesh makes that a part of its type; elsewhere XLA sees to it."""
     mesh = jax.typeof(x).sharding.mesh
     explicit = jax.sharding.AxisType.Explicit in mesh.axis_types
@@ -106,4 +106,4 @@ def _like(part: Any, leaf: Any) -> Any:
     real = part if jnp.iscomplexobj(leaf) else jnp.real(part)
     kind = jnp.result_type(leaf)  # an update of an integer is a float, if the rule made one of it
     shaped = real.reshape(jnp.shape(leaf)).astype(kind if jnp.issubdtype(kind, jnp.inexact) else real.dtype)
-    return _placed(shaped, jax.typeof(leaf).sharding.spec)
+    return placed(shaped, jax.typeof(leaf).sharding.spec)

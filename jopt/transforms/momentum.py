@@ -73,21 +73,24 @@ def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: Any = None,
 
 
 @transformation(wide=True, checked=False, domain={"decay": "[0, 1)"})
-def ema(decay: Numeric, debias: bool = True, accumulator_dtype: Any = None) -> Any:
+def ema(decay: Numeric, debias: bool = True, accumulator_dtype: Any = None, *, nesterov: bool = False) -> Any:
     """Averages the updates, the older ones with less weight.
 
-    ``m' = decay · m + (1 − decay) g``; ``u = m' / (1 − decayᵗ)``, or ``u = m'`` without ``debias``.
+    ``m' = decay · m + (1 − decay) g``; ``u = m' / (1 − decayᵗ)``, or ``u = m'`` without ``debias``. With ``nesterov``,
+    ``u = decay · m' / (1 − decayᵗ⁺¹) + (1 − decay) g / (1 − decayᵗ)``, or without ``debias``
+    ``u = decay · m' + (1 − decay) g``.
 
     Args:
       decay: The weight of the old average, in [0, 1).
       debias: Whether to divide by the sum of the weights so far.
       accumulator_dtype: The type of the average; by default the parameter's own, at least float32.
+      nesterov: Whether to look one step ahead.
 
     Returns:
       The transformation; its state is ``optax.EmaState(count, ema)``.
 
     Differs from:
-      Optax keeps the average in the type of a bfloat16 or float16 parameter.
+      Optax keeps the average in the type of a bfloat16 or float16 parameter, and has no ``nesterov``.
 
     Example:
       >>> rule = jopt.ema(0.75, debias=False)
@@ -99,11 +102,13 @@ def ema(decay: Numeric, debias: bool = True, accumulator_dtype: Any = None) -> A
         return optax.EmaState(jnp.zeros([], jnp.int32), zeros_like(params, accumulator_dtype))
 
     def once(decay: Any, t: Any) -> dict[str, Any]:
-        return {"decay": decay, "of_m": 1.0 / one_minus_power(decay, t) if debias else 1.0}
+        now, later = (1.0 / one_minus_power(decay, s) if debias else 1.0 for s in (t, t + 1.0))
+        of_m, of_g = (decay * later, (1.0 - decay) * now) if nesterov else (now, 0.0)
+        return {"decay": decay, "of_m": of_m, "of_g": of_g}
 
-    def rule(g: Any, m: Any, decay: Any, of_m: Any) -> Any:
+    def rule(g: Any, m: Any, decay: Any, of_m: Any, of_g: Any) -> Any:
         m = decay * m + (1.0 - decay) * g
-        return of_m * m, m
+        return (of_m * m + of_g * g if nesterov else of_m * m), m
 
     def update(updates: Any, state: optax.EmaState, params: Any = None, **extra_args: Any) -> Any:
         count = optax.safe_increment(state.count)
