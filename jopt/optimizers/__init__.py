@@ -49,6 +49,8 @@ from jopt.optimizers.sgd import sgd as sgd
 from jopt.optimizers.signs import scale_by_sign as scale_by_sign
 from jopt.optimizers.signs import sign_sgd as sign_sgd
 from jopt.optimizers.signs import signum as signum
+from jopt.optimizers.soap import scale_by_soap as scale_by_soap
+from jopt.optimizers.soap import soap as soap
 
 if not typing.TYPE_CHECKING:  # they go by the lines above
     __all__ = [name for name, value in globals().items() if getattr(value, "__module__", "").startswith(__name__)]
