@@ -46,6 +46,8 @@ from jopt.optimizers.rprop import rprop as rprop
 from jopt.optimizers.rprop import scale_by_rprop as scale_by_rprop
 from jopt.optimizers.sgd import momentum as momentum
 from jopt.optimizers.sgd import sgd as sgd
+from jopt.optimizers.shampoo import scale_by_shampoo as scale_by_shampoo
+from jopt.optimizers.shampoo import shampoo as shampoo
 from jopt.optimizers.signs import scale_by_sign as scale_by_sign
 from jopt.optimizers.signs import sign_sgd as sign_sgd
 from jopt.optimizers.signs import signum as signum

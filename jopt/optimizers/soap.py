@@ -114,7 +114,7 @@ def scale_by_soap(
         left = beta * left + (1.0 - beta) * g @ adjoint(g) if has_left else left
         right = beta * right + (1.0 - beta) * adjoint(g) @ g if has_right else right
         if has_left or has_right:
-            means = Bases(left if has_left else None, right if has_right else None)
+            means = lax.stop_gradient(Bases(left if has_left else None, right if has_right else None))
             bases, m, v = _renewed(first, numbers["due"], means, bases, m, v)
         ql, qr = bases.left if has_left else ql, bases.right if has_right else qr
         return *map(laid_as, (jnp.where(first, 0.0, u), m, v), given), left, right, ql, qr
@@ -158,12 +158,12 @@ def _renewed(first: Any, due: Any, means: Bases, bases: Bases, m: Any, v: Any) -
     """The bases after an update, with the moments in them."""
 
     def begun(kept: Bases) -> Bases:
-        return jax.tree.map(lambda mean: lax.stop_gradient(first_basis(mean)), means)
+        return jax.tree.map(first_basis, means)
 
     def turned(kept: tuple[Bases, Any, Any]) -> tuple[Bases, Any, Any]:
         old, m, v = kept
         found = [None if q is None else next_basis(mean, q) for mean, q in zip(means, old, strict=True)]
-        new = Bases(*(None if pair is None else lax.stop_gradient(pair[0]) for pair in found))
+        new = Bases(*(None if pair is None else pair[0] for pair in found))
         for axis, pair in zip((-2, -1), found, strict=True):
             if pair is not None:
                 v = jnp.take_along_axis(v, jnp.expand_dims(pair[1], -3 - axis), axis)

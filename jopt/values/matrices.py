@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jopt.values.leafwise import zeros_like
+from jopt.values.moments import nonzero
 
 
 def adjoint(x: jax.Array) -> jax.Array:
@@ -83,3 +85,38 @@ def _apart(values: jax.Array) -> jax.Array:
 
 def _orthogonal(columns: jax.Array) -> jax.Array:
     return jnp.linalg.qr(columns)[0]
+
+
+def power(a: jax.Array, exponent: float, eps: jax.Array) -> jax.Array:
+    """``(a + ε)^p`` of a Hermitian matrix without negative eigenvalues, none of which counts for less than rounding leaves."""
+    values, vectors = jnp.linalg.eigh(a)
+    least = values.shape[-1] * jnp.finfo(values.dtype).eps * jnp.max(values, axis=-1, keepdims=True)
+    raised = nonzero(jnp.maximum(values, least) + eps) ** exponent
+    return (vectors * raised[..., None, :]) @ adjoint(vectors)
+
+
+def blocks(x: jax.Array, size: int) -> jax.Array:
+    """Matrices cut into blocks of at most ``size`` rows and columns, [..., block, rows, columns], with zeros at the ends.
+
+    A vector, or a number, is a matrix of one column.
+    """
+    x = x if x.ndim >= 2 else jnp.reshape(x, (-1, 1))
+    (rows, many), (columns, many_across) = (_cuts(length, size) for length in x.shape[-2:])
+    ends = [(0, 0)] * (x.ndim - 2) + [(0, rows * many - x.shape[-2]), (0, columns * many_across - x.shape[-1])]
+    cut = jnp.reshape(jnp.pad(x, ends), (*x.shape[:-2], many, rows, many_across, columns))
+    return jnp.reshape(jnp.swapaxes(cut, -3, -2), (*x.shape[:-2], many * many_across, rows, columns))
+
+
+def joined(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Blocks put together to an array of the shape that they were cut from."""
+    wide = shape if len(shape) >= 2 else (math.prod(shape), 1)
+    rows, columns = x.shape[-2:]
+    many, many_across = -(-wide[-2] // rows), -(-wide[-1] // columns)
+    cut = jnp.swapaxes(jnp.reshape(x, (*wide[:-2], many, many_across, rows, columns)), -3, -2)
+    whole = jnp.reshape(cut, (*wide[:-2], many * rows, many_across * columns))
+    return jnp.reshape(whole[..., : wide[-2], : wide[-1]], shape)
+
+
+def _cuts(length: int, size: int) -> tuple[int, int]:
+    """How long the blocks of a side are, and how many."""
+    return min(length, size), -(-length // size)
