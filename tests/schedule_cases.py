@@ -9,7 +9,7 @@ from typing import Any
 import optax
 
 import jopt
-from tests import modern_reference, reference, schedule_reference
+from tests import modern_reference, reference, schedule_reference, soap_reference
 
 
 def convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
@@ -25,7 +25,9 @@ def convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
     return number(value) if is_number else value
 
 
-LOOPS = types.SimpleNamespace(**{**vars(schedule_reference), **vars(modern_reference), **vars(reference)})
+LOOPS = types.SimpleNamespace(
+    **{**vars(soap_reference), **vars(schedule_reference), **vars(modern_reference), **vars(reference)}
+)
 ROOMS = {"jopt": jopt, "optax": optax, "reference": LOOPS}
 
 

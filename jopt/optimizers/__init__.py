@@ -26,6 +26,8 @@ from jopt.optimizers.aggmo import aggmo as aggmo
 from jopt.optimizers.aggmo import scale_by_aggmo as scale_by_aggmo
 from jopt.optimizers.amsgrad import amsgrad as amsgrad
 from jopt.optimizers.amsgrad import scale_by_amsgrad as scale_by_amsgrad
+from jopt.optimizers.kron import psgd_kron as psgd_kron
+from jopt.optimizers.kron import scale_by_kron as scale_by_kron
 from jopt.optimizers.layerwise import lamb as lamb
 from jopt.optimizers.layerwise import lars as lars
 from jopt.optimizers.lion import lion as lion

@@ -117,7 +117,7 @@ def scale_by_shampoo(
         m = b1 * m + (1.0 - b1) * g
         mean = numbers["of_m"] * m
         u = mean
-        if g.size:
+        if g.size and left.ndim:  # a tree without arrays is asked for by numbers
             cut = blocks(g, size)
             left = b2 * left + new * cut @ adjoint(cut)
             right = b2 * right + new * adjoint(cut) @ cut if is_matrix else right

@@ -91,7 +91,7 @@ def power(a: jax.Array, exponent: float, eps: jax.Array) -> jax.Array:
     """``(a + ε)^p`` of a Hermitian matrix without negative eigenvalues, none of which counts for less than rounding leaves."""
     values, vectors = jnp.linalg.eigh(a)
     least = values.shape[-1] * jnp.finfo(values.dtype).eps * jnp.max(values, axis=-1, keepdims=True)
-    raised = nonzero(jnp.maximum(values, least) + eps) ** exponent
+    raised = nonzero(jnp.maximum(values + eps, least)) ** exponent
     return (vectors * raised[..., None, :]) @ adjoint(vectors)
 
 
