@@ -454,7 +454,7 @@ BLOCKS += [
 ]
 BLOCKS += [
     _case("scale_by_soap", "scale_by_soap", False, b1=0.8, precondition_frequency=2),
-    _case("scale_by_shampoo", "scale_by_shampoo", False, b2=0.9, eps=1e-3, precondition_frequency=2, start=1),
+    _case("scale_by_shampoo", "scale_by_shampoo", False, b2=0.9, eps=0.1, precondition_frequency=2, start=1),
     _case("scale_by_kron", "scale_by_kron", False, max_size_triangular=2, seed=1),
     _case("scale_by_kron_of_vectors", "scale_by_kron", False, vectors=True),
 ]

@@ -132,8 +132,8 @@ def scale_by_kron(
         if g.size and left.ndim:  # a tree without arrays is asked for by numbers
             shape = (g.size, 1) if is_vector else g.shape
             u, seen = (jnp.reshape(x, shape) for x in (mean, mean if momentum_into_precond_update else g))
-            qs = _moved((left,) if is_vector else (left, right), seen, index, **numbers)
-            left, right = qs[0], right if is_vector else qs[1]
+            qs = _moved((gathered(left),) if is_vector else (left, right), seen, index, **numbers)
+            left, right = laid_as(qs[0], left), right if is_vector else qs[1]
             u = jnp.reshape(_bounded(_sided(_whitened, qs, u)), g.shape)
         return *map(laid_as, (u, m), given), left, right
 
@@ -178,11 +178,15 @@ def _factor(p: Any, side: int, diagonal: tuple[bool, bool], scale: Any, vectors:
     shape, is_vector = _shape(p, vectors), vectors or jnp.ndim(p) < 2
     if side == 1 and is_vector:
         return zeros_like(jax.ShapeDtypeStruct((1,), jnp.result_type(p)))
-    length = shape[-2 + side]
-    whole_ = (*shape[:-2], length) if is_vector or diagonal[side] else (*shape[:-2], length, length)
-    zeros = zeros_like(jax.ShapeDtypeStruct(whole_, jnp.result_type(p)))
-    one = 1.0 if is_vector or diagonal[side] else jnp.eye(length)
-    return zeros + (jnp.asarray(scale) ** (1.0 if is_vector else 0.5) * one).astype(zeros.dtype)
+    if is_vector:
+        zeros = zeros_like(p)  # of the parameter's shape, and where that lies
+        zeros, one = zeros if zeros.ndim == 1 else jnp.ravel(gathered(zeros)), jnp.asarray(scale)
+    else:
+        length = shape[-2 + side]
+        tail, unit = ((length,), 1.0) if diagonal[side] else ((length, length), jnp.eye(length))
+        zeros = zeros_like(jax.ShapeDtypeStruct((*shape[:-2], *tail), jnp.result_type(p)))
+        one = jnp.asarray(scale) ** 0.5 * unit
+    return zeros + one.astype(zeros.dtype)
 
 
 def _sided(function: Callable[[Any, Any], Any], qs: tuple[Any, ...], x: jax.Array) -> jax.Array:

@@ -23,7 +23,13 @@ from jopt.values.pairs import as_pair
 from jopt.values.refreshing import is_due, refreshed
 
 _DOMAIN = {"b1": "[0, 1)", "b2": "[0, 1]", "eps": "[0, inf)", "precondition_frequency": "[1, inf)", "start": "[1, inf)"}
-_ALIAS_DOMAIN = {**_DOMAIN, "learning_rate": "[0, inf)", "weight_decay": "[0, inf)", "adam_b2": "[0, 1)", "adam_eps": "[0, inf)"}
+_ALIAS_DOMAIN = {
+    **_DOMAIN,
+    "learning_rate": "[0, inf)",
+    "weight_decay": "[0, inf)",
+    "adam_b2": "[0, 1)",
+    "adam_eps": "[0, inf)",
+}
 
 
 class ScaleByShampooState(NamedTuple):
@@ -136,7 +142,11 @@ def scale_by_shampoo(
     def update(updates: Any, state: ScaleByShampooState, params: Any = None, **extra_args: Any) -> Any:
         count = optax.safe_increment(state.count)
         grafted, graft_state = pair.update(updates, state.graft, params, **extra_args)
-        trees = {"updates": updates, **{f"state.{name}": getattr(state, name) for name in state._fields[1:-1]}, "graft": grafted}
+        trees = {
+            "updates": updates,
+            **{f"state.{name}": getattr(state, name) for name in state._fields[1:-1]},
+            "graft": grafted,
+        }
         numbers: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "precondition_frequency": precondition_frequency}
         numbers |= {"start": precondition_frequency if start is None else start, "t": count}
         updates, *kept = leafwise(rule, trees, once=once, reduced=[*trees][2:-1], **numbers)
