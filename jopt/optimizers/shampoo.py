@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -106,7 +105,8 @@ def scale_by_shampoo(
 
     def init(params: Any) -> ScaleByShampooState:
         kept = [_squares(params, side, size) for side in ("left", "right", "left", "right")]
-        return ScaleByShampooState(jnp.zeros([], jnp.int32), zeros_like(params), *kept, pair.init(params))
+        count: Any = jnp.zeros([], jnp.int32)
+        return ScaleByShampooState._make((count, zeros_like(params), *kept, pair.init(params)))
 
     def once(b1: Any, b2: Any, eps: Any, precondition_frequency: Any, start: Any, t: Any) -> dict[str, Any]:
         decays = b2 < 1.0
@@ -150,7 +150,7 @@ def scale_by_shampoo(
         numbers: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "precondition_frequency": precondition_frequency}
         numbers |= {"start": precondition_frequency if start is None else start, "t": count}
         updates, *kept = leafwise(rule, trees, once=once, reduced=[*trees][2:-1], **numbers)
-        return updates, ScaleByShampooState(count, *kept, graft_state)
+        return updates, ScaleByShampooState._make((count, *kept, graft_state))
 
     return init, update
 
@@ -180,7 +180,7 @@ def _renewed(due: Any, means: dict[str, Any], roots: dict[str, Any], correction:
     def make(kept: dict[str, Any]) -> dict[str, Any]:
         return {side: power(correction * mean, exponent, eps).astype(mean.dtype) for side, mean in means.items()}
 
-    return refreshed(due, make, roots)
+    return dict(refreshed(due, make, roots))
 
 
 @transformation(

@@ -157,7 +157,7 @@ def _rms(x: jax.Array) -> jax.Array:
 def _renewed(first: Any, due: Any, means: Bases, bases: Bases, m: Any, v: Any) -> tuple[Bases, Any, Any]:
     """The bases after an update, with the moments in them."""
 
-    def begun(kept: Bases) -> Bases:
+    def begun(kept: Bases) -> Any:
         return jax.tree.map(first_basis, means)
 
     def turned(kept: tuple[Bases, Any, Any]) -> tuple[Bases, Any, Any]:
@@ -169,7 +169,8 @@ def _renewed(first: Any, due: Any, means: Bases, bases: Bases, m: Any, v: Any) -
                 v = jnp.take_along_axis(v, jnp.expand_dims(pair[1], -3 - axis), axis)
         return new, _turned(_turned_back(m, old), new), v
 
-    return refreshed(due, turned, (refreshed(first, begun, bases), m, v))
+    found: tuple[Bases, Any, Any] = refreshed(due, turned, (refreshed(first, begun, bases), m, v))
+    return found
 
 
 @transformation(wide=True, schedules=("weight_decay",), evaluates=("learning_rate",), checked=False)
@@ -268,9 +269,9 @@ def soap(
       Array([[-0.1,  0. ],
              [ 0. ,  0.1]], dtype=float32)
     """
-    numbers: tuple[Any, ...] = (b1, b2, shampoo_beta, eps, precondition_frequency)
-    of_matrices = scale_by_soap(*numbers, max_precond_dim, normalize_grads=normalize_grads)
-    of_others = scale_by_soap(*numbers, 0, normalize_grads=normalize_grads)
+    words: dict[str, Any] = {"normalize_grads": normalize_grads, "precondition_frequency": precondition_frequency}
+    of_matrices = scale_by_soap(b1, b2, shampoo_beta, eps, max_precond_dim=max_precond_dim, **words)
+    of_others = scale_by_soap(b1, b2, shampoo_beta, eps, max_precond_dim=0, **words)
     both = matrixwise(of_matrices, of_others, columns=columns, stacked=stacked, mask=matrices)
     step = chain(both, scale_by_learning_rate(learning_rate))
     return chain(step, _decay_after(1.0 if decoupled else learning_rate, weight_decay, mask))

@@ -87,7 +87,7 @@ def _orthogonal(columns: jax.Array) -> jax.Array:
     return jnp.linalg.qr(columns)[0]
 
 
-def power(a: jax.Array, exponent: float, eps: jax.Array) -> jax.Array:
+def power(a: jax.Array, exponent: float, eps: jax.Array) -> Any:
     """``(a + ε)^p`` of a Hermitian matrix without negative eigenvalues, none of which counts for less than rounding leaves."""
     values, vectors = jnp.linalg.eigh(a)
     least = values.shape[-1] * jnp.finfo(values.dtype).eps * jnp.max(values, axis=-1, keepdims=True)
