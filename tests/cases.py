@@ -315,6 +315,81 @@ OPTIMIZERS += [
     ),
 ]
 
+OPTIMIZERS += [  # that keep matrices: soap_reference.py
+    _case("soap", "soap", False, learning_rate=1e-2),
+    _case(
+        "soap_other_numbers",
+        "soap",
+        False,
+        learning_rate=BY_NAME["linear"],
+        b1=0.9,
+        b2=0.99,
+        shampoo_beta=0.8,
+        eps=1e-3,
+        weight_decay=0.1,
+        mask=_MASK,
+        precondition_frequency=3,
+        normalize_grads=True,
+    ),
+    _case("soap_one_side", "soap", False, learning_rate=_PER_BRANCH, weight_decay=1e-3, max_precond_dim=2, decoupled=True),
+    _case("shampoo", "shampoo", False, learning_rate=1e-2),
+    _case(
+        "shampoo_blocks",
+        "shampoo",
+        False,
+        learning_rate=BY_NAME["linear"],
+        b1=0.8,
+        b2=0.9,
+        eps=1e-6,
+        weight_decay=0.1,
+        mask=_MASK,
+        precondition_frequency=3,
+        start=5,
+        block_size=2,
+        adam_b2=0.99,
+        adam_eps=1e-4,
+    ),
+    _case(
+        "shampoo_of_the_paper",
+        "shampoo",
+        False,
+        learning_rate=_PER_BRANCH,
+        b1=0.0,
+        b2=1.0,
+        eps=1e-2,
+        weight_decay=1e-3,
+        precondition_frequency=1,
+        graft=None,
+        decoupled=True,
+    ),
+    _case("psgd_kron", "psgd_kron", False, learning_rate=1e-2),
+    _case(
+        "psgd_kron_seldom",
+        "psgd_kron",
+        False,
+        learning_rate=BY_NAME["linear"],
+        b1=0.8,
+        weight_decay=0.1,
+        mask=_MASK,
+        preconditioner_update_probability=0.3,
+        precond_lr=0.2,
+        precond_init_scale=0.5,
+        memory_save_mode="smart_one_diag",
+        seed=3,
+        momentum_into_precond_update=False,
+    ),
+    _case(
+        "psgd_kron_diagonal",
+        "psgd_kron",
+        False,
+        learning_rate=_PER_BRANCH,
+        weight_decay=1e-3,
+        preconditioner_update_probability=BY_NAME["linear"],
+        memory_save_mode="all_diag",
+        decoupled=True,
+    ),
+]
+
 BLOCKS = [
     _case("identity", "identity"),
     _case("scale", "scale", step_size=-0.1),
@@ -451,6 +526,13 @@ BLOCKS += [
         _case("normalize_neurons", "normalize_neurons", b2=0.9, eps=1e-3),
         _case("scale_by_shape", "scale_by_shape", outputs="rows"),
     ),
+]
+
+BLOCKS += [
+    _case("scale_by_soap", "scale_by_soap", False, b1=0.8, precondition_frequency=2),
+    _case("scale_by_shampoo", "scale_by_shampoo", False, b2=0.9, eps=0.1, precondition_frequency=2, start=1),
+    _case("scale_by_kron", "scale_by_kron", False, max_size_triangular=2, seed=1),
+    _case("scale_by_kron_of_vectors", "scale_by_kron", False, vectors=True),
 ]
 
 # Around other rules: a part of the tree, some of the steps.

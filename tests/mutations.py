@@ -56,6 +56,10 @@ OWN = {
     "combining": ["building_blocks", "wrappers", "precision"],
     "flattening": ["flatten"],
     "guarding": ["accumulate", "wrappers"],
+    "kron": ["soap"],
+    "kron_factors": ["soap"],
+    "shampoo": ["soap"],
+    "soap": ["soap"],
     "masking": ["wrappers", "partition"],
     "matrices": ["matrixwise"],
     "partitioning": ["partition", "wrappers"],
@@ -73,11 +77,14 @@ SHARED = [
     "parity",
 ]
 PYTEST = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--no-header"]
+# The rules that a file without any serves.
+SERVED = {"kron_factors": {"scale_by_kron", "psgd_kron"}}
 # What tests of a file are called, besides the names of its functions.
 CALLED = {
     "blocks": ["lamb", "lars", "adafactor"],
     "descent": ["decay", "decoupled"],
     "decay": ["decay", "mask"],
+    "kron_factors": ["kron"],
     "plateau": ["plateau"],
 }
 LOOPS, TESTS, OPEN, NOTHING = "the loops", "the tests", "not the loops", "nothing"  # what told a mutation
@@ -153,7 +160,7 @@ class Naming:
 @functools.cache
 def cases_of(path: Path) -> list[cases.Case]:
     """The cases that name a function of a file; for the decay beside a step, those that decay."""
-    names = {*functions_of(path)}
+    names = {*functions_of(path), *SERVED.get(path.stem, ())}
     if path.stem in ("descent", "decay"):
         return [c for c in cases.CASES if _factories(c) & names or {"weight_decay", "weight_decay_rate"} & {*c.kwargs}]
     return [case for case in cases.CASES if _factories(case) & names]

@@ -17,7 +17,7 @@ import jax
 import optax
 
 import jopt
-from tests import modern_oracles, muon_oracles, torch_rules
+from tests import modern_oracles, muon_oracles, soap_oracles, torch_rules
 from tests import test_keras_values as keras
 from tests.cases import CASES, Case
 from tests.oracles import Row, largest, optax_path
@@ -57,6 +57,7 @@ SOURCES: dict[str, Callable[[], list[Row]]] = {
     "Optax, on purpose": _optax_on_purpose,
     "PyTorch, on purpose": torch_rules.on_purpose,
     "Optax, other forms": modern_oracles.of_optax,
+    "SOAP, Shampoo, Kron": soap_oracles.rows,
     **{name: functools.partial(modern_oracles.rows, name) for name in modern_oracles.PACKAGES},
     **muon_oracles.SOURCES,
 }

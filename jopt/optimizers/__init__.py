@@ -26,6 +26,8 @@ from jopt.optimizers.aggmo import aggmo as aggmo
 from jopt.optimizers.aggmo import scale_by_aggmo as scale_by_aggmo
 from jopt.optimizers.amsgrad import amsgrad as amsgrad
 from jopt.optimizers.amsgrad import scale_by_amsgrad as scale_by_amsgrad
+from jopt.optimizers.kron import psgd_kron as psgd_kron
+from jopt.optimizers.kron import scale_by_kron as scale_by_kron
 from jopt.optimizers.layerwise import lamb as lamb
 from jopt.optimizers.layerwise import lars as lars
 from jopt.optimizers.lion import lion as lion
@@ -49,9 +51,13 @@ from jopt.optimizers.rprop import rprop as rprop
 from jopt.optimizers.rprop import scale_by_rprop as scale_by_rprop
 from jopt.optimizers.sgd import momentum as momentum
 from jopt.optimizers.sgd import sgd as sgd
+from jopt.optimizers.shampoo import scale_by_shampoo as scale_by_shampoo
+from jopt.optimizers.shampoo import shampoo as shampoo
 from jopt.optimizers.signs import scale_by_sign as scale_by_sign
 from jopt.optimizers.signs import sign_sgd as sign_sgd
 from jopt.optimizers.signs import signum as signum
+from jopt.optimizers.soap import scale_by_soap as scale_by_soap
+from jopt.optimizers.soap import soap as soap
 
 if not typing.TYPE_CHECKING:  # they go by the lines above
     __all__ = [name for name, value in globals().items() if getattr(value, "__module__", "").startswith(__name__)]
