@@ -54,9 +54,11 @@ def result_of(finished: Finished, by_step: bool) -> SweepResult:
     settings, jobs, outcomes, _ = finished
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
     kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
-    carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if jobs[0].keep == "carry" else []
-    params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
-    state = _together(whole, [program.state(carry) for program, carry in carries]) if carries else None
+    state = None
+    if jobs[0].keep == "carry" and not by_step:
+        kept, states = zip(*kept, strict=True)
+        state = _together(whole, states)
+    params = _together(whole, kept)
     kinds = _key_kinds(params, records) if by_step else ()
     return _result(finished, record_of(finished), params=params, state=state, by_step=by_step, key_kinds=kinds)
 
