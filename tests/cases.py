@@ -264,6 +264,80 @@ OPTIMIZERS += [
     ),
 ]
 
+OPTIMIZERS += [
+    _case("ademamix", "ademamix", False, learning_rate=1e-2),
+    _case("ademamix_warmed_up", "ademamix", False, learning_rate=1e-2, b1=0.8, b3=0.99, alpha=2.0, warmup_steps=150),
+    _case(
+        "ademamix_schedules",
+        "ademamix",
+        False,
+        learning_rate=BY_NAME["linear"],
+        b3=BY_NAME["linear_from_100"],
+        alpha=BY_NAME["polynomial"],
+        eps=1e-3,
+        eps_root=1e-4,
+        weight_decay=0.1,
+        mask=_MASK,
+    ),
+    _case("ademamix_decoupled", "ademamix", False, learning_rate=_PER_BRANCH, weight_decay=1e-3, decoupled=True),
+    _case("mars", "mars", False, learning_rate=1e-2),
+    _case(
+        "mars_decay",
+        "mars",
+        False,
+        learning_rate=BY_NAME["linear"],
+        b1=0.9,
+        b2=0.95,
+        gamma=0.1,
+        max_norm=2.0,
+        weight_decay=0.2,
+        mask=_MASK,
+        learning_rate_1d=0.03,
+        b1_1d=0.8,
+        weight_decay_1d=0.3,
+    ),
+    _case("mars_all", "mars", False, learning_rate=1e-2, optimize_1d=True, eps=1e-4, weight_decay=1e-3, decoupled=True),
+    # Gradients that no parameter follows from let its rate grow without end, unless it begins large.
+    _case("prodigy", "prodigy", False, betas=(0.9, 0.99), estim_lr0=0.1, estim_lr_coef=0.2),
+    _case(
+        "prodigy_decay",
+        "prodigy",
+        False,
+        learning_rate=BY_NAME["cosine"],
+        betas=(0.8, 0.95),
+        beta3=0.9,
+        eps=1e-4,
+        estim_lr0=0.3,
+        estim_lr_coef=1.5,
+        weight_decay=0.1,
+        bias_correction=True,
+    ),
+    _case(
+        "prodigy_safeguard",
+        "prodigy",
+        False,
+        learning_rate=BY_NAME["linear_from_100"],
+        betas=(0.9, 0.999),
+        estim_lr0=0.3,
+        estim_lr_coef=2.0,
+        safeguard_warmup=True,
+    ),
+    _case("schedule_free_sgd", "schedule_free_sgd", False, b1=0.5),
+    _case("schedule_free_sgd_warmed_up", "schedule_free_sgd", False, warmup_steps=30, b1=0.7, weight_decay=0.05),
+    _case("schedule_free_adamw", "schedule_free_adamw", False, learning_rate=0.5, b1=0.5, b2=0.9),
+    _case(
+        "schedule_free_adamw_schedule",
+        "schedule_free_adamw",
+        False,
+        learning_rate=BY_NAME["linear_from_100"],
+        warmup_steps=20,
+        b1=0.0,
+        eps=1e-3,
+        weight_decay=0.1,
+        weight_lr_power=1.5,
+    ),
+]
+
 BLOCKS = [
     _case("identity", "identity"),
     _case("scale", "scale", step_size=-0.1),
@@ -377,6 +451,11 @@ BLOCKS += [
     _case("scale_by_sign", "scale_by_sign"),
     _case("scale_by_adan", "scale_by_adan", False, b2=0.5, eps_root=1e-3),
 ]
+BLOCKS += [
+    _case("add_cautious_weight_decay", "add_cautious_weight_decay", False, weight_decay=0.1, mask=_MASK),
+    _case("scale_by_ademamix", "scale_by_ademamix", False, b3=0.99, warmup_steps=50),
+    _case("correct_by_mars", "correct_by_mars", False, gamma=0.2),
+]
 # Around other rules: a part of the tree, some of the steps.
 WRAPPERS = [
     _case("set_to_zero", "set_to_zero", False),  # Optax has it, but no update to measure a difference by
@@ -405,6 +484,26 @@ WRAPPERS = [
         (_case("adam", "adam", learning_rate=1e-2), _case("momentum", "momentum", learning_rate=0.1)),
         in_optax=False,
     ),
+]
+
+WRAPPERS += [
+    Case(
+        "schedule_free",
+        "schedule_free",
+        {"learning_rate": BY_NAME["linear_from_100"], "b1": 0.2, "weight_lr_power": 1.0},
+        (_case("adam", "adam", learning_rate=0.3),),
+        in_optax=False,
+    ),
+    Case("hyperball", "hyperball", {"learning_rate": 0.3}, (_case("adam", "adam", learning_rate=1e-2),), in_optax=False),
+    Case(
+        "hyperball_mask",
+        "hyperball",
+        {"learning_rate": BY_NAME["linear_from_100"], "mask": _MASK},
+        (_case("sgd", "sgd", learning_rate=0.1, momentum=0.9),),
+        in_optax=False,
+    ),
+    Case("parameter_ema", "parameter_ema", {"decay": 0.9}, (_case("adam", "adam", learning_rate=1e-2),), in_optax=False),
+    Case("tail_average", "tail_average", {"start": 3}, (_case("sgd", "sgd", learning_rate=0.1),), in_optax=False),
 ]
 
 CASES = OPTIMIZERS + BLOCKS + WRAPPERS

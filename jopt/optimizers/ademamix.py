@@ -75,9 +75,9 @@ def scale_by_ademamix(
     """
 
     def init(params: Any) -> Any:
+        count, count_m2 = (jnp.zeros([], jnp.int32) for _ in range(2))
         m1, m2 = (zeros_like(params, mu_dtype) for _ in range(2))
-        counts = (jnp.zeros([], jnp.int32) for _ in range(2))
-        return optax.contrib.ScaleByAdemamixState(*counts, m1, m2, zeros_like(params, real=True))
+        return optax.contrib.ScaleByAdemamixState(count, count_m2, m1, m2, zeros_like(params, real=True))
 
     def once(b1: Any, b2: Any, b3: Any, alpha: Any, eps: Any, eps_root: Any, t: Any, **steps: Any) -> dict[str, Any]:
         new, weight = 1.0 - b3, alpha
@@ -98,7 +98,7 @@ def scale_by_ademamix(
         count = optax.safe_increment(state.count)
         trees = {"updates": updates, "state.m1": state.m1, "state.m2": state.m2, "state.nu": state.nu}
         numbers: dict[str, Any] = {"b1": b1, "b2": b2, "b3": b3, "alpha": alpha, "eps": eps, "eps_root": eps_root, "t": count}
-        steps = {} if warmup_steps is None else {"warmup_steps": warmup_steps}
+        steps: dict[str, Any] = {} if warmup_steps is None else {"warmup_steps": warmup_steps}
         updates, m1, m2, nu = leafwise(rule, trees, once=once, **numbers, **steps)
         return updates, optax.contrib.ScaleByAdemamixState(count, jnp.copy(count), m1, m2, nu)
 

@@ -133,8 +133,9 @@ def _root_of(x: Any) -> jax.Array:
     return root(_in_float(x))
 
 
-def _correction(b1: Any, b2: Any, t: jax.Array) -> jax.Array:
-    return root(one_minus_power(_in_float(b2), t.astype(float))) / one_minus_power(_in_float(b1), t.astype(float))
+def _correction(b1: Any, b2: Any, t: Any) -> jax.Array:
+    of_v, of_m = (one_minus_power(_in_float(b), _in_float(t)) for b in (b2, b1))
+    return root(of_v) / of_m
 
 
 def _total(numbers: Any) -> jax.Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -146,10 +145,10 @@ def schedule_free_eval_params(state: Any, params: Any) -> Any:
 
 
 @schedule
-def _warmed_up(learning_rate: Any, warmup_steps: Any) -> Callable[[Any], jax.Array]:
+def _warmed_up(learning_rate: Any, warmup_steps: Any) -> Callable[[Any], Any]:
     """A rate times t / T at the t-th of the first T updates."""
 
-    def rate(step: Any) -> jax.Array:
+    def rate(step: Any) -> Any:
         part = jnp.minimum((as_time(step) + 1.0) / as_time(warmup_steps), 1.0)
         return part * one_number("learning_rate", evaluate(learning_rate, step))
 

@@ -54,11 +54,8 @@ def result_of(finished: Finished, by_step: bool) -> SweepResult:
     settings, jobs, outcomes, _ = finished
     records, whole = [outcome.records for outcome in outcomes], _Whole(settings, len(jobs[0].seeds))
     kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
-    state = None
-    if jobs[0].keep == "carry" and not by_step:
-        kept, states = zip(*kept, strict=True)
-        state = _together(whole, states)
-    params = _together(whole, kept)
+    carries = zip(*kept, strict=True) if jobs[0].keep == "carry" else (kept, [None] * len(kept))
+    params, state = (_together(whole, trees) for trees in carries)
     kinds = _key_kinds(params, records) if by_step else ()
     return _result(finished, record_of(finished), params=params, state=state, by_step=by_step, key_kinds=kinds)
 
