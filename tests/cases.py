@@ -491,7 +491,7 @@ WRAPPERS += [
         "schedule_free",
         "schedule_free",
         {"learning_rate": BY_NAME["linear_from_100"], "b1": 0.2, "weight_lr_power": 1.0},
-        (_case("adam", "adam", learning_rate=0.3),),
+        (_case("sgd", "sgd", learning_rate=1.0),),
         in_optax=False,
     ),
     Case("hyperball", "hyperball", {"learning_rate": 0.3}, (_case("adam", "adam", learning_rate=1e-2),), in_optax=False),
