@@ -265,8 +265,18 @@ OPTIMIZERS += [
 ]
 
 OPTIMIZERS += [
-    _case("ademamix", "ademamix", False, learning_rate=1e-2),
-    _case("ademamix_warmed_up", "ademamix", False, learning_rate=1e-2, b1=0.8, b3=0.99, alpha=2.0, warmup_steps=150),
+    _case(
+        "ademamix_warmed_up",
+        "ademamix",
+        False,
+        learning_rate=_PER_BRANCH,
+        b1=0.8,
+        b3=0.99,
+        alpha=2.0,
+        weight_decay=1e-3,
+        warmup_steps=150,
+        decoupled=True,
+    ),
     _case(
         "ademamix_schedules",
         "ademamix",
@@ -279,7 +289,6 @@ OPTIMIZERS += [
         weight_decay=0.1,
         mask=_MASK,
     ),
-    _case("ademamix_decoupled", "ademamix", False, learning_rate=_PER_BRANCH, weight_decay=1e-3, decoupled=True),
     _case("mars", "mars", False, learning_rate=1e-2),
     _case(
         "mars_decay",
@@ -296,9 +305,7 @@ OPTIMIZERS += [
         b1_1d=0.8,
         weight_decay_1d=0.3,
     ),
-    _case("mars_all", "mars", False, learning_rate=1e-2, optimize_1d=True, eps=1e-4, weight_decay=1e-3, decoupled=True),
-    # Gradients that no parameter follows from let its rate grow without end, unless it begins large.
-    _case("prodigy", "prodigy", False, betas=(0.9, 0.99), estim_lr0=0.1, estim_lr_coef=0.2),
+    # Gradients that no parameter follows from let Prodigy's rate grow without end, unless it begins large.
     _case(
         "prodigy_decay",
         "prodigy",
@@ -322,11 +329,9 @@ OPTIMIZERS += [
         estim_lr_coef=2.0,
         safeguard_warmup=True,
     ),
-    _case("schedule_free_sgd", "schedule_free_sgd", False, b1=0.5),
-    _case("schedule_free_sgd_warmed_up", "schedule_free_sgd", False, warmup_steps=30, b1=0.7, weight_decay=0.05),
-    _case("schedule_free_adamw", "schedule_free_adamw", False, learning_rate=0.5, b1=0.5, b2=0.9),
+    _case("schedule_free_sgd", "schedule_free_sgd", False, warmup_steps=30, b1=0.7, weight_decay=0.05),
     _case(
-        "schedule_free_adamw_schedule",
+        "schedule_free_adamw",
         "schedule_free_adamw",
         False,
         learning_rate=BY_NAME["linear_from_100"],
@@ -453,8 +458,7 @@ BLOCKS += [
 ]
 BLOCKS += [
     _case("add_cautious_weight_decay", "add_cautious_weight_decay", False, weight_decay=0.1, mask=_MASK),
-    _case("scale_by_ademamix", "scale_by_ademamix", False, b3=0.99, warmup_steps=50),
-    _case("correct_by_mars", "correct_by_mars", False, gamma=0.2),
+    _case("correct_by_mars", "correct_by_mars", False, b1=0.6, gamma=0.2, max_norm=2.0),
 ]
 # Around other rules: a part of the tree, some of the steps.
 WRAPPERS = [
@@ -494,12 +498,11 @@ WRAPPERS += [
         (_case("sgd", "sgd", learning_rate=1.0),),
         in_optax=False,
     ),
-    Case("hyperball", "hyperball", {"learning_rate": 0.3}, (_case("adam", "adam", learning_rate=1e-2),), in_optax=False),
     Case(
-        "hyperball_mask",
         "hyperball",
-        {"learning_rate": BY_NAME["linear_from_100"], "mask": _MASK},
-        (_case("sgd", "sgd", learning_rate=0.1, momentum=0.9),),
+        "hyperball",
+        {"learning_rate": BY_NAME["linear_from_100"]},
+        (_case("adam", "adam", learning_rate=1e-2),),
         in_optax=False,
     ),
     Case("parameter_ema", "parameter_ema", {"decay": 0.9}, (_case("adam", "adam", learning_rate=1e-2),), in_optax=False),

@@ -88,7 +88,8 @@ def _norm(x: Any) -> jax.Array:
     """The Euclidean norm of a leaf in float32 or wider; 0 for a shape in place of one."""
     if isinstance(x, jax.ShapeDtypeStruct):
         return jnp.zeros([], wide_dtype(x))
-    x, wide = jnp.asarray(x), wide_dtype(x)
+    x = jnp.asarray(x)
+    wide = wide_dtype(x)
     return root(jnp.sum(abs_sq(x.astype(jnp.promote_types(wide, jnp.complex64) if jnp.iscomplexobj(x) else wide))))
 
 
