@@ -51,14 +51,21 @@ SECONDS = 300  # of CPU time for one mutation; a rule that never ends is killed 
 # The tests of a family, whole; then those of all, of which only the ones run that name a function of the file.
 OWN = {
     "accumulation": ["accumulate", "wrappers"],
+    "ademamix": ["winners"],
+    "averaging": ["winners", "averages"],
     "clipping": ["clipping"],
     "combining": ["building_blocks", "wrappers", "precision"],
+    "decay": ["winners"],
     "flattening": ["flatten"],
     "guarding": ["accumulate", "wrappers"],
+    "hyperball": ["winners"],
+    "mars": ["winners"],
     "masking": ["wrappers", "partition"],
     "matrices": ["matrixwise"],
     "partitioning": ["partition", "wrappers"],
     "plateau": ["plateau"],
+    "prodigy": ["winners"],
+    "schedule_free": ["winners"],
 }
 SHARED = ["modern_rules", "classics", "precision", "building_blocks", "memory_of_states", "rules", "contracts", "parity"]
 PYTEST = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--no-header"]

@@ -22,8 +22,8 @@ SAME = {
         jopt.adam(0.3, b1=0.0),
     ),
     "a warm-up of one update of ademamix is none": (jopt.ademamix(0.1, warmup_steps=1), jopt.ademamix(0.1)),
-    "ademamix that is warmed up from no memory to none keeps its b3": (
-        jopt.ademamix(0.1, b1=0.0, b3=0.0, alpha=lambda t: 2.0 * jnp.minimum((t + 1) / 9, 1.0)),
+    "ademamix without memory is warmed up by its alpha alone": (
+        jopt.ademamix(0.1, b1=0.0, b3=0.0, alpha=lambda t: 2.0 * jnp.minimum((jopt.schedules.as_time(t) + 1.0) / 9.0, 1.0)),
         jopt.ademamix(0.1, b1=0.0, b3=0.0, alpha=2.0, warmup_steps=9),
     ),
     "mars without a correction or a bound is adamw": (
