@@ -335,7 +335,7 @@ OPTIMIZERS += [
         "schedule_free_adamw",
         False,
         learning_rate=BY_NAME["linear_from_100"],
-        warmup_steps=20,
+        warmup_steps=3,
         b1=0.0,
         eps=1e-3,
         weight_decay=0.1,

@@ -1,5 +1,7 @@
 """Sweeps of optimizers that average parameters: what is evaluated and kept is the average, what goes on is not."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,3 +139,10 @@ def test_train_returns_what_it_trained_and_a_state_with_the_average():
     plain, _, _ = jopt.train(loss, PARAMS, jopt.sgd(0.1), X.reshape(4, 8, 3))
     alike(params, plain)
     assert not np.array_equal(jopt.evaluation_params(state, params)["b"], params["b"])
+
+
+def test_the_example_evaluates_averages(capsys):
+    result = importlib.import_module("examples.averaged_parameters").main(steps=20, rates=2, seeds=1)
+    assert set(result) == {"constant rate", "cosine to 0", "tail average", "moving average", "schedule-free"}
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert result["moving average"].best().params["in"].shape == (64, 48)
