@@ -164,10 +164,19 @@ def test_the_parameters_to_evaluate_are_found_wherever_they_are():
         assert [float(x.mean()) for x in jax.tree.leaves(found)] == expected, name
 
 
+def test_parameters_to_evaluate_may_be_numbers_of_pythons():
+    assert jopt.evaluation_params(jopt.adam(0.1).init(1.0), {"w": 1.0}) == {"w": 1.0}
+    assert float(jopt.evaluation_params(jopt.parameter_ema(jopt.sgd(0.1)).init({"w": 0.5}), {"w": 1.0})["w"]) == 0.5
+    wide = np.ones(2)  # of 64 bits, which JAX has not here
+    assert jopt.evaluation_params(jopt.parameter_ema(jopt.sgd(0.1)).init(wide), wide).dtype == jnp.float32
+
+
 def test_an_average_of_other_parameters_is_an_error():
     params = {"a": jnp.ones(2), "b": jnp.ones(3)}
     state = jopt.flatten(jopt.parameter_ema(jopt.sgd(0.1))).init(params)
-    with pytest.raises(ValueError, match=r"average of other parameters.*'b'.*jopt.parameter_ema\(jopt.flatten"):
+    with pytest.raises(
+        ValueError, match=r"average of other parameters.*it has \['\(root\)'\].*'b'.*jopt.parameter_ema\(jopt.flatten"
+    ):
         jopt.evaluation_params(state, params)
 
 
@@ -303,8 +312,10 @@ def test_defaults_are_as_in_the_papers_code():
     assert jopt.correct_by_mars().hyperparams == {"b1": 0.95, "gamma": 0.025, "max_norm": 1.0}
     for make, rate in ((jopt.scale_by_ademamix, []), (jopt.ademamix, [0.1])):
         found = make(*rate).hyperparams
-        assert [found[name] for name in ("b1", "b2", "b3", "alpha", "eps")] == [0.9, 0.999, 0.9999, 5.0, 1e-8]
-    assert jopt.schedule_free(jopt.sgd(0.1), 0.1).hyperparams["weight_lr_power"] == 2.0
+        numbers = [found[name] for name in ("b1", "b2", "b3", "alpha", "eps", "eps_root")]
+        assert numbers == [0.9, 0.999, 0.9999, 5.0, 1e-8, 0.0]
+    free = jopt.schedule_free(jopt.sgd(0.1), 0.1).hyperparams
+    assert (free["b1"], free["weight_lr_power"]) == (0.9, 2.0)
     assert jopt.parameter_ema(jopt.sgd(0.1)).hyperparams["decay"] == 0.999
 
 
@@ -346,8 +357,8 @@ def test_each_lane_has_an_estimate_of_its_own():
 
 
 def test_prodigys_first_step_is_its_first_estimate_times_the_means_share(x64):
-    np.testing.assert_allclose(first(jopt.prodigy(0.5, (0.8, 0.96), eps=0.0, estim_lr0=0.1), [3.0, -2.0]), [-0.05, 0.05])
-    corrected = jopt.prodigy(0.5, (0.8, 0.96), eps=0.0, estim_lr0=0.1, bias_correction=True)
+    np.testing.assert_allclose(first(jopt.prodigy(0.5, (0.8, 0.99), eps=0.0, estim_lr0=0.1), [3.0, -2.0]), [-0.1, 0.1])
+    corrected = jopt.prodigy(0.5, (0.8, 0.99), eps=0.0, estim_lr0=0.1, bias_correction=True)
     np.testing.assert_allclose(first(corrected, [3.0, -2.0]), [-0.05, 0.05])
 
 
@@ -373,16 +384,22 @@ def test_the_slow_mean_of_a_steady_gradient_fills_up(x64):
     np.testing.assert_allclose(u, -0.1 * (1.0 + 3.0 * (1.0 - 0.9**t)), rtol=1e-12)
 
 
-def test_the_memory_of_ademamix_grows_evenly_while_it_is_warmed_up(x64):
-    steps, b1, b3 = 10, 0.5, 0.99
+@pytest.mark.parametrize(("b1", "b3"), [(0.5, 0.99), (0.0, 0.5)])
+def test_the_memory_of_ademamix_grows_evenly_while_it_is_warmed_up(b1, b3, x64):
+    steps = 10
     u = after(jopt.ademamix(0.1, b1=b1, b2=0.5, b3=b3, alpha=3.0, eps=0.0, warmup_steps=steps), 2.0, 20)
-    memories = [-1 / np.log(b) for b in (b1, b3)]
+    memories = [-1 / np.log(b) if b else 0.0 for b in (b1, b3)]
     slow = 0.0
     for t in range(1, 21):
         part = min(t / steps, 1.0)
         b = np.exp(-1 / (memories[0] + part * (memories[1] - memories[0])))
         slow = b * slow + (1 - b) * 2.0
         np.testing.assert_allclose(u[t - 1], -0.1 * (1.0 + 3.0 * part * slow / 2.0), rtol=1e-12)
+
+
+def test_gradients_of_0_without_eps_leave_weights_alone():
+    opt, w = jopt.ademamix(0.1, eps=0.0), jnp.ones(2)
+    np.testing.assert_array_equal(opt.update(jnp.zeros(2), opt.init(w), w)[0], 0.0)
 
 
 def test_mu_dtype_of_ademamix_leaves_the_mean_squares_alone():
@@ -426,6 +443,13 @@ def test_hyperball_leaves_a_matrix_of_zeros_or_without_a_step_alone():
         opt = jopt.hyperball(jopt.sgd(0.1), 0.5)
         params, grads = jnp.asarray(w, jnp.float32), jnp.asarray(g, jnp.float32)
         np.testing.assert_array_equal(opt.update(grads, opt.init(params), params)[0], 0.0)
+    opt, bias = jopt.hyperball(jopt.sgd(0.1), 0.5), jnp.zeros(2)
+    np.testing.assert_allclose(opt.update(jnp.ones(2), opt.init(bias), bias)[0], -0.1, rtol=1e-6)
+
+
+def test_a_step_of_hyperball_through_the_middle_is_no_nan():
+    opt, w = jopt.hyperball(jopt.sgd(1.0), 1.0), jnp.asarray([[3.0, 4.0]])
+    np.testing.assert_array_equal(opt.update(w, opt.init(w), w)[0], -w)
 
 
 def test_a_cautious_decay_acts_where_it_and_the_step_agree():

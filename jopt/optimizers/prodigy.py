@@ -114,9 +114,9 @@ def prodigy(
 
 
 def _sums(g: Any, s: Any, start: Any, w: Any, of_g: Any, beta3: Any) -> Any:
-    """The product of gradient and way, the mean of the gradients, and its norm: scalars in the types of what they replace."""
+    """The product of gradient and way (its real part counts), the mean of the gradients, and the norm of that."""
     s = beta3 * s + of_g * g
-    return jnp.sum(jnp.real(jnp.conj(g) * (start - w))), s, jnp.sum(jnp.abs(s))
+    return jnp.sum(jnp.conj(g) * (start - w)), s, jnp.sum(jnp.abs(s))
 
 
 def _step(g: Any, m: Any, v: Any, w: Any, *, b1: Any, b2: Any, eps: Any, weight_decay: Any, d: Any, a: Any, later: Any) -> Any:
@@ -139,5 +139,5 @@ def _correction(b1: Any, b2: Any, t: Any) -> jax.Array:
 
 
 def _total(numbers: Any) -> jax.Array:
-    """The sum over all leaves; the scalars of complex leaves have the type of these."""
+    """The sum of the real parts of a scalar for each leaf."""
     return sum((jnp.real(x).astype(float) for x in jax.tree.leaves(numbers)), jnp.zeros([], float))

@@ -214,7 +214,7 @@ def fitted(tree: Any, params: Any, lead: tuple[int, ...] = ()) -> Any:
     def fit(x: Any, p: Any) -> Any:
         shape, kind = (*lead, *np.shape(p)), getattr(p, "dtype", None)
         if kind is not None and x.dtype != kind:  # NumPy's 64 bits have 32 as JAX's, where that has no more
-            x = x.astype(jnp.result_type(kind) if isinstance(x, jax.Array) else kind)
+            x = x.astype(jnp.result_type(p) if isinstance(x, jax.Array) else kind)
         return x if np.shape(x) == shape else x.reshape(shape)
 
     return jax.tree.map(fit, tree, params)

@@ -29,7 +29,7 @@ def hyperball(optimizer: optax.GradientTransformation, learning_rate: ScalarOrSc
     """Turns matrices where an optimizer's steps point to, on the sphere on which they began.
 
     ``w' = R n(w + α R n(s))`` with ``n(x) = x / ‖x‖`` and ``R = ‖w₀‖``, where s is the optimizer's step and the norms are the
-    Euclidean ones of one leaf; ``w' = w + s`` for the other leaves. Where s or R is 0, w stays.
+    Euclidean ones of one leaf, and n(0) = 0; ``w' = w + s`` for the other leaves.
 
     Args:
       optimizer: The transformation, jopt's or Optax's, whose steps point downhill (``jopt.adam``, ``jopt.lion``). Of its steps
@@ -79,9 +79,7 @@ def hyperball(optimizer: optax.GradientTransformation, learning_rate: ScalarOrSc
 
 def _turned(s: Any, w: Any, radius: Any, rate: Any, turned: Any) -> Any:
     aim = w + rate * radius * s / nonzero(_norm(s))
-    on_sphere = aim * (radius / nonzero(_norm(aim))) - w
-    stays = (turned > 0) & ((_norm(s) == 0) | (radius == 0))
-    return (jnp.where(stays, 0.0, jnp.where(turned > 0, on_sphere, s)),)
+    return (jnp.where(turned > 0, aim * (radius / nonzero(_norm(aim))) - w, s),)
 
 
 def _norm(x: Any) -> jax.Array:
