@@ -9,5 +9,5 @@ SURVIVORS: dict[str, str] = {
     "jopt/optimizers/ademamix.py, _memory: 0.5 -> 0.25": "stands for 0, whose logarithm is not looked at",
     "jopt/optimizers/prodigy.py, prodigy: norm > 0 -> norm >= 0": "where the norm is 0, so is what is divided by it, or by 1",
     "jopt/optimizers/prodigy.py, prodigy: nonzero(norm) -> norm": "a quotient by 0 is not looked at, but by derivatives",
-    "jopt/optimizers/prodigy.py, _sums: beta3 * s + of_g * g -> beta3 * s - of_g * g": "turns s round, of which the norm counts",
+    "jopt/optimizers/prodigy.py, _sums: beta3 * s + of_g * g -> beta3 * s - of_g * g": "its norm alone counts",
 }
