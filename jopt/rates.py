@@ -138,6 +138,9 @@ def _look(part: Any, states: States, told: Any) -> Found:
     if not is_value(part):
         return _of_state(states)
     arguments, states = _evaluated(part.bound, states)
+    made: Any = part.bound.call([*arguments.values()]) if RATE in arguments else None
+    if is_value(made) and RATE in made.bound.arguments():  # what the rule makes of its rate, such as a warm-up
+        return _look(made, states, told)
     if rates := _own(arguments, states.before):
         return Found(rates)
     if parts := _parts(arguments):

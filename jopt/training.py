@@ -48,7 +48,8 @@ def train(
 
     Returns:
       The final parameters, the final optimizer state, and the loss before each step, ``[steps]``. With ``has_aux`` the last
-      is a dict of such arrays: "loss", and the auxiliary values under their names.
+      is a dict of such arrays: "loss", and the auxiliary values under their names. Of an optimizer that averages parameters
+      the average is ``jopt.evaluation_params(state, params)`` of these two.
 
     Raises:
       TypeError: For swapped arguments, or a loss that is no floating scalar.

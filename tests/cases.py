@@ -390,6 +390,85 @@ OPTIMIZERS += [  # that keep matrices: soap_reference.py
     ),
 ]
 
+OPTIMIZERS += [
+    _case(
+        "ademamix_warmed_up",
+        "ademamix",
+        False,
+        learning_rate=_PER_BRANCH,
+        b1=0.8,
+        b3=0.99,
+        alpha=2.0,
+        weight_decay=1e-3,
+        warmup_steps=150,
+        decoupled=True,
+    ),
+    _case(
+        "ademamix_schedules",
+        "ademamix",
+        False,
+        learning_rate=BY_NAME["linear"],
+        b3=BY_NAME["linear_from_100"],
+        alpha=BY_NAME["polynomial"],
+        eps=1e-3,
+        eps_root=1e-4,
+        weight_decay=0.1,
+        mask=_MASK,
+    ),
+    _case("mars", "mars", False, learning_rate=1e-2),
+    _case(
+        "mars_decay",
+        "mars",
+        False,
+        learning_rate=BY_NAME["linear"],
+        b1=0.9,
+        b2=0.95,
+        gamma=0.1,
+        max_norm=2.0,
+        weight_decay=0.2,
+        mask=_MASK,
+        learning_rate_1d=0.03,
+        b1_1d=0.8,
+        weight_decay_1d=0.3,
+    ),
+    # Gradients that no parameter follows from let Prodigy's rate grow without end, unless it begins large.
+    _case(
+        "prodigy_decay",
+        "prodigy",
+        False,
+        learning_rate=BY_NAME["cosine"],
+        betas=(0.8, 0.95),
+        beta3=0.9,
+        eps=1e-4,
+        estim_lr0=0.3,
+        estim_lr_coef=1.5,
+        weight_decay=0.1,
+        bias_correction=True,
+    ),
+    _case(
+        "prodigy_safeguard",
+        "prodigy",
+        False,
+        learning_rate=BY_NAME["linear_from_100"],
+        betas=(0.9, 0.999),
+        estim_lr0=0.3,
+        estim_lr_coef=2.0,
+        safeguard_warmup=True,
+    ),
+    _case("schedule_free_sgd", "schedule_free_sgd", False, warmup_steps=30, b1=0.7, weight_decay=0.05),
+    _case(
+        "schedule_free_adamw",
+        "schedule_free_adamw",
+        False,
+        learning_rate=BY_NAME["linear_from_100"],
+        warmup_steps=3,
+        b1=0.0,
+        eps=1e-3,
+        weight_decay=0.1,
+        weight_lr_power=1.5,
+    ),
+]
+
 BLOCKS = [
     _case("identity", "identity"),
     _case("scale", "scale", step_size=-0.1),
@@ -535,6 +614,11 @@ BLOCKS += [
     _case("scale_by_kron_of_vectors", "scale_by_kron", False, vectors=True),
 ]
 
+BLOCKS += [
+    _case("add_cautious_weight_decay", "add_cautious_weight_decay", False, weight_decay=0.1, mask=_MASK),
+    _case("correct_by_mars", "correct_by_mars", False, b1=0.6, gamma=0.2, max_norm=2.0),
+]
+
 # Around other rules: a part of the tree, some of the steps.
 WRAPPERS = [
     _case("set_to_zero", "set_to_zero", False),  # Optax has it, but no update to measure a difference by
@@ -563,6 +647,25 @@ WRAPPERS = [
         (_case("adam", "adam", learning_rate=1e-2), _case("momentum", "momentum", learning_rate=0.1)),
         in_optax=False,
     ),
+]
+
+WRAPPERS += [
+    Case(
+        "schedule_free",
+        "schedule_free",
+        {"learning_rate": BY_NAME["linear_from_100"], "b1": 0.2, "weight_lr_power": 1.0},
+        (_case("sgd", "sgd", learning_rate=1.0),),
+        in_optax=False,
+    ),
+    Case(
+        "hyperball",
+        "hyperball",
+        {"learning_rate": BY_NAME["linear_from_100"]},
+        (_case("adam", "adam", learning_rate=1e-2),),
+        in_optax=False,
+    ),
+    Case("parameter_ema", "parameter_ema", {"decay": 0.9}, (_case("adam", "adam", learning_rate=1e-2),), in_optax=False),
+    Case("tail_average", "tail_average", {"start": 3}, (_case("sgd", "sgd", learning_rate=0.1),), in_optax=False),
 ]
 
 CASES = OPTIMIZERS + BLOCKS + WRAPPERS

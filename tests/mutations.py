@@ -52,18 +52,25 @@ SECONDS = 300  # of CPU time for one mutation; a rule that never ends is killed 
 # The tests of a family, whole; then those of all, of which only the ones run that name a function of the file.
 OWN = {
     "accumulation": ["accumulate", "wrappers"],
+    "ademamix": ["winners"],
+    "averaging": ["winners", "averages"],
     "clipping": ["clipping"],
     "combining": ["building_blocks", "wrappers", "precision"],
+    "decay": ["winners"],
     "flattening": ["flatten"],
     "guarding": ["accumulate", "wrappers"],
     "kron": ["soap"],
     "kron_factors": ["soap"],
     "shampoo": ["soap"],
     "soap": ["soap"],
+    "hyperball": ["winners"],
+    "mars": ["winners"],
     "masking": ["wrappers", "partition"],
     "matrices": ["matrixwise"],
     "partitioning": ["partition", "wrappers"],
     "plateau": ["plateau"],
+    "prodigy": ["winners"],
+    "schedule_free": ["winners"],
 }
 SHARED = [
     "defaults",

@@ -17,7 +17,7 @@ import jax
 import optax
 
 import jopt
-from tests import modern_oracles, muon_oracles, soap_oracles, torch_rules
+from tests import modern_oracles, muon_oracles, soap_oracles, torch_rules, winners_oracles
 from tests import test_keras_values as keras
 from tests.cases import CASES, Case
 from tests.oracles import Row, largest, optax_path
@@ -60,6 +60,9 @@ SOURCES: dict[str, Callable[[], list[Row]]] = {
     "SOAP, Shampoo, Kron": soap_oracles.rows,
     **{name: functools.partial(modern_oracles.rows, name) for name in modern_oracles.PACKAGES},
     **muon_oracles.SOURCES,
+    "Optax, contributed": winners_oracles.of_optax,
+    "Optax, contributed, on purpose": winners_oracles.on_purpose,
+    **{f"{name}, winners": functools.partial(winners_oracles.rows, name) for name in winners_oracles.PACKAGES},
 }
 
 

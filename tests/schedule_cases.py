@@ -9,7 +9,7 @@ from typing import Any
 import optax
 
 import jopt
-from tests import modern_reference, muon_reference, reference, schedule_reference, soap_reference
+from tests import modern_reference, muon_reference, reference, schedule_reference, soap_reference, winners_reference
 
 
 def convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
@@ -25,9 +25,7 @@ def convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
     return number(value) if is_number else value
 
 
-LOOPS = types.SimpleNamespace(
-    **{**vars(soap_reference), **vars(muon_reference), **vars(schedule_reference), **vars(modern_reference), **vars(reference)}
-)
+    **{**vars(module), **vars(soap_reference), **vars(muon_reference), **vars(schedule_reference), **vars(modern_reference), **vars(reference)}
 ROOMS = {"jopt": jopt, "optax": optax, "reference": LOOPS}
 
 

@@ -18,6 +18,7 @@ from jopt import hyper
 from jopt.engine.data.sources import Source
 from jopt.spaces import Setting
 from jopt.training import descend, scalars
+from jopt.transforms.averaging import averaged, fitted
 from jopt.values.pairs import as_pair
 from jopt.values.trees import like, structure
 
@@ -50,16 +51,16 @@ class Program(abc.ABC):
 
     @abc.abstractmethod
     def kept(self, carry: Any) -> Any:
-        """What the result keeps of a carry."""
+        """What the result keeps of a carry: some of its leaves, which may be arrays, shapes or whatever stands for them."""
 
-    def state(self, carry: Any) -> Any:
-        """What a lane needs beside that to go on; None: nothing."""
-        return None
+    def fitted(self, kept: Any, carry: Any, lead: tuple[int, ...] = ()) -> Any:
+        """What is kept in the types and shapes in which evaluate is given it, behind leading axes; ``carry`` may be shapes."""
+        return kept
 
     def evaluate(self, setting: Setting, carry: Any) -> dict[str, Any]:
         """The metrics of a carry."""
         assert self.evaluation is not None
-        return scalars("evaluate", hyper.call(self.evaluation, (self.kept(carry),), setting.hyper))
+        return scalars("evaluate", hyper.call(self.evaluation, (self.fitted(self.kept(carry), carry),), setting.hyper))
 
     def batch(self, setting: Setting, data: Any, row: Any, key: Any, step: Any) -> Any:
         """The batch of one step, of the data on the device and the step's own row."""
@@ -98,10 +99,11 @@ class Gradient(Program):
         return lambda *args: hyper.call(self.loss, args, setting.hyper)
 
     def kept(self, carry: Any) -> Any:
-        return carry[0]
+        params, state = carry
+        return averaged(state, params)
 
-    def state(self, carry: Any) -> Any:
-        return carry[1]
+    def fitted(self, kept: Any, carry: Any, lead: tuple[int, ...] = ()) -> Any:
+        return fitted(kept, carry[0], lead)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -22,6 +22,8 @@ from jopt.optimizers.adamax import adamaxw as adamaxw
 from jopt.optimizers.adamax import scale_by_adamax as scale_by_adamax
 from jopt.optimizers.adan import adan as adan
 from jopt.optimizers.adan import scale_by_adan as scale_by_adan
+from jopt.optimizers.ademamix import ademamix as ademamix
+from jopt.optimizers.ademamix import scale_by_ademamix as scale_by_ademamix
 from jopt.optimizers.aggmo import aggmo as aggmo
 from jopt.optimizers.aggmo import scale_by_aggmo as scale_by_aggmo
 from jopt.optimizers.amsgrad import amsgrad as amsgrad
@@ -32,12 +34,15 @@ from jopt.optimizers.layerwise import lamb as lamb
 from jopt.optimizers.layerwise import lars as lars
 from jopt.optimizers.lion import lion as lion
 from jopt.optimizers.lion import scale_by_lion as scale_by_lion
+from jopt.optimizers.mars import correct_by_mars as correct_by_mars
+from jopt.optimizers.mars import mars as mars
 from jopt.optimizers.muon import muon as muon
 from jopt.optimizers.muon import scale_by_muon as scale_by_muon
 from jopt.optimizers.nadam import nadam as nadam
 from jopt.optimizers.nadam import nadamw as nadamw
 from jopt.optimizers.nadam import scale_by_nadam as scale_by_nadam
 from jopt.optimizers.normuon import normuon as normuon
+from jopt.optimizers.prodigy import prodigy as prodigy
 from jopt.optimizers.quasi_hyperbolic import qhadam as qhadam
 from jopt.optimizers.quasi_hyperbolic import qhm as qhm
 from jopt.optimizers.quasi_hyperbolic import scale_by_qhadam as scale_by_qhadam
@@ -49,6 +54,10 @@ from jopt.optimizers.rmsprop import scale_by_rms as scale_by_rms
 from jopt.optimizers.rmsprop import scale_by_stddev as scale_by_stddev
 from jopt.optimizers.rprop import rprop as rprop
 from jopt.optimizers.rprop import scale_by_rprop as scale_by_rprop
+from jopt.optimizers.schedule_free import schedule_free as schedule_free
+from jopt.optimizers.schedule_free import schedule_free_adamw as schedule_free_adamw
+from jopt.optimizers.schedule_free import schedule_free_eval_params as schedule_free_eval_params
+from jopt.optimizers.schedule_free import schedule_free_sgd as schedule_free_sgd
 from jopt.optimizers.sgd import momentum as momentum
 from jopt.optimizers.sgd import sgd as sgd
 from jopt.optimizers.shampoo import scale_by_shampoo as scale_by_shampoo

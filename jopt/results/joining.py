@@ -189,13 +189,12 @@ def _along_steps(one: Swept, other: Swept) -> dict[str, Any]:
         left_at=replaced(np.where(behind, a.steps_done, a.left_at), np.fmin(a.left_at[index], b.left_at)),
         keep=keep,
     )
-    kept = {"params": None, "state": None}
-    if keep != "none":
-        kept["params"] = other.params if everywhere else _tree(replaced, one.params, other.params)
+    params, state = _params(other, keep), None
+    params = params if everywhere else _tree(replaced, _params(one, keep), params)
     if keep == "carry" and not one.by_step:
-        kept["state"] = other.state if everywhere else _tree(replaced, one.state, other.state)
+        state = other.state if everywhere else _tree(replaced, one.state, other.state)
     made = {"optimizer": one.optimizer, "optimizer_at": one.optimizer_at, "hyper_at": one.hyper_at}
-    return {"record": record, **made, **kept}
+    return {"record": record, **made, "params": params, "state": state}
 
 
 def _where(one: Swept, other: Swept) -> tuple[Any, ...]:
@@ -274,7 +273,8 @@ def _per_lane(record: SweepRecord) -> dict[str, NDArray[Any]]:
 
 
 def _kept(join: Join, one: Swept, other: Swept) -> dict[str, Any]:
-    return {"params": _tree(join, _params(one), _params(other)), "state": _tree(join, _state(one), _state(other))}
+    params = (_params(result, result.record.keep) for result in (one, other))
+    return {"params": _tree(join, *params), "state": _tree(join, _state(one), _state(other))}
 
 
 def _tree(join: Join, ours: Any, theirs: Any) -> Any:
@@ -286,8 +286,9 @@ def _tree(join: Join, ours: Any, theirs: Any) -> Any:
     return jax.tree.map(join, ours, theirs)
 
 
-def _params(result: Swept) -> Any:
-    return None if result.record.keep == "none" else result.params
+def _params(result: Swept, keep: str) -> Any:
+    """What a result that keeps so much holds as its parameters: beside states what was trained, else what is judged."""
+    return None if keep == "none" else result.raw_params if keep == "carry" else result.params
 
 
 def _state(result: Swept) -> Any:

@@ -6,16 +6,18 @@ import abc
 from typing import Any
 
 import jax
+import numpy as np
 
 from jopt.results.pickles import PickledTree
 from jopt.results.ragged import Ragged
 from jopt.results.record import SweepRecord
+from jopt.transforms.averaging import evaluation_params
 
 
 class Kept(abc.ABC):
     """The part of a ``SweepResult`` that is about the lanes' carries."""
 
-    _params: Any  # a tree, a ``Ragged`` of several, or a ``PickledTree`` of either
+    _params: Any  # a tree, a ``Ragged`` of several, or a ``PickledTree`` of either; beside states what was trained
     _state: Any
     _by_step: bool
     _key_kinds: tuple[Any, ...]
@@ -29,20 +31,21 @@ class Kept(abc.ABC):
     def params(self) -> Any:
         """Trained parameters of all lanes: leaves [*dims, seed, ...]; with ``keep="best"`` of each lane's best evaluation.
 
+        Of an optimizer that averages parameters they are the average, as in ``jopt.evaluation_params``; see ``raw_params``.
+
         Raises:
           ValueError: Where the sweep kept none, with ``keep="none"``; and where an axis of structure changes their shapes:
             ``params_at`` has those of one setting.
         """
-        params = self._kept_params
-        if isinstance(params, Ragged):
-            raise ValueError(
-                "The parameters differ in shape from setting to setting, so they are no arrays over all lanes; those of one "
-                "setting are in a trial, result.best().params, or result.params_at(index)."
-            )
-        return params
+        params, state = self._kept_params, self._kept_beside
+        if isinstance(state, Ragged) and not isinstance(params, Ragged):
+            shape = self.record.shape
+            each = map(self.params_at, np.ndindex(shape))
+            return jax.tree.map(lambda *x: np.stack(x).reshape(*shape, *np.shape(x[0])), *each)
+        return evaluation_params(state, _whole(params))
 
     def params_at(self, index: tuple[int, ...]) -> Any:
-        """The trained parameters of one setting.
+        """The trained parameters of one setting, as in ``params``.
 
         Args:
           index: One integer per dimension of the grid.
@@ -53,7 +56,33 @@ class Kept(abc.ABC):
         Raises:
           ValueError: Where the sweep kept none, with ``keep="none"``.
         """
-        return _at(self._kept_params, index)
+        return evaluation_params(_at(self._kept_beside, index), _at(self._kept_params, index))
+
+    @property
+    def raw_params(self) -> Any:
+        """The parameters of all lanes after the last step at which gradients are taken, which belong to ``state``.
+
+        They are ``params``, but of an optimizer that averages parameters.
+
+        Raises:
+          ValueError: Where the sweep did not keep them, with ``keep="carry"``; and where an axis of structure changes their
+            shapes: ``raw_params_at`` has those of one setting.
+        """
+        return _whole(self._kept_raw)
+
+    def raw_params_at(self, index: tuple[int, ...]) -> Any:
+        """The parameters of one setting after the last step at which gradients are taken.
+
+        Args:
+          index: One integer per dimension of the grid.
+
+        Returns:
+          The tree, leaves [seed, ...].
+
+        Raises:
+          ValueError: Where the sweep did not keep them, with ``keep="carry"``.
+        """
+        return _at(self._kept_raw, index)
 
     @property
     def state(self) -> Any:
@@ -127,16 +156,28 @@ class Kept(abc.ABC):
         return tree_of(self._params)
 
     @property
+    def _kept_beside(self) -> Any:
+        """The states beside the parameters; None where there are none."""
+        return tree_of(self._state) if self.record.keep == "carry" and not self.by_step else None
+
+    @property
+    def _kept_raw(self) -> Any:
+        self._check_carry("parameters at which gradients are taken")
+        return tree_of(self._params)
+
+    @property
     def _kept_state(self) -> Any:
+        self._check_carry("states of the optimizer")
+        return tree_of(self._state)
+
+    def _check_carry(self, what: str) -> None:
         if self.by_step:
             raise ValueError("The carry of jopt.sweep_steps is the parameters and all states in one; look at params.")
-        self._check_complete("states of the optimizer")
+        self._check_complete(what)
         if self.record.keep != "carry":
             raise ValueError(
-                f'This result has no states of the optimizer: the sweep had keep="{self.record.keep}", but keep="carry" keeps '
-                f"them."
+                f'This result has no {what}: the sweep had keep="{self.record.keep}", but keep="carry" keeps them.'
             )
-        return tree_of(self._state)
 
     def _check_complete(self, what: str) -> None:
         if not self.record.complete and self._params is None and self.record.keep != "none":
@@ -146,6 +187,15 @@ class Kept(abc.ABC):
 def tree_of(kept: Any) -> Any:
     """What is kept, out of its pickle where it is in one."""
     return kept.value if isinstance(kept, PickledTree) else kept
+
+
+def _whole(params: Any) -> Any:
+    if isinstance(params, Ragged):
+        raise ValueError(
+            "The parameters differ in shape from setting to setting, so they are no arrays over all lanes; those of one "
+            "setting are in a trial, result.best().params, or result.params_at(index)."
+        )
+    return params
 
 
 def _at(tree: Any, index: tuple[int, ...]) -> Any:

@@ -41,6 +41,10 @@ class Swept(Protocol):
         """Trained parameters of all lanes."""
 
     @property
+    def raw_params(self) -> Any:
+        """The parameters of all lanes at which gradients are taken."""
+
+    @property
     def state(self) -> Any:
         """The optimizers' states of all lanes."""
 
@@ -91,6 +95,9 @@ class Swept(Protocol):
 
     def params_at(self, index: tuple[int, ...]) -> Any:
         """The trained parameters of one setting, leaves [seed, ...]."""
+
+    def raw_params_at(self, index: tuple[int, ...]) -> Any:
+        """The parameters of one setting at which gradients are taken, leaves [seed, ...]."""
 
     def state_at(self, index: tuple[int, ...]) -> Any:
         """The optimizer's state of one setting, leaves [seed, ...]."""
@@ -154,6 +161,9 @@ class Trial:
     def params(self) -> Any:
         """The trained parameters of the seed that scored best: the tree of one run.
 
+        Of an optimizer that averages parameters they are the average, as in ``jopt.evaluation_params``. A sweep that goes on
+        from the trial goes on from ``raw_params``.
+
         Raises:
           ValueError: Where the sweep kept none, or with ``keep="best"`` those of another moment than that of the scores.
         """
@@ -172,6 +182,20 @@ class Trial:
                     f'result.best(), or sweep with keep="params" for the last parameters.'
                 )
         return self.result.params_at(self.index)
+
+    @property
+    def raw_params(self) -> Any:
+        """The parameters after the last step at which gradients are taken, of the seed that scored best.
+
+        Raises:
+          ValueError: Where the sweep did not keep them, with ``keep="carry"``.
+        """
+        return self._of_best_seed(self.raw_params_by_seed)
+
+    @property
+    def raw_params_by_seed(self) -> Any:
+        """The parameters of every seed at which gradients are taken: leaves [seed, ...], views of the result's."""
+        return self.result.raw_params_at(self.index)
 
     @property
     def state(self) -> Any:

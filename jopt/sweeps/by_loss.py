@@ -155,7 +155,8 @@ def sweep(
       samples: How many settings to draw, where an axis is drawn.
       has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.
       evaluate: ``evaluate(params) -> {name: scalar}``, pure, with ``hyper`` where it names it, or ``jopt.metrics(...)``; its
-        first metric ranks the settings.
+        first metric ranks the settings. Of an optimizer that averages parameters (``jopt.schedule_free``,
+        ``jopt.parameter_ema``) it is given the average, as ``jopt.evaluation_params`` makes it, and so are results.
       eval_every: Steps between evaluations; by default such that there are about 20. There is always one before the first step
         (``eval_step`` 0), unless it goes on from a ``Trial``, and one after the last. Of the one before the first step no
         plateau is told, and neither ``at="best"`` nor ``keep="best"`` takes it.

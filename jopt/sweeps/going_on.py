@@ -20,7 +20,7 @@ def begun_of(trial: Trial, every: int | None, by_step: bool) -> Begun:
     """
     _check(trial, by_step)
     record, index = trial.result.record, trial.index
-    carry = trial.params_by_seed if by_step else (trial.params_by_seed, trial.state_by_seed)
+    carry = trial.params_by_seed if by_step else (trial.raw_params_by_seed, trial.state_by_seed)
     due = np.flatnonzero((record.eval_step > 0) & (record.eval_step % (every or 1) == 0))
     latest = int(due[-1]) if every and len(due) else None
     evaluated = {} if latest is None else {name: values[index][:, latest] for name, values in record.metrics.items()}

@@ -63,9 +63,8 @@ def result_of(finished: Finished, by_step: bool) -> SweepResult:
     if any(r.kept_structure is None for r in records):  # no lane of a program has come to its end here
         return result_so_far(finished, by_step)
     kept = [jax.tree.unflatten(r.kept_structure, r.kept) for r in records]
-    carries = [(job.program, tree) for job, tree in zip(jobs, kept, strict=True)] if jobs[0].keep == "carry" else []
-    params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
-    state = _together(whole, [program.state(carry) for program, carry in carries]) if carries else None
+    carries = zip(*kept, strict=True) if jobs[0].keep == "carry" else (kept, [None] * len(kept))
+    params, state = (_together(whole, trees) for trees in carries)
     kinds = _key_kinds(params, records) if by_step else ()
     record = record_of(finished, complete=not any(outcome.lost for outcome in outcomes))
     return _result(finished, record, params=params, state=state, by_step=by_step, key_kinds=kinds)

@@ -7,6 +7,9 @@ checkers that the name is meant for others.
 import typing
 
 from jopt.transforms.accumulation import accumulate as accumulate
+from jopt.transforms.averaging import evaluation_params as evaluation_params
+from jopt.transforms.averaging import parameter_ema as parameter_ema
+from jopt.transforms.averaging import tail_average as tail_average
 from jopt.transforms.blocks import clip_by_block_rms as clip_by_block_rms
 from jopt.transforms.blocks import scale_by_param_block_rms as scale_by_param_block_rms
 from jopt.transforms.blocks import scale_by_trust_ratio as scale_by_trust_ratio
@@ -15,9 +18,11 @@ from jopt.transforms.clipping import clip_by_global_norm as clip_by_global_norm
 from jopt.transforms.combining import chain as chain
 from jopt.transforms.combining import identity as identity
 from jopt.transforms.combining import named_chain as named_chain
+from jopt.transforms.decay import add_cautious_weight_decay as add_cautious_weight_decay
 from jopt.transforms.decay import add_decayed_weights as add_decayed_weights
 from jopt.transforms.flattening import flatten as flatten
 from jopt.transforms.guarding import apply_if_finite as apply_if_finite
+from jopt.transforms.hyperball import hyperball as hyperball
 from jopt.transforms.masking import freeze as freeze
 from jopt.transforms.masking import masked as masked
 from jopt.transforms.masking import set_to_zero as set_to_zero

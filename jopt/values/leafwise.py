@@ -135,6 +135,15 @@ def full_like(params: Any, value: Any, *, real: bool = False) -> Any:
     return leafwise(lambda z, value: (z + value,), {"params": zeros_like(params, real=real)}, value=value)[0]
 
 
+def copies(params: Any, dtype: Any = None) -> Any:
+    """Accumulators that begin as ``params``: arrays of their own, of the types that ``zeros_like`` gives; zeros of shapes."""
+
+    def copied(x: Any, zeros: jax.Array) -> jax.Array:
+        return zeros if isinstance(x, jax.ShapeDtypeStruct) else jnp.copy(jnp.asarray(x).astype(zeros.dtype))
+
+    return jax.tree.map(copied, params, zeros_like(params, dtype))
+
+
 def _flatten_like(trees: Mapping[str, Any], first: str, name: str, treedef: Any) -> list[Any]:
     try:
         rows: list[Any] = treedef.flatten_up_to(trees[name])

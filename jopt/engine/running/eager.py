@@ -235,7 +235,8 @@ class _Lane:
         if job.keep in ("none", "carry"):
             return block.carry if job.keep == "carry" else None
         kept = job.program.kept(block.carry)
-        return kept if block.best is None else structure(kept).unflatten(block.best[1:])
+        kept = kept if block.best is None else structure(kept).unflatten(block.best[1:])
+        return job.program.fitted(kept, block.carry)
 
 
 def _arrays(tree: Any) -> Any:

@@ -117,13 +117,17 @@ class Runtime:
         if self.job.keep == "none":
             return None
         if block.best is not None:
-            return structure(self.places).unflatten(block.best[1:])
+            return self._fitted(structure(self.places).unflatten(block.best[1:]), block)
         whole = [
             np.broadcast_to(to_numpy(x), (*block.lead, *to_numpy(x).shape)) if common else x
             for x, common in zip(block.carry or [], self.analysis.common, strict=True)
         ]
         carry = self.analysis.treedef.unflatten(whole)
-        return carry if self.job.keep == "carry" else self.job.program.kept(carry)
+        return carry if self.job.keep == "carry" else self._fitted(self.job.program.kept(carry), block)
+
+    def _fitted(self, kept: Any, block: Block) -> Any:
+        """What is kept on the host, in the types and shapes of parameters."""
+        return self.job.program.fitted(jax.tree.map(to_numpy, kept), self.analysis.carry, block.lead)
 
     def start_of(self, setting: int, seed: int, device: Any) -> list[Any]:
         """The leaves of one lane's first carry."""
