@@ -59,6 +59,8 @@ OWN = {
     "matrices": ["matrixwise"],
     "partitioning": ["partition", "wrappers"],
     "plateau": ["plateau"],
+    "precision": ["low_precision"],
+    "state_precision": ["low_precision"],
 }
 SHARED = ["modern_rules", "classics", "precision", "building_blocks", "memory_of_states", "rules", "contracts", "parity"]
 PYTEST = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "--no-header"]

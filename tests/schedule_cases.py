@@ -9,7 +9,7 @@ from typing import Any
 import optax
 
 import jopt
-from tests import modern_reference, reference, schedule_reference
+from tests import modern_reference, precision_reference, reference, schedule_reference
 
 
 def convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
@@ -25,7 +25,8 @@ def convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
     return number(value) if is_number else value
 
 
-LOOPS = types.SimpleNamespace(**{**vars(schedule_reference), **vars(modern_reference), **vars(reference)})
+_PAGES = (precision_reference, schedule_reference, modern_reference, reference)
+LOOPS = types.SimpleNamespace(**{name: loop for page in _PAGES for name, loop in vars(page).items()})
 ROOMS = {"jopt": jopt, "optax": optax, "reference": LOOPS}
 
 
