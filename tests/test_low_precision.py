@@ -177,6 +177,11 @@ def test_draws_are_even_independent_of_each_other_and_repeat():
     assert np.max(np.abs(np.corrcoef(draws) - np.eye(len(draws)))) < 5 / np.sqrt(20_000)
 
 
+def test_draws_are_of_seed_0_unless_another_is_given():
+    for wrap in (jopt.stochastic_rounding, jopt.bfloat16_states):
+        assert wrap(jopt.sgd(0.1)) == wrap(jopt.sgd(0.1), 0) != wrap(jopt.sgd(0.1), 1)
+
+
 def test_a_number_that_the_type_holds_is_not_moved():
     p, _ = runs(jnp.bfloat16)
     opt = jopt.stochastic_rounding(jopt.sgd(1.0))

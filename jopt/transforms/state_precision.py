@@ -19,7 +19,7 @@ from jopt.values.trees import flatten
 class Bfloat16StatesState(NamedTuple):
     """State of ``bfloat16_states``: that of another optimizer, rounded."""
 
-    count: jax.Array  # int32, the number of updates so far
+    count: Any  # int32, the number of updates so far
     inner_state: Any  # its float32 arrays in bfloat16
 
 
@@ -30,14 +30,14 @@ def bfloat16_states(optimizer: optax.GradientTransformation, seed: Numeric = 0) 
     ``u, s' = f(g, s)`` in float32; then each element of s' is rounded up or down at random, to itself in the mean
 
     Memory per parameter: 4 bytes around Adam in place of 8, 2 around Lion or sgd with momentum in place of 4. Rounded to the
-    nearest, as ``mu_dtype`` and ``accumulator_dtype`` round, a second moment with β₂ = 0.999 would never fall: a thousandth of it is
-    less than half of the type's spacing. At random it falls as it should, in the mean.
+    nearest, as ``mu_dtype`` and ``accumulator_dtype`` round, a second moment with β₂ = 0.999 would never fall: a thousandth of
+    it is less than half of the type's spacing. At random it falls as it should, in the mean.
 
     Args:
-      optimizer: f, jopt's or Optax's. What it keeps beside moments is rounded too: around ``master_weights`` or schedule_free,
-        whose states hold the parameters, this has no place, while ``master_weights(bfloat16_states(f))`` has both.
-      seed: Of the draws, a whole number. Draws follow from it, the number of updates and the array's place in the state alone; the
-        lanes of a sweep share them unless this number is an axis, too.
+      optimizer: f, jopt's or Optax's. What it keeps beside moments is rounded too: around ``master_weights`` or
+        schedule_free, whose states hold the parameters, this has no place; ``master_weights(bfloat16_states(f))`` is right.
+      seed: Of the draws, a whole number. Draws follow from it, the number of updates and the array's place in the state
+        alone; the lanes of a sweep share them unless this number is an axis, too.
 
     Returns:
       The transformation; its state is ``Bfloat16StatesState(count, inner_state)``, the float32 arrays of ``inner_state`` in

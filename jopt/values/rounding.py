@@ -50,8 +50,8 @@ def towards(p: jax.Array, to: jax.Array, kind: Any) -> tuple[jax.Array, jax.Arra
 def at_random(p: Any, change: jax.Array, kind: Any, draw: jax.Array) -> jax.Array:
     """One of the two narrow numbers around ``p + change``, which is its mean over ``draw``, even in [0, 1).
 
-    ``p`` is a narrow number itself. The spacing is that of the sum or of the change, whichever is wider, so that the update from
-    p to the new number is a narrow number, too. Not by adding to p first, which would lose the last digits of a small change.
+    ``p`` is a narrow number itself. The spacing is that of the sum or of the change, whichever is wider, so that the update
+    from p to the new number is a narrow number, too. The change is not added to p first, which would take its last digits.
     """
     exact, info = p + change, jnp.finfo(kind)
     still = jax.lax.stop_gradient(change)
