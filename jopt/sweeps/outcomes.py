@@ -58,7 +58,11 @@ def result_of(finished: Finished, by_step: bool) -> SweepResult:
     params = _together(whole, [program.kept(carry) for program, carry in carries] or kept)
     state = _together(whole, [program.state(carry) for program, carry in carries]) if carries else None
     kinds = _key_kinds(params, records) if by_step else ()
-    return _result(finished, record_of(finished), params=params, state=state, by_step=by_step, key_kinds=kinds)
+    result = _result(finished, record_of(finished), params=params, state=state, by_step=by_step, key_kinds=kinds)
+    carry = records[0].shardings
+    if carry is not None:
+        result._shardings = jobs[0].program.kept(carry), jobs[0].program.state(carry)
+    return result
 
 
 def result_so_far(finished: Finished, by_step: bool) -> SweepResult:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from jopt.engine import machine
 from jopt.engine.data.sources import Feed
 from jopt.engine.job import Job
 from jopt.engine.lanes.records import Records
@@ -17,6 +19,7 @@ from jopt.engine.program import Program
 from jopt.engine.running import eager
 from jopt.engine.running.carry_out import Sweep
 from jopt.engine.running.reached import Outcome, Reached
+from jopt.engine.running.spread import Spread
 from jopt.expanding import Groups, axes_of
 from jopt.results import GroupedResult, Progress, SweepResult
 from jopt.spaces import Settings
@@ -48,6 +51,12 @@ def run(
         # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
         stack.enter_context(jax.transfer_guard("allow"))
         given = jax.tree.map(own, given)
+        mesh = machine.mesh_of(given, data)
+        if mesh is not None and asked.checkpoint is not None:
+            raise ValueError(
+                "checkpoint= keeps lanes that run on one device each, but parameters or data are spread over several; "
+                'with keep="carry" and params=trial a sweep goes on from a finished one.'
+            )
         feeds = Feeds(data, asked, stack)
         grouped, rounds = isinstance(optimizer, Groups), list[_Work]()
 
@@ -62,7 +71,7 @@ def run(
                     for i, space in enumerate(each.spaces)
                 }
 
-            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar, durable))
+            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar, durable, mesh))
             return rounds[-1].carry_out()
 
         # A bar would write over what a debugger shows.
@@ -127,6 +136,7 @@ class _Work:
       part: what is trained of what the call asks for.
       bar: shows how far it is.
       durable: keeps it; None: nobody does.
+      mesh: over which each lane is spread; None: lanes run on one device.
     """
 
     def __init__(
@@ -138,8 +148,10 @@ class _Work:
         part: Part,
         bar: Progress,
         durable: Durable | None = None,
+        mesh: Any = None,
     ) -> None:
         self.durable = durable
+        self.mesh = mesh
         self.asked, self.grouped, self.by_step, self.part, self.bar = asked, grouped, by_step, part, bar
         self.make_jobs = jobs_of
         self.finished: dict[str, Finished] = {}
@@ -150,7 +162,8 @@ class _Work:
 
     def carry_out(self) -> dict[str, Finished]:
         """What ran of each group, and what came of it."""
-        outcomes = self._stepped() if jax.config.values["jax_disable_jit"] else self._compiled()
+        in_turn = self.mesh is not None or jax.config.values["jax_disable_jit"]
+        outcomes = self._stepped() if in_turn else self._compiled()
         self.finished = {name: self._of_group(name, outcomes) for name in self.settings}
         return self.finished
 
@@ -168,7 +181,8 @@ class _Work:
     def _stepped(self) -> dict[str, Outcome]:
         self._jobs_of(self._shaping() if self.counts and not self._traces(()) else ())
         with eager.nans_explained():
-            stepped = eager.Eager(self.jobs, self._check, self.bar.tick)
+            one_by_one = eager.Eager if self.mesh is None else functools.partial(Spread, self.mesh)
+            stepped = one_by_one(self.jobs, self._check, self.bar.tick)
             between = self._between(stepped.recorded)
             self._watch(stepped.reached)
             return stepped.carry_out(between)
