@@ -1,4 +1,4 @@
-"""``python -m benchmarks [sweep|search|update|overhead|memory|decide|all] [--quick] [--device cpu|gpu] [--out DIR]``."""
+"""``python -m benchmarks [sweep|search|update|overhead|memory|scale|decide|all] [--quick] [--device cpu|gpu] [--out DIR]``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import os
 from pathlib import Path
 
-PARTS = ("sweep", "search", "update", "overhead", "memory", "decide")
+PARTS = ("sweep", "search", "update", "overhead", "memory", "scale", "decide")
 HERE = Path(__file__).parent
 
 
