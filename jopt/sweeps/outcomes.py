@@ -59,7 +59,7 @@ def result_of(finished: Finished, by_step: bool) -> SweepResult:
     state = _together(whole, [program.state(carry) for program, carry in carries]) if carries else None
     kinds = _key_kinds(params, records) if by_step else ()
     result = _result(finished, record_of(finished), params=params, state=state, by_step=by_step, key_kinds=kinds)
-    carry = records[0].shardings
+    carry = outcomes[0].shardings
     if carry is not None:
         result._shardings = jobs[0].program.kept(carry), jobs[0].program.state(carry)
     return result

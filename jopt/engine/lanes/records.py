@@ -68,7 +68,6 @@ class Records:
         self._kept: list[np.ndarray] = []
         self.kept_structure: Any = None
         self.key_kinds: tuple[Any, ...] = ()  # for each leaf of a carry, of which kind of random keys it is, or None
-        self.shardings: Any = None  # of the leaves of a carry that is spread over devices, a tree like it
         self._losses: dict[str, np.ndarray] = {}
         self._metrics: dict[str, np.ndarray] = {}
         self._types: dict[str, Any] = {}  # in which these are handed out

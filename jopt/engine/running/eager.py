@@ -116,7 +116,11 @@ class Eager:
                     self._act(acts, step)
         for name, records in self.records.items():
             records.close(self._reached(name).states == State.DEAD)
-        return {name: Outcome(self.plan, self.records[name], 0.0, self.seconds[name]) for name in self.jobs}
+        return {name: self.outcome(name) for name in self.jobs}
+
+    def outcome(self, name: str) -> Outcome:
+        """What came of a job."""
+        return Outcome(self.plan, self.records[name], 0.0, self.seconds[name])
 
     def ends(self, job: Job) -> Iterable[int]:
         """The steps to which one lane after the other is taken."""

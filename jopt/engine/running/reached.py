@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,17 @@ from jopt.engine.planning.plan import Plan
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How one group was run, what it left, and how long that took, in seconds."""
+    """How one group was run, what it left, and how long that took, in seconds.
+
+    Attributes:
+      shardings: of the leaves of a carry that was spread over devices, a tree like it; None: each lane ran on one.
+    """
 
     plan: Plan
     records: Records
     compile_s: float
     total_s: float
+    shardings: Any = None
 
 
 @dataclasses.dataclass(frozen=True)

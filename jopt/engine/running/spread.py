@@ -6,6 +6,7 @@ compiled code, where zeros like a parameter are placed as it is, and each step h
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from jopt.engine.job import Job
 from jopt.engine.lanes.blocks import to_numpy
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.eager import Calls, Eager, Lane
+from jopt.engine.running.reached import Outcome
 from jopt.spaces import Setting
 from jopt.values.trees import flatten
 
@@ -88,6 +90,12 @@ class Spread(Eager):
         """What the lanes of a job call."""
         return SpreadCalls(job, self.mesh)
 
+    def outcome(self, name: str) -> Outcome:
+        """What came of a job, and where it lay."""
+        calls = self.lanes[name][0].calls
+        assert isinstance(calls, SpreadCalls)
+        return dataclasses.replace(super().outcome(name), shardings=calls.shardings)
+
     def ends(self, job: Job) -> Iterable[int]:
         """Steps at which all lanes are to be; each batch of an iterable comes once, so all take it before the next one."""
         if job.feed.lockstep:
@@ -103,7 +111,6 @@ class Spread(Eager):
             block.carry = treedef.unflatten(calls.placed(jax.tree.leaves(block.carry), like))
         while block.step < until and not lane.over:
             lane.advance()
-        lane.records.shardings = calls.shardings
         if block.carry is not None and beside > 1:
             block.carry = jax.tree.map(to_numpy, block.carry)
             block.best = block.best and [np.asarray(x) for x in block.best]
