@@ -21,7 +21,7 @@ from benchmarks import common
 from benchmarks.memory import reset_peak, status
 
 LANES, STEPS, SHARED = (100, 1_000, 10_000, 100_000), (100, 1_000, 10_000), 100_000
-DRIVER = ((2, 1, 5_000), (2, 100, 1_000), (64, 1, 5_000), (64, 100, 1_000))  # workers, lanes of a block, blocks
+DRIVER = ((2, 1, 2_000), (2, 100, 1_000), (64, 1, 2_000), (64, 100, 1_000))  # workers, lanes of a block, blocks
 
 
 def valley(params: Any, batch: Any) -> Any:

@@ -7,6 +7,7 @@ import ctypes
 import functools
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -32,8 +33,8 @@ def devices_for(workers: int | None) -> list[Any]:
 
 def mesh_of(*trees: Any) -> Mesh | None:
     """The mesh over which arrays of some trees are spread; None where each array lies on one device."""
-    arrays = [x for x in jax.tree.leaves(trees) if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)]
-    spread = [x.sharding for x in arrays if len(x.sharding.device_set) > 1]
+    leaves = jax.tree.leaves(trees, is_leaf=lambda x: isinstance(x, Iterator))  # of which JAX warns elsewhere
+    spread = [x.sharding for x in leaves if isinstance(x, jax.Array) and len(x.sharding.device_set) > 1]
     if not spread:
         return None
     first = next((s for s in spread if isinstance(s, NamedSharding)), spread[0])
