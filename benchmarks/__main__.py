@@ -7,7 +7,7 @@ import importlib
 import os
 from pathlib import Path
 
-PARTS = ("sweep", "search", "update", "matrices", "overhead", "memory", "checkpoint", "decide")
+PARTS = ("sweep", "search", "update", "matrices", "overhead", "memory", "checkpoint", "scale", "decide")
 HERE = Path(__file__).parent
 
 
@@ -53,7 +53,9 @@ def main(argv: list[str] | None = None) -> None:
 
     out = options.out or (HERE.parent / "build" / "benchmarks" if options.quick else HERE / "results")
     times = options.times or (3 if options.quick else 5)
-    if not (options.quick or options.truth or options.replay):
+    if not (
+        options.quick or options.truth or options.replay or options.part == "scale"
+    ):  # scale measures in processes of its own
         common.warm_memory()
     for part in PARTS if options.part == "all" else [options.part]:
         given = {"only": options.rows} if part in ("sweep", "search", "update", "matrices") else {}

@@ -46,9 +46,9 @@ def child(lanes: int, width: int, fits: int | None, quick: bool) -> dict[str, An
         chosen, results = result.plan.width, sum(x.nbytes for x in jax.tree.leaves(result.params))
         finite = bool(np.isfinite(result.record.losses["loss"]).all())
         del result
-        before = _reset_peak()
+        before = reset_peak()
         run(2 if quick else 10)
-        peak = _status("VmHWM") - before
+        peak = status("VmHWM") - before
     live = min(lanes, 2 * chosen)
     step = lane + lane // 3 + 4 * BATCH * sum(sizes[1:])  # and gradients, and what the layers put out
     needed = live * step + sum(x.nbytes for x in data) + results
@@ -64,13 +64,14 @@ def child(lanes: int, width: int, fits: int | None, quick: bool) -> dict[str, An
     }
 
 
-def _reset_peak() -> int:
+def reset_peak() -> int:
     """Sets the process's high-water mark to what it uses now, and returns that."""
     Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
+    return status("VmRSS")
 
 
-def _status(name: str) -> int:
+def status(name: str) -> int:
+    """One of the sizes that the system knows of this process, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
 

@@ -151,6 +151,24 @@ def _bars(labels: list[str], values: dict[str, list[float]], title: str) -> Any:
     return figure
 
 
+def scale(saved: dict[str, Any]) -> Any:
+    """Seconds and memory against the number of lanes."""
+    from matplotlib import pyplot as plt
+
+    rows = [row for row in saved["rows"] if row["case"] == "lanes"]
+    lanes = [row["lanes"] for row in rows]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for key, label in (("again_s", "a sweep"), ("again_cpu_s", "a sweep, of processors"), ("read_cpu_s", "best() and a table")):
+        left.loglog(lanes, [row[key] for row in rows], "o-", label=label)
+    left.set(xlabel="lanes of two parameters, 100 steps", ylabel="seconds")
+    left.legend()
+    right.loglog(lanes, [row["peak_mb"] for row in rows], "o-", label="peak above the process")
+    right.loglog(lanes, [row["losses_mb"] for row in rows], "o-", label="of it the losses")
+    right.set(xlabel="lanes", ylabel="MB")
+    right.legend()
+    return figure
+
+
 PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "sweep": sweep,
     "update": update,
@@ -159,6 +177,7 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "search": search,
     "memory": memory,
     "checkpoint": checkpoint,
+    "scale": scale,
     "decide": decide,
     "replay": replay,
 }

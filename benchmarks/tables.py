@@ -213,6 +213,62 @@ def _against_hand(saved: dict[str, Any], plan: str) -> str:
     return markdown(["model", "lanes", "plan by hand", "jopt, s", "by hand, s", "by hand / jopt"], lines)
 
 
+def scale(saved: dict[str, Any]) -> str:
+    """Seconds and memory against lanes, steps and processes, and the blocks per second of the driver."""
+    rows = saved["rows"]
+    sweeps = [
+        [
+            f"{r['lanes']:,} x {r['steps']:,}",
+            f"{r['first_s']:.2f}",
+            f"{r['again_s']:.2f}",
+            f"{r['again_cpu_s']:.2f}",
+            f"{r['lane_steps_per_cpu_s'] / 1e6:.2g}",
+            f"{r['read_cpu_s']:.2f}",
+            f"{r['peak_mb']:.0f}",
+            f"{r['losses_mb']:.1f}",
+            f"{r['load']:.0f}",
+        ]
+        for r in rows
+        if r["case"] in ("lanes", "steps")
+    ]
+    head = ["lanes x steps", "first call, s", "again, s", "again, CPU s", "million lane-steps per CPU s"]
+    head += ["best and table, CPU s", "peak, MB"]
+    shared = [
+        [
+            str(r["processes"]),
+            f"{r['lanes']:,}",
+            f"{r['wall_s']:.1f}",
+            f"{r['longest_s']:.1f}",
+            f"{r['cpu_s']:.1f}",
+            f"{r['load']:.0f}",
+        ]
+        for r in rows
+        if r["case"] == "processes"
+    ]
+    driver = [
+        [
+            str(r["workers"]),
+            str(r["width"]),
+            f"{r['blocks']:,}",
+            f"{r['seconds']:.1f}",
+            f"{r['blocks_per_cpu_s']:,.0f}",
+            f"{r['load']:.0f}",
+        ]
+        for r in rows
+        if r["case"] == "driver"
+    ]
+    return "\n\n".join(
+        [
+            markdown([*head, "of it losses, MB", "load"], sweeps),
+            markdown(
+                ["processes", "lanes together", "from start to end, s", "longest sweep, s", "CPU s of all sweeps", "load"],
+                shared,
+            ),
+            markdown(["simulated workers", "lanes of a block", "blocks", "s", "blocks per CPU s", "load"], driver),
+        ]
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "sweep": sweep,
     "search": search,
@@ -221,6 +277,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "overhead": overhead,
     "memory": memory,
     "checkpoint": checkpoint,
+    "scale": scale,
     "decide": decide,
     "replay": replay,
 }

@@ -647,6 +647,17 @@ WRAPPERS = [
         (_case("adam", "adam", learning_rate=1e-2), _case("momentum", "momentum", learning_rate=0.1)),
         in_optax=False,
     ),
+    Case("kahan", "kahan", parts=(_case("sgd", "sgd", learning_rate=0.1, momentum=0.9),), in_optax=False),
+    Case("master_weights", "master_weights", parts=(_case("adamw", "adamw", learning_rate=1e-2),), in_optax=False),
+    Case(
+        "stochastic_rounding",
+        "stochastic_rounding",
+        {"seed": 3},
+        (_case("sgd", "sgd", learning_rate=BY_NAME["linear"], momentum=0.9),),
+        in_optax=False,
+    ),
+    # Around a rule without float32 arrays in its state, since the loops know of no rounding: test_low_precision has others.
+    Case("bfloat16_states", "bfloat16_states", {"seed": 3}, (_case("sgd", "sgd", learning_rate=0.1),), in_optax=False),
 ]
 
 WRAPPERS += [

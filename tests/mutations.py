@@ -71,6 +71,8 @@ OWN = {
     "plateau": ["plateau"],
     "prodigy": ["winners"],
     "schedule_free": ["winners"],
+    "precision": ["low_precision"],
+    "state_precision": ["low_precision"],
 }
 SHARED = [
     "defaults",

@@ -9,7 +9,15 @@ from typing import Any
 import optax
 
 import jopt
-from tests import modern_reference, muon_reference, reference, schedule_reference, soap_reference, winners_reference
+from tests import (
+    modern_reference,
+    muon_reference,
+    precision_reference,
+    reference,
+    schedule_reference,
+    soap_reference,
+    winners_reference,
+)
 
 
 def convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
@@ -25,7 +33,16 @@ def convert(value: Any, kind: str, number: Any = lambda x: x) -> Any:
     return number(value) if is_number else value
 
 
-    **{**vars(module), **vars(soap_reference), **vars(muon_reference), **vars(schedule_reference), **vars(modern_reference), **vars(reference)}
+_PAGES = (
+    precision_reference,
+    winners_reference,
+    soap_reference,
+    muon_reference,
+    schedule_reference,
+    modern_reference,
+    reference,
+)
+LOOPS = types.SimpleNamespace(**{name: loop for page in _PAGES for name, loop in vars(page).items()})
 ROOMS = {"jopt": jopt, "optax": optax, "reference": LOOPS}
 
 

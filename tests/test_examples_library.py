@@ -4,6 +4,8 @@ import importlib.util
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
+import pytest
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -33,3 +35,11 @@ def test_jopt_trains_inside_the_other_libraries_and_they_inside_jopt(capsys):
     assert found["four rates of a lifted Optax optimizer"].shape == (4,)
     printed = capsys.readouterr().out
     assert all(name in printed for name in found)
+
+
+def test_plain_bfloat16_weights_learn_nothing_at_a_rate_at_which_compensated_ones_learn_as_float32(capsys):
+    pytest.importorskip("sklearn")
+    found = _main("low_precision", rates=2, steps=300, seeds=1, kinds=("float32", "bfloat16, plain", "kahan"))
+    np.testing.assert_allclose(found["kahan"], found["float32"], rtol=0.02)
+    assert found["bfloat16, plain"][1] > 1.2 * found["float32"][1]
+    assert capsys.readouterr().out.count("bytes   validation loss") == 3

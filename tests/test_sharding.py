@@ -46,12 +46,12 @@ def check_run(owner, opt, jit):
 """
 
 
-def run(code, axes):
+def run(code, axes, start=START):
     # Devices that are threads meet in each reduction. One operation at a time, and threads to spare (as many as devices
     # are XLA's default on a small machine), so that no other operation holds the thread that the last of them waits for.
     threads = {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "false", "NPROC": "16"}
     env = {**os.environ, **threads, "JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", START + textwrap.dedent(code), axes]
+    command = [sys.executable, "-c", start + textwrap.dedent(code), axes]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -236,8 +236,10 @@ def test_optaxs_tools_find_parameters_and_counts_in_its_state(name):
         lambda part: jopt.matrixwise(part, jopt.sgd(0.1)),
         lambda part: jopt.matrixwise(jopt.sgd(0.1), part),
         lambda part: jopt.partition({"*": part}),
+        jopt.kahan,
+        jopt.bfloat16_states,
     ],
-    ids=["flatten", "masked", "apply_if_finite", "accumulate", "matrix_rule", "other", "partition"],
+    ids=["flatten", "masked", "apply_if_finite", "accumulate", "matrix_rule", "other", "partition", "kahan", "states"],
 )
 @pytest.mark.parametrize(
     ("part", "found"),

@@ -7,9 +7,12 @@ import ctypes
 import functools
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
 
 SHARE = 0.8  # of the device's memory that a sweep may take; the rest is for what it does not know of
 LARGE_BYTES = 16 * 2**20  # of a block's carry: what it leaves behind is worth giving back
@@ -30,6 +33,25 @@ def devices_for(workers: int | None) -> list[Any]:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def mesh_of(*trees: Any) -> Mesh | None:
+    """The mesh over which arrays of some trees are spread; None where each array lies on one device."""
+    leaves = jax.tree.leaves(trees, is_leaf=lambda x: isinstance(x, Iterator))  # of which JAX warns elsewhere
+    spread = [x.sharding for x in leaves if isinstance(x, jax.Array) and len(x.sharding.device_set) > 1]
+    if not spread:
+        return None
+    first = next((s for s in spread if isinstance(s, NamedSharding)), spread[0])
+    for other in spread:
+        if other.device_set != first.device_set:
+            raise ValueError(
+                f"Parameters and data must be spread over the same devices, but some lie on {len(first.device_set)} devices "
+                f"and some on {len(other.device_set)} others; put all of them on one mesh (jax.device_put)."
+            )
+    if isinstance(first, NamedSharding):
+        return first.mesh  # type: ignore[return-value]
+    devices: list[Any] = sorted(first.device_set, key=lambda device: int(device.id))
+    return Mesh(np.array(devices), ("devices",))
 
 
 def budget(device: Any) -> float:

@@ -21,6 +21,7 @@ class Kept(abc.ABC):
     _state: Any
     _by_step: bool
     _key_kinds: tuple[Any, ...]
+    _shardings: tuple[Any, Any] | None = None  # of a lane's parameters and state, where they were spread over devices
 
     @property
     @abc.abstractmethod
@@ -113,6 +114,10 @@ class Kept(abc.ABC):
           ValueError: Where the sweep did not keep it, with ``keep="carry"``.
         """
         return _at(self._kept_state, index)
+
+    def spread(self, tree: Any, state: bool = False) -> Any:
+        """One lane's parameters, or its state, over the devices over which its sweep had spread them; else as they are."""
+        return tree if self._shardings is None else jax.device_put(tree, self._shardings[state])
 
     @property
     def ragged(self) -> bool:

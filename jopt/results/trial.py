@@ -102,6 +102,9 @@ class Swept(Protocol):
     def state_at(self, index: tuple[int, ...]) -> Any:
         """The optimizer's state of one setting, leaves [seed, ...]."""
 
+    def spread(self, tree: Any, state: bool = False) -> Any:
+        """One lane's parameters, or its state, over the devices over which its sweep had spread them."""
+
     def _stored(self) -> Stored:
         """What a file holds of it."""
 
@@ -161,13 +164,14 @@ class Trial:
     def params(self) -> Any:
         """The trained parameters of the seed that scored best: the tree of one run.
 
+        NumPy's arrays; where the sweep's were spread over several devices, JAX's, spread so again.
         Of an optimizer that averages parameters they are the average, as in ``jopt.evaluation_params``. A sweep that goes on
         from the trial goes on from ``raw_params``.
 
         Raises:
           ValueError: Where the sweep kept none, or with ``keep="best"`` those of another moment than that of the scores.
         """
-        return self._of_best_seed(self.params_by_seed)
+        return self.result.spread(self._of_best_seed(self.params_by_seed))
 
     @property
     def params_by_seed(self) -> Any:
@@ -204,7 +208,7 @@ class Trial:
         Raises:
           ValueError: Where the sweep did not keep it, with ``keep="carry"``.
         """
-        return self._of_best_seed(self.state_by_seed)
+        return self.result.spread(self._of_best_seed(self.state_by_seed), state=True)
 
     @property
     def state_by_seed(self) -> Any:

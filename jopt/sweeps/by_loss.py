@@ -131,6 +131,9 @@ def sweep(
         epochs and the steps between evaluations and records, so that 200 steps and 300 more are 500, bit for bit at the same
         width. The optimizer has the trial's structure, with other numbers or axes where you like; then each setting starts
         from that state. All else is given again: ``batch_size``, ``hyper``, ``evaluate``, ``eval_every``, ``record``, ``keep``.
+        Where parameters or data are spread over several devices (by a ``jax.sharding``), they stay so: each lane runs over all
+        of these, one after the other, its state lies as its parameters, and so do the trial's; ``plan`` and ``workers`` then
+        do not count, and ``init`` is called as it stands, so that it may place what it makes.
       optimizer: A jopt value, with axes where numbers or structure stand (``jopt.choice``; none: a sweep of one setting); or a
         dict of them by name, or ``jopt.groups`` of it, which are swept one after the other in the same call.
       data: A pytree of arrays (NumPy's, JAX's, torch's, frames) whose leading axis counts examples, copied before the first
@@ -249,7 +252,7 @@ def sweep(
         seed=seed,
         trial=params if isinstance(params, Trial) else None,
     )
-    given = None if init is not None else params if asked.begun is None else asked.begun.of(0)[0]
+    given = None if init is not None else params if asked.begun is None else params.result.spread(asked.begun.of(0)[0])
     program = functools.partial(_program, loss, init, has_aux, to_record, evaluate)
     return run(program, given, optimizer, data, asked)
 

@@ -67,7 +67,11 @@ def result_of(finished: Finished, by_step: bool) -> SweepResult:
     params, state = (_together(whole, trees) for trees in carries)
     kinds = _key_kinds(params, records) if by_step else ()
     record = record_of(finished, complete=not any(outcome.lost for outcome in outcomes))
-    return _result(finished, record, params=params, state=state, by_step=by_step, key_kinds=kinds)
+    result = _result(finished, record, params=params, state=state, by_step=by_step, key_kinds=kinds)
+    carry = outcomes[0].shardings
+    if carry is not None:
+        result._shardings = (carry, None) if by_step else carry
+    return result
 
 
 def result_so_far(finished: Finished, by_step: bool) -> SweepResult:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jopt.engine import machine
 from jopt.engine.data.sources import Feed
 from jopt.engine.job import Job
 from jopt.engine.lanes.records import Records
@@ -19,6 +20,7 @@ from jopt.engine.running import eager
 from jopt.engine.running.carry_out import Crew, Sweep
 from jopt.engine.running.on_ray import session as on_ray
 from jopt.engine.running.reached import Outcome, Reached
+from jopt.engine.running.spread import Spread
 from jopt.expanding import Groups, axes_of
 from jopt.results import GroupedResult, Progress, SweepResult
 from jopt.spaces import Settings
@@ -52,6 +54,12 @@ def run(
         # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
         stack.enter_context(jax.transfer_guard("allow"))
         given = jax.tree.map(own, given)
+        mesh = machine.mesh_of(given, data)
+        if mesh is not None and asked.checkpoint is not None:
+            raise ValueError(
+                "checkpoint= keeps lanes that run on one device each, but parameters or data are spread over several; "
+                'with keep="carry" and params=trial a sweep goes on from a finished one.'
+            )
         feeds = Feeds(data, asked, stack)
         grouped, rounds = isinstance(optimizer, Groups), list[_Work]()
 
@@ -69,7 +77,7 @@ def run(
                 }
 
             so_far = functools.partial(_so_far, rounds, grouped, by_step)
-            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar, durable, so_far, crew))
+            rounds.append(_Work(jobs_of, asked, grouped, by_step, part, bar, durable, so_far, crew, mesh))
             return rounds[-1].carry_out()
 
         # A bar would write over what a debugger shows.
@@ -143,6 +151,7 @@ class _Work:
       durable: keeps it; None: nobody does.
       grids: makes a result of all that the call has begun until now.
       crew: works elsewhere; None: threads of this process do.
+      mesh: over which each lane is spread; None: lanes run on one device.
     """
 
     def __init__(
@@ -156,8 +165,9 @@ class _Work:
         durable: Durable | None,
         grids: Callable[[], SweepResult | GroupedResult | None],
         crew: Crew | None = None,
+        mesh: Any = None,
     ) -> None:
-        self.durable, self.grids, self.crew = durable, grids, crew
+        self.durable, self.grids, self.crew, self.mesh = durable, grids, crew, mesh
         self.asked, self.grouped, self.by_step, self.part, self.bar = asked, grouped, by_step, part, bar
         self.make_jobs = jobs_of
         self.outcomes: dict[str, Outcome] = {}
@@ -169,7 +179,8 @@ class _Work:
 
     def carry_out(self) -> dict[str, Finished]:
         """What ran of each group, and what came of it."""
-        self.outcomes = self._stepped() if jax.config.values["jax_disable_jit"] else self._compiled()
+        in_turn = self.mesh is not None or jax.config.values["jax_disable_jit"]
+        self.outcomes = self._stepped() if in_turn else self._compiled()
         tell_of_lost(self.jobs, self.outcomes)
         self.finished = {name: self._of_group(name, self.outcomes) for name in self.settings}
         return self.finished
@@ -188,7 +199,8 @@ class _Work:
     def _stepped(self) -> dict[str, Outcome]:
         self._jobs_of(self._shaping() if self.counts and not self._traces(()) else ())
         with eager.nans_explained():
-            stepped = eager.Eager(self.jobs, self._check, self.bar.tick)
+            one_by_one = eager.Eager if self.mesh is None else functools.partial(Spread, self.mesh)
+            stepped = one_by_one(self.jobs, self._check, self.bar.tick)
             between = self._between(stepped.recorded)
             self._watch(stepped.reached)
             return stepped.carry_out(between)

@@ -276,7 +276,7 @@ class Sharing(Durable):
         if not mine.any() or job.keep == "none":
             return
         tree = jax.tree.unflatten(run.records.kept_structure, [x[mine] for x in run.records.kept])
-        kept = {"params": job.program.kept(tree), "state": job.program.state(tree)} if job.keep == "carry" else {"params": tree}
+        kept = dict(zip(("params", "state"), tree, strict=True)) if job.keep == "carry" else {"params": tree}
         for what, leaves in kept.items():
             self.store.keep(place.problem, what, Kept(place.lanes[mine], job.steps, leaves))
 

@@ -34,9 +34,13 @@ from jopt.transforms.orthogonal import orthogonalize as orthogonalize
 from jopt.transforms.orthogonal import scale_by_shape as scale_by_shape
 from jopt.transforms.partitioning import partition as partition
 from jopt.transforms.plateau import reduce_on_plateau as reduce_on_plateau
+from jopt.transforms.precision import kahan as kahan
+from jopt.transforms.precision import master_weights as master_weights
+from jopt.transforms.precision import stochastic_rounding as stochastic_rounding
 from jopt.transforms.scaling import scale as scale
 from jopt.transforms.scaling import scale_by_learning_rate as scale_by_learning_rate
 from jopt.transforms.scaling import scale_by_schedule as scale_by_schedule
+from jopt.transforms.state_precision import bfloat16_states as bfloat16_states
 
 if not typing.TYPE_CHECKING:  # they go by the lines above
     __all__ = [name for name, value in globals().items() if getattr(value, "__module__", "").startswith(__name__)]

@@ -1,4 +1,4 @@
-"""A sweep under ``jax.disable_jit()``: nothing is compiled, so that ``print`` and ``pdb`` work in a loss.
+"""One lane after the other, a step a call: a sweep under ``jax.disable_jit()``, so that ``print`` and ``pdb`` work in a loss.
 
 Lane after lane takes its steps, in Python and in the caller's thread, with the keys, batches and records of a compiled sweep.
 """
@@ -24,9 +24,34 @@ from jopt.engine.planning.plan import Plan
 from jopt.engine.program import keys_of
 from jopt.engine.running.carry_out import Between
 from jopt.engine.running.reached import Outcome, Reached
+from jopt.spaces import Setting
 from jopt.values.trees import flatten, structure
 
-PLAN = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
+
+class Calls:
+    """What a lane computes, called as it stands there."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def start(self, setting: Setting, key: Any) -> Any:
+        """The first carry."""
+        return arrays(self.job.program.start(setting, key, self.job.given))
+
+    def placed(self, leaves: Sequence[Any], like: Sequence[Any]) -> list[Any]:
+        """The leaves of a carry that come from the host, as those of the first one."""
+        return to_device(leaves, like, None)
+
+    def step(self, setting: Setting, carry: Any, row: Any, keys: Any, step: Any, told: Any) -> tuple[Any, dict[str, Any]]:
+        """The carry one step further, and what is recorded; ``keys`` are those of the loss and of the batches."""
+        loss_key, data_key = (jax.random.fold_in(key, step) for key in keys)
+        batch = self.job.program.batch(setting, self.job.feed.data, row, data_key, step)
+        carry, metrics = self.job.program.step(setting, carry, batch, loss_key, told)
+        return arrays(carry), metrics
+
+    def evaluate(self, setting: Setting, carry: Any) -> dict[str, Any]:
+        """The metrics of a carry."""
+        return self.job.program.evaluate(setting, carry)
 
 
 class Eager:
@@ -38,20 +63,26 @@ class Eager:
       tick: called after each step.
     """
 
+    plan = Plan(1, 1, "host", 1, "jax.disable_jit() runs lane after lane and compiles nothing")
+
     def __init__(
         self, jobs: Mapping[str, Job], check_names: Callable[[Job, Iterable[str]], None], tick: Callable[[], None]
     ) -> None:
         self.jobs = jobs
         self.records = {name: Records(job) for name, job in jobs.items()}
-        self.lanes = {
-            name: [
-                _Lane(job, self.records[name], setting, seed, tick, check_names)
+        self.lanes: dict[str, list[Lane]] = {}
+        for name, job in jobs.items():
+            calls = self.calls(job)
+            self.lanes[name] = [
+                Lane(job, calls, self.records[name], setting, seed, tick, check_names)
                 for setting in range(job.space.size)
                 for seed in range(len(job.seeds))
             ]
-            for name, job in jobs.items()
-        }
         self.seconds = dict.fromkeys(jobs, 0.0)
+
+    def calls(self, job: Job) -> Calls:
+        """What the lanes of a job call."""
+        return Calls(job)
 
     def recorded(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What a job has recorded: the names of a step's values, and of its evaluations."""
@@ -65,7 +96,7 @@ class Eager:
         records, seconds = self.records[name], self.seconds[name]
         states = np.reshape([lane.state for lane in self.lanes[name]], records.steps_done.shape)
         return Reached(
-            PLAN, records, states, records.steps_done, 0.0, seconds, pace=records.lane_steps / seconds if seconds else 0.0
+            self.plan, records, states, records.steps_done, 0.0, seconds, pace=records.lane_steps / seconds if seconds else 0.0
         )
 
     def carry_out(self, between: Callable[[], Between] | None) -> dict[str, Outcome]:
@@ -82,15 +113,27 @@ class Eager:
                 self._run([(name, lane) for name in names for lane in self.lanes[name]], acts, [names])
         for name, records in self.records.items():
             records.close(self._reached(name).states == State.DEAD)
-        return {name: Outcome(PLAN, self.records[name], 0.0, self.seconds[name]) for name in self.jobs}
+        return {name: self.outcome(name) for name in self.jobs}
 
-    def _run(self, lanes: Sequence[tuple[str, _Lane]], between: Between | None, groups: Sequence[Sequence[str]]) -> None:
+    def outcome(self, name: str) -> Outcome:
+        """What came of a job."""
+        return Outcome(self.plan, self.records[name], 0.0, self.seconds[name])
+
+    def ends(self, job: Job) -> Iterable[int]:
+        """The steps to which one lane after the other is taken."""
+        return range(job.first + 1, job.steps + 1)
+
+    def advance(self, lane: Lane, until: int, beside: int) -> None:
+        """Takes a lane to a step; ``beside`` is how many take turns."""
+        lane.advance()
+
+    def _run(self, lanes: Sequence[tuple[str, Lane]], between: Between | None, groups: Sequence[Sequence[str]]) -> None:
         """Runs lanes side by side; ``groups`` are those whose lanes wait for each other."""
         job = next(iter(self.jobs.values()))
-        for step in range(job.first + 1, job.steps + 1):
+        for step in self.ends(job):
             for name, lane in lanes:
                 begin = time.perf_counter()
-                lane.advance()
+                self.advance(lane, step, len(lanes))
                 self.seconds[name] += time.perf_counter() - begin
             job.feed.forget(step)
             if between and (step in job.stops or step in job.looks or step == job.steps):
@@ -123,12 +166,13 @@ def nans_explained() -> Iterator[None]:
         ) from error
 
 
-class _Lane:
+class Lane:
     """One setting with one seed."""
 
     def __init__(
         self,
         job: Job,
+        calls: Calls,
         records: Records,
         setting: int,
         seed: int,
@@ -136,6 +180,7 @@ class _Lane:
         check_names: Callable[[Job, Iterable[str]], None],
     ) -> None:
         self.job = job
+        self.calls = calls
         self.records = records
         self.tick = tick
         self.check_names = check_names
@@ -145,7 +190,6 @@ class _Lane:
         # Of the types that they have in compiled code:
         self.setting = treedef.unflatten([jnp.asarray(x) if isinstance(x, (int, float, complex)) else x for x in leaves])
         self.block = Block(np.array([[setting]]), np.array([seed]), np.ones((1, 1), bool), job.first)
-        self.first: list[Any] = []  # the leaves of the first carry
         self.told: dict[str, Any] | None = None
         self.state = State.WAITING
         self.place = setting, seed
@@ -165,12 +209,11 @@ class _Lane:
             self._start()
             self.state = State.RUNNING
         row = jax.tree.map(lambda x: jnp.asarray(x[0]), job.feed.rows(self.seed, block.step, 1))
-        loss_key, data_key = (jax.random.fold_in(key, block.step) for key in self.keys)
-        batch = job.program.batch(self.setting, job.feed.data, row, data_key, jnp.int32(block.step))
-        carry, metrics = job.program.step(self.setting, block.carry, batch, loss_key, self.told)
+        step = jnp.int32(block.step)
+        carry, metrics = self.calls.step(self.setting, block.carry, row, self.keys, step, self.told)
         if block.step == job.first:
             self.check_names(job, metrics)
-        block.carry, block.step = _arrays(carry), block.step + 1
+        block.carry, block.step = carry, block.step + 1
         found = {name: np.asarray(x).reshape(1) for name, x in metrics.items()}
         self.records.steps_recorded(block, block.step - 1, 1, found)
         self.tick()
@@ -188,7 +231,7 @@ class _Lane:
             if pruned:
                 self.records.pruned_at[self.place] = block.step
             leaves = jax.tree.leaves(block.carry)
-            self.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first)
+            self.records.ended(block, leaves, [False] * len(leaves), lambda *lane: self.first())
             self.records.finished(block, self._kept())
             dead = job.program.dies and self._died(job.program.kept(block.carry))
             self.state = State.DEAD if dead else State.PRUNED if pruned else State.DONE
@@ -199,28 +242,31 @@ class _Lane:
         floats = [x for x in jax.tree.leaves(kept) if jnp.issubdtype(x.dtype, jnp.inexact)]
         return not np.isnan(self.records.diverged_at[self.place]) and not all(bool(jnp.isfinite(x).all()) for x in floats)
 
+    def first(self) -> list[Any]:
+        """The leaves of the first carry."""
+        return jax.tree.leaves(self.calls.start(self.setting, self.start_key))
+
     def _start(self) -> None:
         job, block, begun = self.job, self.block, self.job.begun
-        block.carry = _arrays(job.program.start(self.setting, self.start_key, job.given))
-        self.first = jax.tree.leaves(block.carry)
+        block.carry = self.calls.start(self.setting, self.start_key)
         self.records.key_kinds = key_kinds(block.carry)
         if begun is not None:
             begun.check(block.carry)
             leaves, treedef = flatten(begun.of(self.place[1]))
-            block.carry = treedef.unflatten(to_device(leaves, self.first, None))
+            block.carry = treedef.unflatten(self.calls.placed(leaves, jax.tree.leaves(block.carry)))
         if job.program.feedback or job.keep == "best":
-            metrics = job.program.evaluate(self.setting, block.carry)
+            metrics = self.calls.evaluate(self.setting, block.carry)
             self.mode = mode_of(job, list(metrics))
         if block.step in self.records.eval_steps:
             self._evaluate({})
         if job.program.feedback:
             told = None if begun is None else begun.told(self.place[1], metrics)
             fresh = begun is not None and told is not None and begun.fresh
-            self.told = {"metrics": _arrays(told) if told else metrics, "evaluated": jnp.asarray(fresh)}
+            self.told = {"metrics": arrays(told) if told else metrics, "evaluated": jnp.asarray(fresh)}
 
     def _evaluate(self, recorded: Iterable[str]) -> None:
         job, block = self.job, self.block
-        metrics = job.program.evaluate(self.setting, block.carry)
+        metrics = self.calls.evaluate(self.setting, block.carry)
         self.check_names(job, [*recorded, *metrics])
         self.records.evaluated(block, block.step, {name: np.asarray(x) for name, x in metrics.items()})
         if self.mode is not None and block.step > 0:
@@ -239,5 +285,6 @@ class _Lane:
         return job.program.fitted(kept, block.carry)
 
 
-def _arrays(tree: Any) -> Any:
+def arrays(tree: Any) -> Any:
+    """A tree whose leaves are arrays of JAX's."""
     return jax.tree.map(jnp.asarray, tree)

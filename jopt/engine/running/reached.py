@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ class Outcome:
     Attributes:
       complete: Whether other processes have left no lane unfinished.
       lost: The setting and the seed of lanes whose workers failed again and again, and the last error of each.
+      shardings: of the leaves of a carry that was spread over devices, a tree like it; None: each lane ran on one.
     """
 
     plan: Plan
@@ -28,6 +29,7 @@ class Outcome:
     total_s: float
     complete: bool = True
     lost: Mapping[tuple[int, int], Exception] = dataclasses.field(default_factory=dict)
+    shardings: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
