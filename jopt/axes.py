@@ -12,6 +12,9 @@ import numpy as np
 
 from jopt.kinds import Choice, Drawn, Grid, given, number, whole_number
 from jopt.values.numbers import is_number, whole
+from jopt.values.require import shown
+
+MOST = 24  # bits of the number of values: an axis of more has no sense, and would not fit into memory
 
 
 def geomspace(start: float, stop: float, num: int, *, name: str | None = None, dtype: type = float) -> Grid:
@@ -38,6 +41,7 @@ def geomspace(start: float, stop: float, num: int, *, name: str | None = None, d
       (10, 32, 100, 316, 1000)
     """
     _positive("geomspace", start=start, stop=stop)
+    start, stop = number(start), number(stop)
     return _grid("geomspace", start, stop, np.geomspace(start, stop, _count("geomspace: num", num)), name, dtype)
 
 
@@ -61,7 +65,7 @@ def linspace(start: float, stop: float, num: int, *, name: str | None = None, dt
       >>> jopt.linspace(0.0, 1.0, 3).values
       (0.0, 0.5, 1.0)
     """
-    start, stop = number(start), number(stop)
+    start, stop = number(start, "start"), number(stop, "stop")
     u = np.linspace(0.0, 1.0, _count("linspace: num", num))
     spaced = start * (1.0 - u) + stop * u  # stop - start may be more than a float holds
     return _grid("linspace", start, stop, spaced, name, dtype)
@@ -124,7 +128,7 @@ def choice(*values: Any, name: str | None = None) -> Any:  # it stands for whate
       sgd(learning_rate=0.1, momentum=axis(None, 0.9, 0.95; 3 values), nesterov=axis(False, True; 2 values))
     """
     if len(values) == 1 and isinstance(values[0], (list, tuple, np.ndarray, jax.Array)):
-        raise TypeError(f"choice takes the values one by one: choice(*{values[0]!r}).")
+        raise TypeError(f"choice takes the values one by one: choice(*{shown(values[0])}).")
     return given(values, name)
 
 
@@ -147,8 +151,10 @@ def zipped(*axes: Grid | Choice | Sequence[Any]) -> tuple[Any, ...]:
       (0.0001, 0.001)
     """
     for axis in axes:
-        if not isinstance(axis, (Grid, Choice, list, tuple, np.ndarray, jax.Array)):
-            raise TypeError(f"zipped takes grids, or sequences of values, but got {axis!r}.")
+        if not isinstance(axis, (Grid, Choice, list, tuple, np.ndarray, jax.Array)) or (
+            hasattr(axis, "ndim") and not axis.ndim
+        ):
+            raise TypeError(f"zipped takes grids, or sequences of values, but got {shown(axis)}.")
     lengths = [len(axis) for axis in axes]
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise ValueError(f"zipped takes at least one axis, all of one length of at least 1, but got lengths {lengths}.")
@@ -211,26 +217,26 @@ def uniform(low: float, high: float, *, name: str | None = None, dtype: type = f
 
 def _positive(name: str, **ends: float) -> None:
     for argument, x in ends.items():
-        if not number(x) > 0:
-            raise ValueError(f"{name}: {argument} must be above 0 on a logarithmic scale, but got {x!r}.")
+        if not number(x, argument) > 0:
+            raise ValueError(f"{name}: {argument} must be above 0 on a logarithmic scale, but got {shown(x)}.")
 
 
 def _count(name: str, num: Any) -> int:
     if not is_number(num):
-        raise TypeError(f"{name} must be a number, a whole one of at least 1, but got {num!r}.")
-    return whole(name, num)
+        raise TypeError(f"{name} must be a number, a whole one of at least 1, but got {shown(num)}.")
+    return whole(name, num, bits=MOST)
 
 
 def _is_whole(name: str, dtype: Any) -> bool:
-    if dtype not in (float, int):
-        raise TypeError(f"{name}: dtype must be float or int, but got {dtype!r}.")
+    if dtype is not float and dtype is not int:
+        raise TypeError(f"{name}: dtype must be float or int, but got {shown(dtype)}.")
     return dtype is int
 
 
 def _grid(owner: str, start: float, stop: float, spaced: np.ndarray, name: str | None, dtype: Any) -> Grid:
     if not _is_whole(owner, dtype):
         return Grid(_between(start, stop, spaced), name)
-    ends = whole_number(start), whole_number(stop)
+    ends = whole_number(start, "start"), whole_number(stop, "stop")
     values = [int(x) for x in np.rint(np.clip(spaced, min(ends), max(ends)))]
     if len(set(values)) < len(values):
         raise ValueError(f"{owner}: {len(values)} whole numbers from {ends[0]} to {ends[1]} would repeat some; lower num.")

@@ -185,7 +185,7 @@ def sobol(dimensions: int, samples: int, seed: int) -> np.ndarray:
     from scipy.stats import qmc
 
     sampler = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
-    return np.asarray(sampler.random_base2(max(0, math.ceil(math.log2(whole("samples", samples)))))[:samples])
+    return np.asarray(sampler.random_base2(max(0, math.ceil(math.log2(whole("samples", samples, bits=24)))))[:samples])
 
 
 class Groups:

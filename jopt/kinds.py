@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 
 from jopt.values.names import labels
 from jopt.values.numbers import Axis, is_number
+from jopt.values.require import real, shown, tree
 
 
 class Grid(Axis):
@@ -23,7 +24,7 @@ class Grid(Axis):
         if not self.values:
             raise ValueError("An axis needs at least one value, but got none.")
         if group is None and len(set(self.values)) < len(self.values):
-            raise ValueError(f"The values of an axis must differ, but got {list(self.values)}.")
+            raise ValueError(f"The values of an axis must differ, but got {shown(list(self.values))}.")
 
     def __len__(self) -> int:
         return len(self.values)
@@ -43,8 +44,8 @@ class Choice(Axis):
         self.values = tuple(next(numbers) if is_number(x) else x for x in listed)
         self.name = _name(name)
         self.group = self if group is None else group
-        if group is None and any(same(x, y) for i, x in enumerate(self.values) for y in self.values[:i]):
-            raise ValueError(f"The values of an axis must differ, but got {list(self.values)}.")
+        if group is None and not differ(self.values):
+            raise ValueError(f"The values of an axis must differ, but got {shown(list(self.values))}.")
 
     def __len__(self) -> int:
         return len(self.values)
@@ -57,9 +58,9 @@ class Drawn(Axis):
     """An axis whose values ``jopt.sweep(..., samples=)`` draws between two ends."""
 
     def __init__(self, low: float, high: float, *, log: bool, whole: bool = False, name: str | None = None) -> None:
-        self.values = (number(low), number(high))
+        self.values = (number(low, "low"), number(high, "high"))
         if whole:
-            self.values = (whole_number(low), whole_number(high))
+            self.values = (whole_number(low, "low"), whole_number(high, "high"))
         self.log = log
         self.whole = whole  # whether only whole numbers are drawn, both ends among them
         self.name = _name(name)
@@ -88,22 +89,23 @@ def given(values: Iterable[Any], name: str | None = None, group: object | None =
     return (Grid if all(is_number(x) or _is_refused(x) for x in values) else Choice)(values, name, group)
 
 
-def number(x: Any) -> float:
+def number(x: Any, name: str = "a value of an axis") -> float:
     """A value of an axis of numbers; an error where it is none, or not finite."""
-    if not is_number(x) or isinstance(x, Axis) or np.ndim(x) > 0 or np.iscomplexobj(x):
+    found = real(x)
+    if found is None:
         raise TypeError(
-            f"An axis takes numbers, but got {x!r}; choice also takes what is structure, each value a program of its own: "
-            f"bools, None, strings, functions, tuples."
+            f"An axis takes numbers, but {name} is {shown(x)}; choice also takes what is structure, each value a program of "
+            f"its own: bools, None, strings, functions, tuples."
         )
-    if not math.isfinite(x):
-        raise ValueError(f"The values of an axis must be finite, but got {x!r}.")
-    return float(x)
+    if not math.isfinite(found):
+        raise ValueError(f"The values of an axis must be finite, but {name} is {shown(x)}.")
+    return found
 
 
-def whole_number(x: Any) -> int:
+def whole_number(x: Any, name: str = "an end") -> int:
     """A value of an axis of whole numbers; an error where it is none."""
-    if not number(x).is_integer():
-        raise ValueError(f"With dtype=int the ends of an axis must be whole numbers, but got {x!r}.")
+    if not number(x, name).is_integer():
+        raise ValueError(f"With dtype=int the ends of an axis must be whole numbers, but {name} is {shown(x)}.")
     return int(x)
 
 
@@ -119,8 +121,9 @@ def _structure(x: Any) -> Any:
     if is_number(x) or _is_refused(x):
         number(x)
         return x
+    tree("choice: a value", x)
     if any(isinstance(leaf, Axis) for leaf in jax.tree.leaves(x)):
-        raise TypeError(f"A value of a choice can't hold an axis itself, but {x!r} does; give a dict of optimizers.")
+        raise TypeError(f"A value of a choice can't hold an axis itself, but {shown(x)} does; give a dict of optimizers.")
     return bool(x) if isinstance(x, np.bool_) else x
 
 
@@ -130,12 +133,33 @@ def _is_refused(x: Any) -> bool:
 
 def same(x: Any, y: Any) -> bool:
     """Whether two values of an axis are one: True is not 1."""
-    return x is y or (isinstance(x, bool) == isinstance(y, bool) and bool(x == y))
+    return x is y or (isinstance(x, bool) == isinstance(y, bool) and _equal(x, y))
+
+
+def _equal(x: Any, y: Any) -> bool:
+    try:
+        return bool(x == y)
+    except Exception:  # objects that compare as arrays do have no truth value
+        return False
+
+
+def differ(values: Sequence[Any]) -> bool:
+    """Whether no two values of an axis are one; those that hash are not compared with each other one by one."""
+    found: dict[Any, None] = {}
+    others: list[Any] = []
+    for x in values:
+        try:
+            found[isinstance(x, bool), x] = None
+        except Exception:  # it has no hash, or compares as arrays do
+            others.append(x)
+    if len(found) + len(others) < len(values):
+        return False
+    return not any(same(x, y) for i, x in enumerate(others) for y in (*others[:i], *(y for _, y in found)))
 
 
 def _name(name: str | None) -> str | None:
     if name is not None and not (isinstance(name, str) and name):
-        raise TypeError(f"The name= of an axis must be a non-empty string, but got {name!r}.")
+        raise TypeError(f"The name= of an axis must be a non-empty string, but got {shown(name)}.")
     return name
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from jopt.transformation import from_bound
+from jopt.values import require
 from jopt.values.binding import bind
 from jopt.values.factory import Factory
 from jopt.values.pairs import made_by
@@ -42,7 +43,9 @@ def lift(factory: Callable[..., Any], *, static: Iterable[str] = ()) -> Callable
     """
     if not callable(factory):
         raise TypeError(f"lift takes a factory such as optax.lion, not {type(factory).__name__}; lift it before you call it.")
-    return _lift(_one_partial(factory), frozenset(static))
+    listed = require.listed("lift: static", static, "names of arguments")
+    names = frozenset(require.text("lift: each of static", name, ", the name of an argument") for name in listed)
+    return _lift(_one_partial(factory), names)
 
 
 _partials: dict[Any, functools.partial[Any]] = {}

@@ -13,7 +13,7 @@ import optax
 
 from jopt.transforms.combining import constant_rate, rate_of_the_others
 from jopt.transforms.plateau import ReduceOnPlateauState, multiplier
-from jopt.values import checks
+from jopt.values import checks, require
 from jopt.values.binding import Bound, find, is_value, key_name
 from jopt.values.names import shortened
 from jopt.values.numbers import is_number
@@ -63,6 +63,8 @@ def learning_rate(optimizer: Any, state: Any, path: str | None = None) -> Any:
             f"learning_rate takes (optimizer, state), a transformation and its state, but got {type(optimizer).__name__}; of a "
             f"tree of optimizers ask for each one's."
         )
+    if path is not None:
+        require.text("learning_rate: path", path)
     rates = rates_of(optimizer, state, state, whole=path is not None)
     if path is not None:
         return list(rates.values())[find(path, list(rates), "learning_rate")]

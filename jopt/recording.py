@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jopt.rates import rates_of
+from jopt.values import require
 from jopt.values.leafwise import wide_dtype
 
 RATE = "rate"
@@ -31,14 +32,12 @@ def checked(record: Any) -> tuple[str, ...]:
       ValueError: For a name that is none of ``RECORDS``.
       TypeError: For something that is neither a name nor several.
     """
-    if not isinstance(record, Iterable):
-        raise TypeError(f"record must be a name, or several, of {', '.join(RECORDS)}, but is a {type(record).__name__}.")
-    names = (record,) if isinstance(record, str) else tuple(record)
+    names = (record,) if isinstance(record, str) else tuple(require.listed("record", record, f"names, of {', '.join(RECORDS)}"))
     for name in names:
-        if name not in RECORDS:
+        if not isinstance(name, str) or name not in RECORDS:
             raise ValueError(
-                f"record: {name!r} is none of {', '.join(RECORDS)}. Return anything else as an auxiliary value of the loss "
-                f"(has_aux=True)."
+                f"record: {require.shown(name)} is none of {', '.join(RECORDS)}. Return anything else as an auxiliary value "
+                f"of the loss (has_aux=True)."
             )
     return tuple(dict.fromkeys(names))
 

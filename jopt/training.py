@@ -9,11 +9,12 @@ from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jopt.hyper import HYPER, named
 from jopt.recording import recorded
 from jopt.transformation import apply_updates
-from jopt.values import checks
+from jopt.values import checks, require
 from jopt.values.names import LOSS
 from jopt.values.numbers import is_number
 from jopt.values.pairs import as_pair, is_transformation
@@ -64,6 +65,7 @@ def train(
       Array([1.    , 0.25  , 0.0625], dtype=float32)
     """
     _check_arguments(loss, params, optimizer, batches, key)
+    has_aux = require.flag("train: has_aux", has_aux)
     weights = jax.tree.map(lambda p: jnp.asarray(p).astype(jnp.result_type(p)), params)
 
     def step(carry: tuple[Any, Any], given: tuple[Any, Any]) -> tuple[tuple[Any, Any], dict[str, Any]]:
@@ -83,6 +85,7 @@ def _check_arguments(loss: Any, params: Any, optimizer: Any, batches: Any, key: 
     if not is_transformation(optimizer):
         hint = "; call the factory: jopt.adam(...)" if callable(optimizer) else ""
         raise TypeError(f"train: the optimizer must be a transformation, but got {type(optimizer).__name__}{hint}.")
+    require.tree("train: batches", batches)
     if not jax.tree.leaves(batches):
         raise ValueError(
             "train: batches holds no array; give a pytree of arrays with a leading axis of steps (jnp.arange(steps), for a "
@@ -94,8 +97,18 @@ def _check_arguments(loss: Any, params: Any, optimizer: Any, batches: Any, key: 
         raise ValueError("train: the loss takes hyper, so give it: functools.partial(loss, hyper=...).")
     if takes_key(loss) and key is None:
         raise ValueError("train: the loss takes (params, batch, key), so give key=, of which each step gets its own.")
+    if key is not None and not _is_key(key):
+        raise TypeError(f"train: key must be a random key, jax.random.key(0), but got {require.shown(key)}.")
     if not takes_key(loss) and key is not None:
         raise ValueError("train: the loss takes (params, batch) and no key, so leave key= out.")
+
+
+def _is_key(x: Any) -> bool:
+    """Whether ``x`` is one random key, new or old."""
+    if not isinstance(x, (jax.Array, np.ndarray)):
+        return False
+    new = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return x.shape == () if new else x.dtype == np.uint32 and x.ndim == 1
 
 
 def descend(

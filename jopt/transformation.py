@@ -15,9 +15,9 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 import jax
 import optax
 
-from jopt.values import checks
+from jopt.values import checks, require
 from jopt.values.binding import Bound, bind
-from jopt.values.factory import Factory
+from jopt.values.factory import Factory, check_declared
 from jopt.values.leafwise import leafwise
 from jopt.values.pairs import is_own, made_by, pair_of
 from jopt.values.trees import flatten, is_none
@@ -55,6 +55,7 @@ class Method:
     def _update(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
         pair = pair_of(self.bound)
         checks.update(self.bound, pair.init, is_own, updates, state, params)
+        checks.numbers(self.bound, updates)
         return pair.update(updates, state, params, **extra_args)
 
     def __eq__(self, other: object) -> bool:
@@ -234,6 +235,13 @@ def transformation(
     if factory is None:
         given = {"domain": domain, "static": static, "schedules": schedules, "evaluates": evaluates, "monitor": monitor}
         return functools.partial(transformation, **given, name=name, wide=wide, checked=checked)
+    named = {"static": static, "schedules": schedules, "evaluates": evaluates}
+    check_declared("transformation", factory, domain, named, name)
+    if monitor is not None:
+        require.text("transformation: monitor", monitor)
+    if wide != "parts":
+        require.flag("transformation: wide", wide)
+    require.flag("transformation: checked", checked)
     spec = Factory(
         factory,
         name or factory.__name__,

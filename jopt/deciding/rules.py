@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.deciding.protocol import Rung
+from jopt.values import require
 
 Mode = Literal["min", "max"]
 
@@ -18,8 +19,9 @@ class Rule:
     """What all rules have: what is scored, and a repr of the arguments."""
 
     def __init__(self, metric: str | None, mode: Mode | None, **arguments: Any) -> None:
-        if mode not in ("min", "max", None):
-            raise ValueError(f"mode must be 'min' or 'max', or None for the metric's own, but is {mode!r}.")
+        require.one_of("mode", mode, ("min", "max", None), ", or None for the metric's own")
+        if metric is not None:
+            require.text("metric", metric, ", the name of what is recorded")
         self.metric = metric
         self.mode: Mode | None = mode
         self._arguments = {**arguments, "metric": metric, "mode": mode}
@@ -231,12 +233,8 @@ def _powers(first: float, factor: float) -> list[float]:
 
 def share(name: str, value: Any) -> float:
     """``value`` as a number between 0 and 1; ``ValueError`` where it is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-        raise ValueError(f"{name} must be a share between 0 and 1, but is {value!r}.")
-    return float(value)
+    return require.between(f"{name}, a share,", value, 0.0, 1.0)
 
 
 def _factor(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 < value < math.inf:
-        raise ValueError(f"factor must be a number above 1, but is {value!r}.")
-    return float(value)
+    return require.between("factor", value, 1.0, math.inf)

@@ -8,6 +8,7 @@ import pathlib
 import jax
 
 from jopt.engine.files import cache_directory
+from jopt.values import require
 
 
 def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> pathlib.Path:
@@ -32,7 +33,11 @@ def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> path
       >>> folder.name
       'compiled'
     """
-    given = pathlib.Path(cache_directory("xla") if path is None else path).expanduser()
+    given = (
+        cache_directory("xla")
+        if path is None
+        else pathlib.Path(require.path("enable_compilation_cache: path", path)).expanduser()
+    )
     given.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(given))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -15,6 +15,7 @@ import numpy as np
 from jopt.engine.data import arrays
 from jopt.hyper import arguments, call, named
 from jopt.training import same_length, scalars
+from jopt.values import require
 from jopt.values.numbers import whole
 
 Mode = Literal["min", "max"]
@@ -134,10 +135,14 @@ def metrics(
       {'error': 2.0}
     """
     if not callable(evaluate):
-        raise TypeError(f"metrics: evaluate must be a function that returns {{name: scalar}}, but is {evaluate!r}.")
-    names = (maximize,) if isinstance(maximize, str) else tuple(maximize)
+        raise TypeError(
+            f"metrics: evaluate must be a function that returns {{name: scalar}}, but is {require.shown(evaluate)}."
+        )
+    names = (
+        (maximize,) if isinstance(maximize, str) else tuple(require.listed("metrics: maximize", maximize, "names of metrics"))
+    )
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"metrics: maximize takes the name of a metric, or several, but got {maximize!r}.")
+        raise TypeError(f"metrics: maximize takes the name of a metric, or several, but got {require.shown(maximize)}.")
     _check_arguments(evaluate, data)
     if batch_size is not None:
         whole("metrics: batch_size", batch_size)

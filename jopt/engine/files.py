@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterator
 from typing import IO, TypeAlias
 
+from jopt.values import require
+
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
@@ -28,7 +30,7 @@ def replaced(path: AnyPath, *, durable: bool = False) -> Iterator[str]:
     wins), and short, because ``path`` may be as long as a name can be. Whatever ends the writing early, it is removed.
     ``durable``: it is on the disk before it takes its place, and its place is when this ends.
     """
-    target = os.path.realpath(os.fsdecode(path))  # through a link to the file that it names
+    target = os.path.realpath(require.path("path", path))  # through a link to the file that it names
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "There is no such directory to write a file in", folder)

@@ -14,6 +14,7 @@ from jopt.results import page, report, scores, storage, studies, tables, tensorb
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial, top_trials
+from jopt.values import require
 from jopt.values.numbers import whole
 
 if TYPE_CHECKING:
@@ -134,8 +135,9 @@ class Result(abc.ABC):
         Raises:
           ValueError: For a metric or a kind that there is not.
         """
-        if kind not in ("final", "curves"):
-            raise ValueError(f"kind must be 'final' or 'curves', but is {kind!r}.")
+        require.one_of("kind", kind, ("final", "curves"))
+        if metric is not None:
+            require.text("metric", metric, ", the name of what was recorded")
         return tables.frame(self._records(), metric, kind)
 
     def to_tensorboard(self, directory: AnyPath) -> None:

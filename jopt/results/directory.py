@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from jopt.engine.files import AnyPath
 from jopt.engine.lanes.store.store import Store
 from jopt.results.storage import SUFFIX, explained, of_last_call
+from jopt.values import require
 
 MAIN = f"sweep{SUFFIX}"  # of a sweep that one process runs alone
 _SLICE = re.compile(rf"slice-(\d+)-of-(\d+)-[0-9a-f]+\{SUFFIX}")
@@ -54,7 +55,7 @@ def located(path: AnyPath) -> str:
       FileNotFoundError: Where there is none.
       ValueError: For a directory with several.
     """
-    name = os.fsdecode(path)
+    name = require.path("path", path)
     if not os.path.isdir(name):
         return name
     inside = sorted(entry for entry in os.listdir(name) if entry.endswith(SUFFIX))
@@ -72,7 +73,7 @@ def files_of(path: AnyPath) -> list[str]:
       FileNotFoundError: Where there is none.
       ValueError: For a directory with several files that do not belong together.
     """
-    name = os.fsdecode(path)
+    name = require.path("path", path)
     return written_in(name) if os.path.isdir(name) and slices_in(name) else [located(name)]
 
 

@@ -15,6 +15,7 @@ from jopt.results.result import SweepResult
 from jopt.results.scores import At, Mode
 from jopt.results.suggestion import Suggestion, suggest
 from jopt.results.trial import best_trial
+from jopt.values import require
 from jopt.values.names import check_groups, in_tree
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
     """
 
     def __init__(self, groups: Mapping[str, SweepResult]) -> None:
+        if not isinstance(groups, Mapping):
+            raise TypeError(f"GroupedResult: groups must be a dict of results by name, but got {require.shown(groups)}.")
         check_groups(groups)
+        for name, result in groups.items():
+            if not isinstance(result, SweepResult):
+                raise TypeError(f"GroupedResult: groups[{name!r}] must be a SweepResult, but got {require.shown(result)}.")
         self._groups = dict(groups)
 
     def _parts(self) -> dict[str, SweepResult]:
@@ -48,8 +54,8 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
 
     def __getitem__(self, name: str) -> SweepResult:
         """The result of one group."""
-        if name not in self._groups:
-            raise KeyError(f"There is no group {name!r}; the groups are {', '.join(self._groups)}.")
+        if not isinstance(name, str) or name not in self._groups:
+            raise KeyError(f"There is no group {require.shown(name)}; the groups are {', '.join(self._groups)}.")
         return self._groups[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -92,6 +98,26 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
         group = self.best(metric, mode, at).group
         assert group is not None
         return suggest(self[group], name, metric, group, mode, at)
+
+    def zoom(
+        self, factor: float = 4, metric: str | None = None, mode: Mode | None = None, at: At | None = None
+    ) -> dict[str, Any]:
+        """The optimizers with narrower axes, each around its own best setting, to be swept next; see ``SweepResult.zoom``.
+
+        Args:
+          factor: How much narrower, above 1.
+          metric: What ranks, as in ``best``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best", as in ``best``.
+
+        Returns:
+          Name -> optimizer. A sweep of them compiles nothing new.
+
+        Raises:
+          ValueError: As ``SweepResult.zoom``, for the first group that it is raised for.
+        """
+        ranked = scores.ranking(self._records().values(), metric, mode, at)
+        return {name: result.zoom(factor, *ranked) for name, result in self.items()}
 
     @property
     def timings(self) -> Timings:
@@ -197,10 +223,9 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
           >>> comparison.against, comparison.differences["adam"].how
           ('sgd', 'paired over 3 seeds')
         """
-        if against is not None and against not in self:
-            raise ValueError(f"compare: there is no group {against!r}; the groups are {', '.join(self)}.")
-        if not 0.0 < confidence < 1.0:
-            raise ValueError(f"compare: confidence must lie between 0 and 1, but is {confidence!r}.")
+        if against is not None and not (isinstance(against, str) and against in self):
+            raise ValueError(f"compare: against must be a group, one of {', '.join(self)}, but is {require.shown(against)}.")
+        confidence = require.between("compare: confidence", confidence, 0.0, 1.0)
         ranked = scores.ranking(self._records().values(), metric, mode, at)
         trials = {name: best_trial(part, ranked, name) for name, part in self.items()}
         needed = trials if against is None else {against: trials[against]}

@@ -57,7 +57,9 @@ class Kept(abc.ABC):
         Raises:
           ValueError: Where the sweep kept none, with ``keep="none"``.
         """
-        return evaluation_params(_at(self._kept_beside, index), _at(self._kept_params, index))
+        return evaluation_params(
+            _at(self._kept_beside, self.record.place(index)), _at(self._kept_params, self.record.place(index))
+        )
 
     @property
     def raw_params(self) -> Any:
@@ -83,7 +85,7 @@ class Kept(abc.ABC):
         Raises:
           ValueError: Where the sweep did not keep them, with ``keep="carry"``.
         """
-        return _at(self._kept_raw, index)
+        return _at(self._kept_raw, self.record.place(index))
 
     @property
     def state(self) -> Any:
@@ -113,7 +115,7 @@ class Kept(abc.ABC):
         Raises:
           ValueError: Where the sweep did not keep it, with ``keep="carry"``.
         """
-        return _at(self._kept_state, index)
+        return _at(self._kept_state, self.record.place(index))
 
     def spread(self, tree: Any, state: bool = False) -> Any:
         """One lane's parameters, or its state, over the devices over which its sweep had spread them; else as they are."""
@@ -146,7 +148,7 @@ class Kept(abc.ABC):
         Returns:
           One for each leaf of a carry; empty where nobody knows.
         """
-        params = self._kept_params
+        params, index = self._kept_params, self.record.place(index)
         if not isinstance(params, Ragged) or not self._key_kinds:
             return self._key_kinds
         counts = [len(jax.tree.leaves(stack)) for stack in params.stacks]

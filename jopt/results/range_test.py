@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jopt.results import text
 from jopt.results.plots import style
+from jopt.values import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +62,10 @@ class RangeTest:
         Raises:
           ValueError: Where too few losses are left to read anything off.
         """
+        rates, losses = (numbers("RangeTest.of", name, x) for name, x in (("rates", rates), ("losses", losses)))
         steps = len(losses)
+        if len(rates) != steps:
+            raise ValueError(f"RangeTest.of: rates and losses must be of one length, but are of {len(rates)} and {steps}.")
         with np.errstate(invalid="ignore", over="ignore"):
             smoothed = smooth(losses)
             too_high = ~np.isfinite(smoothed) | (smoothed > TOO_HIGH * np.fmin.accumulate(smoothed))
@@ -145,6 +149,17 @@ class RangeTest:
         """The four rates."""
         rules = ", ".join(f"{name} {text.number(getattr(self, name))}" for name in ("valley", "slide", "steepest", "minimum"))
         return f"RangeTest({rules}; {len(self.rates)} steps)"
+
+
+def numbers(owner: str, name: str, x: Any) -> NDArray[np.float64]:
+    """Numbers in a row, as an array; an error that names what is none."""
+    try:
+        array = np.asarray(x, np.float64)
+    except Exception:
+        array = None
+    if array is None or array.ndim != 1 or isinstance(x, str):
+        raise TypeError(f"{owner}: {name} must be numbers, one for each step, but got {require.shown(x)}.")
+    return array
 
 
 def smooth(losses: NDArray[np.float64]) -> NDArray[np.float64]:

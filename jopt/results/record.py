@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.engine.job import Keep
+from jopt.values import require
 from jopt.values.names import check_names
 
 
@@ -181,6 +182,7 @@ class SweepRecord:
         Raises:
           ValueError: For a name that was not swept.
         """
+        require.text("The name of a number that was swept", name)
         if name in self.dims and name not in self.coords:
             name = self.names_along(name)[0]
         if name not in self.coords:
@@ -188,6 +190,25 @@ class SweepRecord:
             raise ValueError(f"The number {name!r} was not swept in this result; it swept {known}.")
         dim, values = self.coords[name]
         return self.dims.index(dim), np.asarray(values)
+
+    def place(self, index: Any) -> tuple[int, ...]:
+        """The position of a setting in the grid, checked; whole numbers below 0 count from the end.
+
+        Raises:
+          TypeError: For what is no sequence of whole numbers.
+          ValueError: For a position outside of the grid.
+        """
+        listed = [index] if isinstance(index, (int, np.integer)) else require.listed("index", index, "whole numbers")
+        for x in listed:
+            if not isinstance(x, (int, np.integer)) or isinstance(x, bool):
+                raise TypeError(
+                    f"index must be whole numbers, one for each dimension of the grid, but got {require.shown(index)}."
+                )
+        if len(listed) != len(self.shape) or not all(-n <= i < n for i, n in zip(listed, self.shape, strict=True)):
+            raise ValueError(
+                f"index must be a position in the grid, whose shape is {self.shape}, but got {require.shown(index)}."
+            )
+        return tuple(int(i) % n for i, n in zip(listed, self.shape, strict=True))
 
     def names_along(self, dim: str) -> list[str]:
         """Hyperparameters that vary along a dim, the one named like it first."""

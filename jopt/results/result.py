@@ -107,6 +107,7 @@ class SweepResult(Kept, Ran, Result):
         Returns:
           The optimizer value.
         """
+        index = self.record.place(index)
         return self._optimizer_at.value[index] if isinstance(self._optimizer_at, Pickled) else self._optimizer_at(index)
 
     def hyper_at(self, index: tuple[int, ...]) -> Any:
@@ -118,6 +119,7 @@ class SweepResult(Kept, Ran, Result):
         Returns:
           The tree that was given as ``hyper=``, without axes; None where none was.
         """
+        index = self.record.place(index)
         if isinstance(self._hyper_at, Pickled):
             return self._hyper_at.value[index]
         return None if self._hyper_at is None else self._hyper_at(index)

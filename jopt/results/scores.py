@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jopt.engine import evaluation
 from jopt.results.record import SweepRecord
+from jopt.values import require
 
 Mode = evaluation.Mode
 At = Literal["last", "best"]
@@ -39,10 +40,10 @@ def ranking(records: Iterable[SweepRecord], metric: str | None, mode: Mode | Non
     Raises:
       ValueError: For an argument that is none of its choices, and a metric that there is not or whose direction nobody said.
     """
-    if mode not in ("min", "max", None):
-        raise ValueError(f"mode must be 'min' or 'max', or None for the metric's own, but is {mode!r}.")
-    if at not in ("last", "best", None):
-        raise ValueError(f"at must be 'last' or 'best', or None for what the sweep kept, but is {at!r}.")
+    require.one_of("mode", mode, ("min", "max", None), ", or None for the metric's own")
+    require.one_of("at", at, ("last", "best", None), ", or None for what the sweep kept")
+    if metric is not None:
+        require.text("metric", metric, ", the name of what was recorded")
     found = dict.fromkeys(_ranking(record, metric, mode, at) for record in records)
     if len(found) > 1:
         ways = " and ".join(f"{each.metric!r} ({each.mode})" for each in found)

@@ -8,18 +8,16 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
 
-from jopt import axes
 from jopt.rates import decays
 from jopt.results import report, scores, text
 from jopt.results.along import Fit, fitted, ordered
+from jopt.results.extending import extended
 from jopt.results.record import SweepRecord
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial
 from jopt.values.binding import key_name
 
-BEYOND = 4  # points of the axis to run next
 RATE = "learning_rate"
 _WITHOUT = "best() is the best setting, and plot.response() shows each number"
 
@@ -38,7 +36,8 @@ class Suggestion:
         much the number matters, how far it is to divergence.
       warnings: What speaks against trusting it, sentences; empty: nothing.
       optimizer: The best setting's optimizer with this value in it, where the number is the optimizer's.
-      extend: The axis to run next, where the best value is the first or the last of its axis; else None.
+      extend: The axis to run next, where the best value is the first or the last of its axis, and the number may go
+        beyond it; else None.
       trial: The best setting, from whose numbers the others are.
 
     Example:
@@ -84,7 +83,8 @@ def suggest(
         raise ValueError(report.no_best({"": record}, ranked.metric))
     name = which(result, name)
     fit = fitted(record, ranked, trial.index, name)
-    found = fit.found
+    found, whole = fit.found, record.coordinate(name)[1].dtype.kind in "iu"
+    further = extended(trial.optimizer, fit, whole)
     value, low, high = (float(fit.number(v)) for v in (found.x, found.low, found.high))
     return Suggestion(
         name,
@@ -93,9 +93,9 @@ def suggest(
         high,
         found.rule,
         tuple(_reasons(fit, trial.metric)),
-        tuple(_warnings(fit, trial, name in _rates(result, trial.index))),
+        tuple(_warnings(fit, trial, name in _rates(result, trial.index), further is not None)),
         _with(trial.optimizer, name, value),
-        _extended(fit.values, fit.edge, fit.curve.log_x),
+        further,
         trial,
     )
 
@@ -155,7 +155,7 @@ def _reasons(fit: Fit, metric: str) -> list[str]:
     return told
 
 
-def _warnings(fit: Fit, trial: Trial, of_rate: bool) -> list[str]:
+def _warnings(fit: Fit, trial: Trial, of_rate: bool, further: bool) -> list[str]:
     found, curve = fit.found, fit.curve
     finite = np.asarray(np.isfinite(curve.scores).all(axis=1))
     told = [] if trial.result.record.complete else ["the sweep was stopped before it had come to its end"]
@@ -165,7 +165,9 @@ def _warnings(fit: Fit, trial: Trial, of_rate: bool) -> list[str]:
         told.append(f"what lies {'below' if found.edge < 0 else 'above'} was pruned, so that its end is not known")
     if fit.edge:
         which = "first" if fit.edge < 0 else "last"
-        told.append(f"the best value is the {which} of its axis, so that the best may lie beyond (run .extend)")
+        told.append(
+            f"the best value is the {which} of its axis, so that the best may lie beyond{' (run .extend)' if further else ''}"
+        )
     if found.place + 1 < len(finite) and not finite[found.place + 1]:
         told.append("the next value above diverges")
     if finite.sum() < 5:
@@ -187,16 +189,3 @@ def _with(optimizer: Any, name: str, value: float) -> Any:
         return replace(**{name: value})
     except (TypeError, ValueError):  # a number that is not the optimizer's
         return optimizer
-
-
-def _extended(values: NDArray[Any], edge: int, log_x: bool) -> Any:
-    if not edge:
-        return None
-    ends = (values[1], values[0]) if edge < 0 else (values[-2], values[-1])
-    inner, last = (float(v) for v in ends)
-    if log_x:
-        ratio = last / inner
-        low, high = sorted((last * ratio, last * ratio**BEYOND))
-        return axes.geomspace(low, high, BEYOND)
-    low, high = sorted((2 * last - inner, last + BEYOND * (last - inner)))
-    return axes.linspace(low, high, BEYOND)

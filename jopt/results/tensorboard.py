@@ -7,7 +7,6 @@ brings a server.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from jopt.engine.files import AnyPath
 from jopt.results import scores, text
 from jopt.results.record import SweepRecord
+from jopt.values import require
 
 FINAL = "final/"  # what the tags of scores begin with
 LONGEST = 120  # characters of the name of a directory; file systems take 255 bytes
@@ -49,7 +49,7 @@ class Run(NamedTuple):
 def write(records: Mapping[str, SweepRecord], directory: AnyPath) -> None:
     """See ``Result.to_tensorboard``."""
     _check_installed()
-    root = Path(os.fsdecode(directory))
+    root = Path(require.path("to_tensorboard: directory", directory))
     _check_empty(root)
     runs = _alike(list(_runs(records)))
     root.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import numpy as np
 from jopt.axes import geomspace, linspace, loguniform, uniform
 from jopt.kinds import Drawn, Grid
 from jopt.results.trial import Trial
+from jopt.values import require
 from jopt.values.trees import flatten
 
 
@@ -19,8 +20,7 @@ def zoomed(value: Any, trial: Trial, factor: float) -> Any:
 
     Axes of structure, which have no span, stay as they are; whole numbers stay whole, and as many.
     """
-    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 < factor < math.inf:
-        raise ValueError(f"zoom: factor must be a number above 1, but is {factor!r}.")
+    factor = require.between("zoom: factor", factor, 1.0, math.inf)
     leaves, treedef = flatten(value)
     best = dict(_with_paths(trial.optimizer))
     made: dict[int, Any] = {}  # an object used twice is one axis, and stays one

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jopt.schedules.pieces import in_turn, warmup_cosine_decay_schedule
 from jopt.schedules.time import STEPS, as_time, turns
+from jopt.values import require
 from jopt.values.numbers import Numeric
 from jopt.values.schedule import Schedule, schedule
 
@@ -43,10 +44,19 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Numeric]]) -> Schedule:
       >>> [round(float(restarted(t)), 6) for t in (0, 5, 10, 15)]
       [1.0, 0.5, 0.5, 0.25]
     """
-    cycles = tuple(warmup_cosine_decay_schedule(**kwargs) for kwargs in cosine_kwargs)
+    cycles = tuple(_cycle(kwargs) for kwargs in require.listed("sgdr_schedule: cosine_kwargs", cosine_kwargs, "dicts"))
     if not cycles:
         raise ValueError("sgdr_schedule takes at least one dict of arguments of warmup_cosine_decay_schedule, but got none.")
     return _sgdr(cycles)
+
+
+def _cycle(kwargs: Any) -> Any:
+    if not isinstance(kwargs, Mapping):
+        raise TypeError(f"sgdr_schedule: each of cosine_kwargs must be a dict of arguments, but got {require.shown(kwargs)}.")
+    try:
+        return warmup_cosine_decay_schedule(**kwargs)
+    except TypeError as error:
+        raise TypeError(f"sgdr_schedule: cosine_kwargs has a dict that does not fit: {error}.") from error
 
 
 @schedule(name="sgdr_schedule")
@@ -96,8 +106,6 @@ def cyclic_schedule(
       >>> [round(float(rate(t)), 6) for t in (0, 10, 20, 30)]
       [0.1, 0.5, 0.1, 0.3]
     """
-    if mode not in ("triangular", "triangular2", "exp_range"):
-        raise ValueError(f"cyclic_schedule: mode must be 'triangular', 'triangular2' or 'exp_range', but got {mode!r}.")
 
     def value(step: Any) -> jax.Array:
         up = as_time(step_size_up)

@@ -87,8 +87,6 @@ def wsd_schedule(
       >>> [round(float(rate(t)), 6) for t in (5, 50, 95, 100)]
       [0.5, 1.0, 0.5, 0.0]
     """
-    if shape not in _SHAPES:
-        raise ValueError(f"wsd_schedule: shape must be one of {list(_SHAPES)}, but got {shape!r}.")
     return lambda step: _through(
         step,
         [

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jopt.schedules.time import STEPS, as_time, own_step, power_of, progress
+from jopt.values import require
 from jopt.values.numbers import Numeric, steps_since
 from jopt.values.schedule import Schedule, schedule
 
@@ -82,6 +83,11 @@ def piecewise_constant_schedule(init_value: Numeric, boundaries_and_scales: Mapp
       >>> float(jopt.piecewise_constant_schedule(1.0, {100: 0.5, 200: 0.5})(150))
       0.5
     """
+    if boundaries_and_scales is not None and not isinstance(boundaries_and_scales, Mapping):
+        raise TypeError(
+            f"piecewise_constant_schedule: boundaries_and_scales must be a dict from steps to factors, but got "
+            f"{require.shown(boundaries_and_scales)}."
+        )
     pairs = dict(boundaries_and_scales or {})
     return _piecewise_constant(init_value, tuple(pairs.keys()), tuple(pairs.values()))
 
@@ -118,6 +124,10 @@ def join_schedules(schedules: Sequence[Callable[[Any], Any]], boundaries: Sequen
       >>> float(jopt.join_schedules([warm, jopt.constant_schedule(0.5)], [10])(12))
       0.5
     """
+    schedules = require.listed("join_schedules: schedules", schedules, "functions of the step")
+    boundaries = require.listed("join_schedules: boundaries", boundaries, "steps")
+    for each in schedules:
+        require.function("join_schedules: each of schedules", each)
     if len(boundaries) != len(schedules) - 1:
         raise ValueError(
             f"join_schedules takes one boundary fewer than schedules, but got {len(schedules)} schedules and "

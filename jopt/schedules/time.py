@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jopt.values.numbers import difference, steps_since
+from jopt.values import require
+from jopt.values.numbers import difference, is_number, steps_since
 
 # The domains of step counts, and of numbers that may have any value.
 STEPS = "[0, inf)"
@@ -27,6 +28,8 @@ def as_time(step: Any) -> jax.Array:
       >>> jopt.schedules.as_time(3).dtype
       dtype('float32')
     """
+    if not (is_number(step) or (isinstance(step, jax.Array) and step.dtype == bool)):
+        raise TypeError(f"A step, and the value of a schedule, must be a number, but got {require.shown(step)}.")
     return jnp.asarray(step).astype(float)
 
 

@@ -22,7 +22,10 @@ from jopt.sweeps.going_on import begun_of
 from jopt.sweeps.optuna_search import OptunaSearch, search_of
 from jopt.sweeps.slices import Slice
 from jopt.sweeps.telling import Callback, callbacks_of, looks_of
+from jopt.values import require
 from jopt.values.numbers import whole
+
+MOST = 24  # bits of how many seeds, or draws: a sweep of more has no sense, and would not fit into memory
 
 
 class Pair(Protocol):
@@ -92,7 +95,9 @@ class Asked:
 
         ``trial`` is what the lanes go on from, ``by_step`` says whether in ``sweep_steps``.
         """
-        more, seed = whole("steps", steps), whole("seed", seed, at_least=0, bits=32)
+        if progress is not None:
+            require.flag("progress", progress)
+        more, seed = whole("steps", steps, bits=31), whole("seed", seed, at_least=0, bits=32)
         record_every, kept = whole("record_every", record_every), checkpoint_of(checkpoint)
         every = _every(more, eval_every, evaluate)
         if every is not None and eval_every is None:  # lanes that go on keep their steps of evaluation
@@ -140,11 +145,12 @@ def compared(optimizer: Any) -> dict[str, Any]:
 
 
 def _seeds(seeds: Any) -> list[int]:
-    if not isinstance(seeds, Iterable) or isinstance(seeds, (str, bytes)):
-        return list(range(whole("seeds", seeds)))
-    listed = [whole(f"seeds[{i}]", seed, at_least=0, bits=32) for i, seed in enumerate(seeds)]
+    if not isinstance(seeds, Iterable) or isinstance(seeds, (str, bytes)) or getattr(seeds, "ndim", 1) == 0:
+        return list(range(whole("seeds", seeds, bits=MOST)))
+    each = require.listed("seeds", seeds, "different ints")
+    listed = [whole(f"seeds[{i}]", seed, at_least=0, bits=32) for i, seed in enumerate(each)]
     if not listed or len(set(listed)) < len(listed):
-        raise ValueError(f"seeds must be how many, or different ints, at least one, but got {seeds!r}.")
+        raise ValueError(f"seeds must be how many, or different ints, at least one, but got {require.shown(seeds)}.")
     return listed
 
 
@@ -167,8 +173,7 @@ def _seed_of(trial: Trial, seed: int) -> int:
 
 
 def _keep(keep: Any, evaluate: Any, by_step: bool) -> Keep:
-    if keep not in get_args(Keep):
-        raise ValueError(f"keep must be one of {list(get_args(Keep))}, but got {keep!r}.")
+    require.one_of("keep", keep, get_args(Keep))
     if keep == "best" and evaluate is None:
         raise ValueError('keep="best" keeps what the best evaluation was of, so it needs evaluate=.')
     return "params" if by_step and keep == "carry" else keep
@@ -181,7 +186,9 @@ def _every(steps: int, every: Any, evaluate: Any) -> int | None:
             raise ValueError("eval_every= needs evaluate=, a function from the parameters to {name: scalar}.")
         return None
     if not callable(evaluate):
-        raise TypeError(f"evaluate must be a function from the parameters to {{name: scalar}}, but is {evaluate!r}.")
+        raise TypeError(
+            f"evaluate must be a function from the parameters to {{name: scalar}}, but is {require.shown(evaluate)}."
+        )
     return max(1, math.ceil(steps / 20)) if every is None else whole("eval_every", every)
 
 
@@ -197,8 +204,8 @@ def _evaluations(first: int, last: int, every: int | None) -> np.ndarray:
 
 
 def _plan(plan: Any, workers: Any) -> Plan:
-    if plan != "auto" and not isinstance(plan, Plan):
-        raise TypeError(f'plan must be "auto" or a jopt.Plan, but got {plan!r}.')
+    if not isinstance(plan, Plan) and not (isinstance(plan, str) and plan == "auto"):
+        raise TypeError(f'plan must be "auto" or a jopt.Plan, but got {require.shown(plan)}.')
     asked = plan if isinstance(plan, Plan) else Plan()
     if workers is None or isinstance(workers, Slice) or workers is Slice:
         return asked

@@ -27,7 +27,7 @@ from jopt.sweeps.running import run
 from jopt.sweeps.slices import Slice
 from jopt.sweeps.telling import Callback
 from jopt.training import takes_key
-from jopt.values import checks
+from jopt.values import checks, require
 from jopt.values.numbers import Axis
 from jopt.values.pairs import is_transformation
 from jopt.values.trees import is_function
@@ -232,6 +232,7 @@ def sweep(
         _check_params(params)
 
     to_record = recording.checked(record)
+    has_aux = require.flag("has_aux", has_aux)
     asked = Asked.of(
         steps=steps,
         batch_size=batch_size,

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from jopt.engine.files import AnyPath
 from jopt.results.directory import again, newest, opened, written_in
 from jopt.results.storage import explained, of_last_call
+from jopt.values import require
 from jopt.values.numbers import seconds
 
 OnChange = Literal["refuse", "new"]
@@ -44,12 +45,10 @@ class Checkpoint:
     on_change: OnChange = "refuse"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, (str, bytes, os.PathLike)):
-            raise TypeError(f"Checkpoint: path must be the name of a directory, but is {self.path!r}.")
+        require.path("Checkpoint: path", self.path)
         if self.data is not None and not isinstance(self.data, str):
             raise TypeError(f"Checkpoint: data must be a name in words, but is a {type(self.data).__name__}.")
-        if self.on_change not in get_args(OnChange):
-            raise ValueError(f"Checkpoint: on_change must be 'refuse' or 'new', but is {self.on_change!r}.")
+        require.one_of("Checkpoint: on_change", self.on_change, get_args(OnChange))
         seconds("Checkpoint: every", self.every)
 
     @property

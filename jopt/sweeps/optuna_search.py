@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jopt.results import scores, studies
+from jopt.values import require
 from jopt.values.numbers import whole
 
 if TYPE_CHECKING:
@@ -70,8 +71,9 @@ class OptunaSearch:
             raise ValueError("OptunaSearch: a study has its sampler; give optuna.create_study(sampler=...), or sampler= alone.")
         if study is not None and len(study.directions) > 1:
             raise ValueError("OptunaSearch: the study has several objectives, but a sweep is told by one metric.")
-        if mode not in ("min", "max", None):
-            raise ValueError(f"OptunaSearch: mode must be 'min' or 'max', or None for the metric's own, but is {mode!r}.")
+        require.one_of("OptunaSearch: mode", mode, ("min", "max", None), ", or None for the metric's own")
+        if metric is not None:
+            require.text("OptunaSearch: metric", metric, ", the name of what is recorded")
         self.sampler, self.study, self.metric, self.mode = sampler, study, metric, mode
         self.batch = whole("OptunaSearch: batch", batch)
 

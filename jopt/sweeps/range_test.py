@@ -13,7 +13,7 @@ import numpy as np
 from jopt.results.range_test import RangeTest
 from jopt.sweeps.by_step import sweep_steps
 from jopt.training import descend, takes_key
-from jopt.values import checks
+from jopt.values import checks, require
 from jopt.values.binding import key_name
 from jopt.values.numbers import whole
 from jopt.values.pairs import as_pair, is_transformation
@@ -72,7 +72,8 @@ def lr_range_test(
     if not callable(loss):
         raise TypeError(f"lr_range_test: the loss is a {type(loss).__name__}, not a function.")
     steps = whole("steps", steps, at_least=10)
-    if not (0 < low < high < math.inf):
+    low, high = (require.between(f"lr_range_test: {name}", x, 0.0, math.inf) for name, x in (("low", low), ("high", high)))
+    if not low < high:
         raise ValueError(f"lr_range_test: low and high must be 0 < low < high, but are {low!r} and {high!r}.")
     _check_rates(optimizer)
     if not is_function(params):
@@ -118,7 +119,10 @@ def _check_rates(optimizer: Any) -> None:
     inside = [jax.tree_util.keystr(p) for p in paths if RATE in _names(p)[:-1]]
     if inside:
         raise ValueError(
-            f"lr_range_test: the learning rate is a schedule, with a number at {inside[0]}; give a number instead."
+            f"lr_range_test: the optimizer's learning rate is a schedule, with a number at {inside[0]}; give a number instead."
         )
     if not any(_is_rate(path) for path in paths):
-        raise ValueError(f"lr_range_test: {optimizer!r} has no learning_rate that could grow.")
+        raise ValueError(
+            f"lr_range_test: the optimizer has no learning_rate of jopt's that could grow: {require.shown(optimizer)}; "
+            f"lift another's factory, jopt.lift(optax.lion)(1e-3)."
+        )

@@ -14,6 +14,7 @@ from jopt.results.event import Event
 from jopt.spaces import Settings
 from jopt.sweeps.deciding import Decider
 from jopt.sweeps.outcomes import result_so_far, so_far, states_of
+from jopt.values import require
 
 Callback = Callable[[Event], Any]
 
@@ -23,12 +24,10 @@ LOOKS = 20  # where nothing is evaluated
 def callbacks_of(callbacks: Any) -> tuple[Callback, ...]:
     """The argument ``callbacks`` as functions; ``TypeError`` where they are none."""
     listed = (callbacks,) if callable(callbacks) else callbacks
-    if not isinstance(listed, Iterable) or isinstance(listed, (str, bytes, Mapping)):
-        raise TypeError(f"callbacks must be a function of an event, or a sequence of them, but is {callbacks!r}.")
-    made = tuple(listed)
+    made = tuple(require.listed("callbacks", listed, "functions of an event, or one function"))
     for i, callback in enumerate(made):
         if not callable(callback):
-            raise TypeError(f"callbacks[{i}] must be a function of an event, but is {callback!r}.")
+            raise TypeError(f"callbacks[{i}] must be a function of an event, but is {require.shown(callback)}.")
     return made
 
 

@@ -66,8 +66,6 @@ def accumulate(
       >>> updates
       Array([-2. , -0.5], dtype=float32)
     """
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"accumulate: reduction must be 'mean' or 'sum', but got {reduction!r}.")
     pair, wide = as_pair(optimizer), keeps_width(optimizer)
 
     def init(params: Any) -> AccumulateState:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import optax
 
 from jopt.transformation import transformation
+from jopt.transforms.masking import mask_for
 from jopt.values.leafwise import leafwise
 from jopt.values.numbers import ScalarOrSchedule
-from jopt.values.trees import is_function
 
 
 @transformation(wide=True, checked=False, schedules=("weight_decay",), domain={"weight_decay": "(-inf, inf)"})
@@ -99,5 +99,5 @@ def _adding(name: str, decaying: Callable[[Any, Any], Any], weight_decay: Any, m
 
 def switches(mask: Any, params: Any) -> Any:
     """1 for the leaves that a mask chooses, or a function that makes one of the parameters, and 0 for the others."""
-    chosen = mask(params) if is_function(mask) else mask
+    chosen = mask_for(mask, params)
     return jax.tree.map(lambda d: jnp.asarray(d).astype(jnp.float32), True if chosen is None else chosen)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jopt.transformation import transformation
+from jopt.values import require
 from jopt.values.leafwise import leaf_paths
 from jopt.values.pairs import as_pair
 from jopt.values.trees import is_function, structure
@@ -108,7 +109,11 @@ def freeze(mask: Any) -> Any:
 
 def mask_for(mask: Any, tree: Any) -> Any:
     """A mask as a tree of bools; a function is not asked about a tree without leaves, of which all is chosen."""
-    return (not jax.tree.leaves(tree) or mask(tree)) if is_function(mask) else mask
+    if not is_function(mask):
+        return mask
+    made = not jax.tree.leaves(tree) or mask(tree)
+    require.choices("mask, a function, must make", made)
+    return made
 
 
 def select(owner: str, chosen: Any, tree: Any) -> Any:

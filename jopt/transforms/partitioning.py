@@ -14,6 +14,7 @@ import optax
 from jopt.transformation import GradientTransformation, transformation
 from jopt.transforms.combining import check_part
 from jopt.transforms.masking import merge, select, select_alike
+from jopt.values import require
 from jopt.values.binding import key_name
 from jopt.values.leafwise import leaf_paths
 from jopt.values.pairs import as_pair
@@ -62,7 +63,9 @@ def partition(
       {'bias': -0.5, 'kernel': -0.1}
     """
     if not isinstance(transforms, Mapping):
-        raise TypeError(f"partition takes a dict, {{label: transformation}}, but got {type(transforms).__name__}.")
+        raise TypeError(
+            f"partition: transforms must be a dict, {{label: transformation}}, but got {require.shown(transforms)}."
+        )
     for label, part in transforms.items():
         check_part("partition", f"the part for {label!r}", part)
         if param_labels is None and not isinstance(label, str):

@@ -93,8 +93,6 @@ def reduce_on_plateau(
       >>> opt.update(g, state, g, value=1.0)[0]
       Array(-0.5, dtype=float32)
     """
-    if mode not in ("min", "max"):
-        raise ValueError(f"reduce_on_plateau: mode must be 'min' or 'max', but got {mode!r}.")
     sign = 1.0 if mode == "min" else -1.0
     numbers: dict[str, Any] = {
         "factor": factor,

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jax.tree_util import GetAttrKey, PyTreeDef
 
+from jopt.values import require
 from jopt.values.factory import Factory
 from jopt.values.numbers import Axis, as_float, check_domain, is_number
 from jopt.values.trees import is_function
@@ -57,6 +58,14 @@ class Spec:
         return self._hash
 
     @functools.cached_property
+    def numeric_trees(self) -> bool:
+        """Whether a number is given as a tree of them."""
+        named = zip(self.slots, self.treedefs, strict=True)
+        return any(
+            self.factory.is_numeric(slot) and not (t.num_leaves == 1 and jax.tree_util.treedef_is_leaf(t)) for slot, t in named
+        )
+
+    @functools.cached_property
     def keys(self) -> tuple[GetAttrKey, ...]:
         return tuple(GetAttrKey(path) for path in self.paths)
 
@@ -96,7 +105,7 @@ class Bound:
         for name, value in changes.items():
             if not is_number(value):
                 raise TypeError(
-                    f"replace({name}=...) takes a number, an array or an axis, but got {type(value).__name__}; "
+                    f"replace({name}=...) takes a number, an array or an axis, but got {require.shown(value)}; "
                     f"to change the structure, build the value again: {self.spec.factory.name}(...)."
                 )
             index = find(name, self.spec.paths, self.spec.factory.name)
@@ -112,6 +121,10 @@ class Bound:
         for name, value in self.arguments().items():
             factory.check_part(name, value)
             _check_argument(factory, name, value)
+        if factory.evaluates is None and not factory.lifted:  # a schedule computes with its numbers as they are
+            shapes = {x.shape for x in self.leaves if getattr(x, "ndim", 0)}
+            if len(shapes) > 1:
+                raise ValueError(f"{factory.name}: arrays among its arguments must have one shape, but have {sorted(shapes)}.")
 
     def _key(self) -> tuple[Any, ...]:
         return tuple((type(x), x) if isinstance(x, (int, float, complex, np.number)) else (None, id(x)) for x in self.leaves)
@@ -152,6 +165,8 @@ def bind(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bo
     named = [n for n, p in factory.signature.parameters.items() if p.kind is not p.VAR_POSITIONAL]
     slots = named[: len(call.args)]
     slots += _part_names(call.args[len(slots) :]) if len(call.args) > len(slots) else []
+    for slot, value in zip((*slots, *words), (*call.args, *call.kwargs.values()), strict=True):
+        require.tree(f"{factory.name}: {slot}", value)
     bound = rebuild(factory, (*call.args, *call.kwargs.values()), (*slots, *words), len(call.args))
     bound.check()
     return bound
@@ -209,8 +224,9 @@ def _is_whole(x: Any) -> bool:
 
 def _check_argument(factory: Factory, argument: str, value: Any) -> None:
     """Checks every number of an argument, and every value that an axis of structure may put there."""
-    if value is None and factory.default(argument) is None:
+    if value is None and factory.takes_none(argument):
         return
+    factory.check_kind(argument, value)
     leaves: list[Any] = [None] if value is None else jax.tree.leaves(value, is_leaf=_is_whole)
     for leaf in leaves:
         if isinstance(leaf, Axis) and not leaf.numeric:
@@ -225,7 +241,7 @@ def _check_argument(factory: Factory, argument: str, value: Any) -> None:
 def _check_leaf(factory: Factory, argument: str, x: Any) -> None:
     """Checks a number against its range, and that a function does not stand for a number without a word about it."""
     if not is_function(x) or (factory.evaluates is None and not factory.lifted):
-        return check_domain(factory.name, argument, x, factory.domain.get(argument))
+        return check_domain(factory.name, argument, x, factory.domain.get(argument), real=factory.is_numeric(argument))
     declared = factory.lifted or argument in factory.schedules or factory.hands_on(argument)
     if declared or isinstance(x, type) or not factory.expects_number(argument):
         return None

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.values.axed import axes_of
-from jopt.values.binding import Bound
-from jopt.values.leafwise import leaf_paths, structure_error
+from jopt.values.binding import Bound, is_value
+from jopt.values.leafwise import check_spread, leaf_paths, structure_error
 from jopt.values.trees import flatten, is_function, is_none
 
 __all__ = [
@@ -109,6 +109,18 @@ def no_tracers(name: str, *trees: Any) -> None:
             f"{name} can't be called under jax.jit, jax.vmap or jax.grad: it compiles, measures and keeps records on the host. "
             f"Call it outside; inside use jopt.train, one run as a pure function (with jax.vmap over jopt.lanes a sweep)."
         )
+
+
+def numbers(bound: Bound, tree: Any) -> None:
+    """Checks that numbers given as trees, or as arrays, fit the leaves, under the name of the argument that the user gave."""
+    spec = bound.spec
+    several = any(getattr(x, "ndim", 0) for x in bound.leaves)
+    if not (several or spec.numeric_trees) or not jax.tree.leaves(tree):
+        return
+    for slot, value in bound.arguments().items():
+        if spec.factory.is_numeric(slot) and not callable(value) and value is not None:
+            plain = jax.tree.map(lambda x: 0.0 if callable(x) else x, value, is_leaf=lambda x: is_value(x) or x is None)
+            check_spread(f"{spec.factory.name}: {slot}", plain, tree)
 
 
 def update(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
-from jopt.values.numbers import is_number
+from jopt.values import require
+from jopt.values.numbers import Axis, is_number, whole
+from jopt.values.trees import is_function
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,6 +82,44 @@ class Factory:
         hint = f"; did you forget to call {getattr(x, '__name__', 'it')}(...)?" if callable(x) else "."
         raise TypeError(f"{self.name}: {argument} is a {type(x).__name__}, not a transformation{hint}")
 
+    def annotation(self, argument: str) -> str:
+        """How jopt's own function annotates an argument, without the ``None`` that it may allow; a user's may mean anything."""
+        parameter = self.signature.parameters.get(argument)
+        if parameter is None or not self.function.__module__.startswith("jopt."):
+            return ""
+        return str(parameter.annotation).removesuffix(" | None")
+
+    def takes_none(self, argument: str) -> bool:
+        """Whether an argument may be ``None``, by its default or its annotation."""
+        parameter = self.signature.parameters.get(argument)
+        return parameter is not None and (parameter.default is None or str(parameter.annotation).endswith("| None"))
+
+    def is_numeric(self, argument: str) -> bool:
+        """Whether an argument is annotated as one of jopt's own numbers, so that anything else there is a mistake."""
+        return self.annotation(argument) in ("Numeric", "ScalarOrSchedule")
+
+    def check_kind(self, argument: str, x: Any) -> None:
+        """Checks an argument by its annotation: a switch, one of some words, a type, a mask, a function."""
+        if isinstance(x, Axis):  # each of its values is checked
+            return
+        name, annotation = f"{self.name}: {argument}", self.annotation(argument)
+        if annotation == "bool":
+            require.flag(name, x)
+        elif annotation.startswith("Literal["):
+            require.one_of(name, x, ast.literal_eval(annotation.removeprefix("Literal")))
+        elif annotation.startswith("Callable["):
+            require.function(name, x)
+        elif annotation == "int" and argument in self.static:
+            whole(name, x, at_least=0)
+        elif annotation == "str":
+            require.text(name, x)
+        elif annotation == "Any" and "dtype" in argument:
+            require.floating(name, x)
+        elif annotation == "Any" and argument.endswith("mask") and not is_function(x):
+            require.choices(name, x)
+        elif self.is_numeric(argument) and self.evaluates is None and not is_number(x) and not callable(x):
+            raise TypeError(f"{name} must be a number, or a schedule, but got {require.shown(x)}.")
+
     def check_names(self) -> None:
         """Checks that what is declared about arguments names some."""
         declared = {*self.schedules, *(self.evaluates or ()), *([self.monitor] if self.monitor else [])}
@@ -98,3 +140,29 @@ def _own_factory(module: str, qualname: str) -> Factory:
     public: Any = functools.reduce(getattr, qualname.split("."), importlib.import_module(module))
     factory: Factory = public.factory
     return factory
+
+
+def check_declared(owner: str, factory: Any, domain: Any, names: Mapping[str, Any], name: Any) -> None:
+    """Checks what a decorator is told about a factory."""
+    require.function(f"{owner}: factory", factory)
+    if domain is not None:
+        _check_domain(owner, domain)
+    for argument, given in names.items():
+        if isinstance(given, Iterator):  # it would be empty afterwards
+            raise TypeError(f"{owner}: {argument} must be a list of names of arguments, but got {require.shown(given)}.")
+        for each in require.listed(f"{owner}: {argument}", given, "names of arguments"):
+            require.text(f"{owner}: each of {argument}", each, ", the name of an argument")
+    if name is not None:
+        require.text(f"{owner}: name", name)
+
+
+def _check_domain(owner: str, domain: Any) -> None:
+    if not isinstance(domain, Mapping):
+        raise TypeError(f"{owner}: domain must be a dict from arguments to intervals, but got {require.shown(domain)}.")
+    for argument, interval in domain.items():
+        number = r"\s*[-+]?(inf|\d+\.?\d*(e[-+]?\d+)?)\s*"
+        if not isinstance(interval, str) or not re.fullmatch(rf"[\[(]{number},{number}[\])]", interval):
+            raise ValueError(
+                f"{owner}: domain of {require.shown(argument)} must be an interval such as '[0, 1)' or '(0, inf)', but got "
+                f"{require.shown(interval)}."
+            )

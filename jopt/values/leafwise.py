@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jopt.values import require
 from jopt.values.numbers import is_number
 from jopt.values.trees import flatten, is_none
 
@@ -43,6 +45,11 @@ def leafwise(
     Raises:
       ValueError: For trees or leaves that do not fit, and for an array in place of a number, outside a tree.
     """
+    require.function("leafwise: rule", rule)
+    if once is not None:
+        require.function("leafwise: once", once)
+    if not isinstance(trees, Mapping) or not trees:
+        raise TypeError(f"leafwise: trees must be a dict of trees by name, the updates first, but got {require.shown(trees)}.")
     names = list(trees)
     leaves, treedef = flatten(trees[names[0]], is_leaf=is_none)
     rows = [leaves, *(_flatten_like(trees, names[0], name, treedef) for name in names[1:])]
@@ -115,8 +122,13 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
       >>> jopt.zeros_like(jnp.ones(2, jnp.bfloat16)).dtype
       dtype('float32')
     """
+    if dtype is not None:
+        require.floating("zeros_like: dtype", dtype)
+    require.flag("zeros_like: real", real)
 
     def zeros(x: Any) -> jax.Array:
+        if not (is_number(x) or isinstance(x, (bool, np.bool_)) or getattr(x, "dtype", None) == np.dtype(bool)):
+            raise TypeError(f"zeros_like: params must be a tree of arrays, but holds {require.shown(x)}.")
         own = jnp.result_type(x)
         narrow = not jnp.issubdtype(own, jnp.inexact) or jnp.finfo(own).bits < 32
         kept = dtype if dtype is not None else jnp.float32 if narrow else own
@@ -201,6 +213,10 @@ def _per_leaf(key: str, value: Any, leaves: list[Any], treedef: Any) -> list[Any
         raise ValueError(_several(key, found)) from error
     numbers: list[Any] = jax.tree.leaves(spread, is_leaf=is_none)
     for i, (x, leaf) in enumerate(zip(numbers, leaves, strict=True)):
+        if x is not None and not is_number(x):
+            raise ValueError(
+                f"{key} must be a number for each leaf, but for that at {_path(treedef, i)} it is {require.shown(x)}."
+            )
         if x is None and leaf is not None:
             raise ValueError(
                 f"{key} has None at {_path(treedef, i)}, where the tree has an array; give it a number there, such as 0."
@@ -211,6 +227,12 @@ def _per_leaf(key: str, value: Any, leaves: list[Any], treedef: Any) -> list[Any
                 f"{jnp.shape(leaf)}; give one number for the leaf, or an array of its shape."
             )
     return numbers
+
+
+def check_spread(name: str, value: Any, tree: Any) -> None:
+    """Checks that numbers are one for all leaves of a tree, or one for each branch, in the words of ``leafwise``."""
+    leaves, treedef = flatten(tree, is_leaf=is_none)
+    _per_leaf(name, value, leaves, treedef)
 
 
 def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:

@@ -93,6 +93,8 @@ def check_groups(names: Iterable[str]) -> None:
     Raises:
       ValueError: For no name, and for one that is empty, holds a "/" or is no string.
     """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(f"groups takes a dict by name, but got {names!r}.")
     names = list(names)
     if not names:
         raise ValueError("groups takes a dict of optimizers by name, at least one, but it is empty.")

@@ -67,7 +67,9 @@ def as_float(x: Any) -> Any:
     """
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
         count = int(x)
-        return count if _LARGEST_COUNT < abs(count) < 2**31 else float(count)
+        if _LARGEST_COUNT < abs(count) < 2**31:
+            return count
+        return float(count) if abs(count) < 2**1023 else math.inf if count > 0 else -math.inf
     return float(x) if isinstance(x, np.floating) else x
 
 
@@ -126,14 +128,16 @@ def seconds(name: str, x: Any) -> float:
     raise ValueError(f'{name} must be a time such as "60s", "5min" or "1h", or seconds, but is {x!r}.')
 
 
-def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> None:
+def check_domain(owner: str, argument: str, x: Any, interval: str | None, *, real: bool = False) -> None:
     """Raises ``ValueError`` where a concrete number is NaN or outside ``interval``, for example ``"[0, 1)"``.
 
     So does one that is outside as soon as it is rounded to the type of computation: 1 − 2⁻²⁵ is 1 in float32.
-    ``TypeError`` for what is no real number where there is an interval, and for a decay rate in a narrow type.
+    ``TypeError`` for what is no real number where there is an interval, or with ``real``; for a decay rate in a narrow type.
     """
-    if interval is not None:
+    if interval is not None or real:
         _check_kind(owner, argument, x, interval)
+    if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and x.is_deleted():
+        raise ValueError(f"{owner}: {argument} is an array whose memory was given away (donated, or deleted); make it anew.")
     if isinstance(x, (jax.core.Tracer, jax.ShapeDtypeStruct)) or not is_number(x):
         return
     values = np.asarray(x.values if isinstance(x, Axis) else x)
@@ -153,7 +157,7 @@ def check_domain(owner: str, argument: str, x: Any, interval: str | None) -> Non
         )
 
 
-def _check_kind(owner: str, argument: str, x: Any, interval: str) -> None:
+def _check_kind(owner: str, argument: str, x: Any, interval: str | None) -> None:
     if not is_number(x) or (not isinstance(x, Axis) and jnp.iscomplexobj(x)):
         raise TypeError(
             f"{owner}: {argument} must be a real number, an array, a schedule (a function under @jopt.schedule) or an "

@@ -9,9 +9,11 @@ from typing import Any, ParamSpec, overload
 import jax
 import jax.numpy as jnp
 
+from jopt.values import require
 from jopt.values.axed import axes_of, without_axes
 from jopt.values.binding import Bound, bind
-from jopt.values.factory import Factory
+from jopt.values.factory import Factory, check_declared
+from jopt.values.numbers import is_number
 
 P = ParamSpec("P")
 
@@ -44,6 +46,8 @@ class Schedule:
                 f"not one schedule; put it in an optimizer of jopt's (jopt.adam, jopt.lift(optax.lion)) and pass that to "
                 f"jopt.sweep."
             )
+        if not is_number(step):
+            raise TypeError(f"{self.bound.spec.factory.name}: the step must be a number, but got {require.shown(step)}.")
         return jnp.asarray(self.bound.call()(step))
 
     @property
@@ -126,6 +130,7 @@ def schedule(
     """
     if factory is None:
         return functools.partial(schedule, domain=domain, static=static, name=name)
+    check_declared("schedule", factory, domain, {"static": static}, name)
     spec = Factory(factory, name or factory.__name__, domain or {}, frozenset(static), evaluates=None)
 
     @functools.wraps(factory)

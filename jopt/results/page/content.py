@@ -12,6 +12,7 @@ from jopt.results import report, scores, text
 from jopt.results.page import layout, listing, thinning
 from jopt.results.page.answer import Answer, answer
 from jopt.results.page.listing import Row, label
+from jopt.results.plots.rungs import first_of
 from jopt.results.record import Saved, SweepRecord
 from jopt.results.trial import Swept
 
@@ -26,7 +27,7 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
     listed = min(len(rows), max(1, listing.CELLS // len(columns)))
     records = [part.record for part in parts.values()]
     curves, notes = thinning.curves(records, rows, ranked)
-    axes = _axes(records, rows, told)
+    axes, rungs = _axes(records, rows, told), _rungs(records)
     data = {
         "metric": ranked.metric,
         "mode": ranked.mode,
@@ -36,6 +37,7 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
         "axes": [_cut(axis, listed) for axis in axes],
         "score": _score(rows, ranked),
         "curves": [_fewer(curve, listed) for curve in curves],
+        "rungs": rungs,
     }
     return {
         "answer": told,
@@ -52,6 +54,7 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
         "curves": [curve["name"] for curve in curves],
         "runs": _runs(parts),
         "saved": _saved(parts),
+        "rungs": rungs,
         "environment": _environment(parts),
         "data": data,
     }
@@ -145,6 +148,14 @@ def _saved(parts: Mapping[str, Swept]) -> str | None:
         f"Pruning saved {saved.lane_steps:,} of {saved.lane_steps + done:,} lane-steps ({share:.0%}), "
         f"about {saved.seconds:.3g} s at the pace of what ran."
     )
+
+
+def _rungs(records: Sequence[SweepRecord]) -> list[dict[str, int]]:
+    """The steps at which settings were pruned, each with how many of all groups train on after it."""
+    pruned = np.concatenate([first_of(record.pruned_at) for record in records])
+    died = np.concatenate([first_of(record.diverged_at) for record in records])
+    steps = np.unique(pruned[np.isfinite(pruned)])
+    return [{"step": int(step), "left": int((~(pruned <= step) & ~(died <= step)).sum())} for step in steps]
 
 
 def _environment(parts: Mapping[str, Swept]) -> dict[str, str]:

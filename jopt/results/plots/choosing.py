@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from jopt.results import scores
 from jopt.results.plots import style
 from jopt.results.record import SweepRecord
+from jopt.values import require
 from jopt.values.numbers import Axis
 
 Top = int | Literal["all"]
 
+EVERY = (-np.inf, np.inf)
 FEW = 7  # lines that a reader can tell apart, and that a legend can name
 ROLES = ("best", "1st quartile", "median", "3rd quartile", "worst")
 
@@ -52,18 +54,19 @@ def choose(
     select: Mapping[str, Any] | None,
 ) -> Chosen:
     """All of a few settings, the best, quartiles and worst of many; or what is asked for."""
-    if top is not None and top != "all" and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
-        raise ValueError(f'top must be how many of the best to show, at least 1, or "all", but is {top!r}.')
+    whole = isinstance(top, (int, np.integer)) and not isinstance(top, bool) and top >= 1
+    if top is not None and not whole and not (isinstance(top, str) and top == "all"):
+        raise ValueError(f'top must be how many of the best to show, at least 1, or "all", but is {require.shown(top)}.')
     scored = scores.score(record, ranked).mean.ravel()
     among = _selected(record, select or {})
     if not among.any():
-        raise ValueError(f"select={select!r} leaves no setting to show.")
+        raise ValueError(f"select={require.shown(select)} leaves no setting to show.")
     out = record.diverged.any(-1).ravel()
     order = np.argsort(scored if ranked.mode == "min" else -scored, kind="stable")
     order = order[(among & ~np.isnan(scored))[order]]  # best first
     settled, diverged = np.flatnonzero(among & ~out), np.flatnonzero(among & out)
     roles: tuple[str, ...] = ()
-    if isinstance(top, int):
+    if isinstance(top, (int, np.integer)):
         settled, diverged = order[:top], diverged[:0]
     elif top is None and select is None and len(settled) > FEW and len(order):
         settled, roles = _handful(order)
@@ -97,19 +100,30 @@ def _selected(record: SweepRecord, select: Mapping[str, Any]) -> NDArray[np.bool
 def _matching(name: str, values: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
     """Which values of an axis are wanted: one, several, or those between two ends."""
     if isinstance(wanted, slice) and _numeric(values):
-        low = -np.inf if wanted.start is None else wanted.start
-        high = np.inf if wanted.stop is None else wanted.stop
+        low = (
+            -np.inf
+            if wanted.start is None
+            else require.between(f"select: the start of {name}", wanted.start, *EVERY, ends="[]")
+        )
+        high = np.inf if wanted.stop is None else require.between(f"select: the stop of {name}", wanted.stop, *EVERY, ends="[]")
         return np.asarray((values >= low) & (values <= high))
     several = wanted.values if isinstance(wanted, Axis) else wanted
-    several = np.ravel(np.asarray(several)) if hasattr(several, "dtype") else several
-    listed = list(several) if isinstance(several, (list, tuple, set, range, np.ndarray)) else [several]
+    if isinstance(several, (list, tuple, set, range)) or hasattr(several, "dtype"):
+        try:
+            listed = list(np.ravel(np.asarray(several)) if hasattr(several, "dtype") else several)
+        except Exception:  # an array that was deleted, or one of what NumPy does not know
+            raise TypeError(f"select: the values of {name} can't be read: {require.shown(several)}.") from None
+    else:
+        listed = [several]
+    if not listed:
+        raise ValueError(f"select: there is no value of {name} in {require.shown(wanted)}.")
     return np.asarray(np.any([_equal(name, values, found) for found in listed], axis=0))
 
 
 def _equal(name: str, values: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
     """Which values are this one; a number that is none of them is looked for as it is shown."""
     if _numeric(values) and isinstance(wanted, (int, float, np.number)):
-        exact = np.isclose(values, float(wanted), rtol=1e-6, atol=0.0)
+        exact = np.isclose(values, require.real(wanted) or 0.0, rtol=1e-6, atol=0.0)
         if exact.any():
             return np.asarray(exact)
     shown = [style.value(found) for found in values]
@@ -124,11 +138,11 @@ def _numeric(values: NDArray[Any]) -> bool:
 
 def check_smooth(smooth: float | None) -> None:
     """Raises for a smoothing that is neither a window nor a weight."""
-    window = isinstance(smooth, int) and not isinstance(smooth, bool) and smooth >= 1
+    window = isinstance(smooth, (int, np.integer)) and not isinstance(smooth, bool) and smooth >= 1
     if smooth is not None and not window and not (isinstance(smooth, float) and 0 < smooth < 1):
         raise ValueError(
             "smooth must be a whole number, the records that are averaged, or a number between 0 and 1, "
-            f"the weight of the past in an exponential mean, but is {smooth!r}."
+            f"the weight of the past in an exponential mean, but is {require.shown(smooth)}."
         )
 
 
@@ -136,17 +150,18 @@ def smoothing(smooth: float | None) -> str:
     """The smoothing in words, for the label of an axis."""
     if smooth is None or smooth == 1:
         return ""
-    return f" (mean of {smooth} records)" if isinstance(smooth, int) else f" (exponential mean, {smooth:g})"
+    return f" (mean of {smooth} records)" if isinstance(smooth, (int, np.integer)) else f" (exponential mean, {smooth:g})"
 
 
 def smoothed(values: NDArray[Any], smooth: float) -> NDArray[np.float64]:
     """Values [..., n] averaged over the past; what is not finite counts for nothing and stays NaN."""
     found = np.where(np.isfinite(values), values, np.nan)
-    means = _window(found, smooth) if isinstance(smooth, int) else _exponential(found, smooth)
+    means = _window(found, int(smooth)) if isinstance(smooth, (int, np.integer)) else _exponential(found, smooth)
     return np.where(np.isnan(found), np.nan, means)
 
 
 def _window(values: NDArray[Any], length: int) -> NDArray[Any]:
+    length = min(length, values.shape[-1])  # a longer one would hold nothing more
     before = np.full((*values.shape[:-1], length - 1), np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([before, values], -1), length, -1)
     count = np.isfinite(windows).sum(-1)

@@ -15,6 +15,7 @@ from jopt.results.plots.choosing import FEW, Top
 from jopt.results.plots.hues import Hues
 from jopt.results.plots.scales import View, view, view_of_rates
 from jopt.results.record import SweepRecord
+from jopt.values import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +33,20 @@ class Asked(NamedTuple):
     color: str | None = None
     legend: bool = True
     x: X = "step"
+
+    @classmethod
+    def of(cls, **given: Any) -> Asked:
+        """The same, checked as far as no result is needed."""
+        made = cls(**given)
+        if made.color is not None:
+            require.text("color", made.color, ", the name of a number that was swept")
+        if made.select is not None and not isinstance(made.select, Mapping):
+            raise TypeError(f"select must be a dict from names to values, but got {require.shown(made.select)}.")
+        for name in made.select or ():
+            require.text("select: each key", name, ", the name of a number that was swept")
+        require.flag("legend", made.legend)
+        require.one_of("x", made.x, get_args(X))
+        return made
 
 
 class Lines(NamedTuple):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from jopt.results import scores
 from jopt.results.plots.choosing import Top
 from jopt.results.plots.curves import Asked, X
+from jopt.results.plots.heatmap import heatmap_panels
 from jopt.results.plots.panels import curve_panels, rate_panels, rung_panels
 from jopt.results.plots.parallel import parallel_panels
 from jopt.results.plots.response import draw_compare
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class GroupPlots:
-    """The pictures of a grouped sweep, a panel for each group, or one for all: of ``Plots`` all but the heat map.
+    """The pictures of a grouped sweep, a panel for each group, or one for all.
 
     ``result[name].plot`` has those of one group.
     """
@@ -61,7 +62,7 @@ class GroupPlots:
         Returns:
           An array of axes, one per group.
         """
-        asked = Asked(top, select, smooth, color, legend, x)
+        asked = Asked.of(top=top, select=select, smooth=smooth, color=color, legend=legend, x=x)
         return curve_panels(self._records, self._ranking(metric, mode, "last"), asked, ax)
 
     def rate(
@@ -89,7 +90,7 @@ class GroupPlots:
         Returns:
           An array of axes, one per group.
         """
-        asked = Asked(top, select, None, color, legend)
+        asked = Asked.of(top=top, select=select, color=color, legend=legend)
         return rate_panels(self._records, self._ranking(metric, mode, "last"), asked, ax)
 
     def response(
@@ -103,6 +104,34 @@ class GroupPlots:
     ) -> Axes:
         """The score against the swept number, a line per group; ``x`` is None or swept by all."""
         return draw_compare(self._records, self._ranking(metric, mode, at), x, ax)
+
+    def heatmap(
+        self,
+        x: str | None = None,
+        y: str | None = None,
+        metric: str | None = None,
+        mode: Mode | None = None,
+        at: At | None = None,
+        *,
+        ax: Sequence[Axes] | NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
+        """The heat map of each group in a panel of its own, with colours of its own; see ``Plots.heatmap``.
+
+        Args:
+          x: The hyperparameter to the right, swept by all; None: of each group the first axis that is free.
+          y: The hyperparameter upwards; None: the next.
+          metric: What to score; None: as in ``best``.
+          mode: "min" or "max"; None: as in ``best``.
+          at: "last" or "best", as in ``best``.
+          ax: As many axes as there are groups; None: a new figure.
+
+        Returns:
+          An array of axes, one per group.
+
+        Raises:
+          ValueError: For a group with fewer than two axes, or a name that a group did not sweep.
+        """
+        return heatmap_panels(self._records, x, y, self._ranking(metric, mode, at), ax)
 
     def parallel(
         self,
@@ -152,7 +181,7 @@ class GroupPlots:
         Raises:
           ValueError: Where nothing was pruned in any group.
         """
-        asked = Asked(color=color, legend=legend)
+        asked = Asked.of(color=color, legend=legend)
         return rung_panels(self._records, self._ranking(metric, mode, "last"), asked, ax)
 
     def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from jopt.results import scores, text
 from jopt.results.plots import style
+from jopt.results.plots.panels import Panels, panels_for
 from jopt.results.plots.scales import view
 from jopt.results.record import SweepRecord
 
@@ -43,6 +45,27 @@ def draw_heatmap(
     best = _mark_best(ax, scores.Scores(mean, mean[..., None], ranked.mode).best_index(), mean, ranked.metric)
     style.legend(ax, [*best, *entries], under=True)
     return ax
+
+
+def heatmap_panels(
+    records: Mapping[str, SweepRecord], x: str | None, y: str | None, ranked: scores.Ranking, panels: Panels
+) -> NDArray[Any]:
+    """A heat map for each group, each with colours of its own: groups need not have the same axes."""
+    names = {name: _names_of_group(name, record, x, y) for name, record in records.items()}
+    shown = panels_for("heatmap", len(records), panels, 6.6, height=5.0)
+    for ax, (name, record) in zip(shown, records.items(), strict=True):
+        draw_heatmap(record, *names[name], ranked, ax)
+        ax.set_title(name, parse_math=False)
+    return shown
+
+
+def _names_of_group(name: str, record: SweepRecord, x: str | None, y: str | None) -> tuple[str, str]:
+    if len(record.dims) < 2:
+        raise ValueError(
+            f"heatmap: the group {name!r} has fewer than two axes; draw the others, result[name].plot.heatmap(), or use "
+            f"plot.response()."
+        )
+    return _names(record, x, y)
 
 
 def _names(record: SweepRecord, x: str | None, y: str | None) -> tuple[str, str]:

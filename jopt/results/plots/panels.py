@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from jopt.results.plots.hues import Hues
 from jopt.results.plots.rungs import Rungs, check_pruned
 from jopt.results.plots.scales import View, view, view_of_rates
 from jopt.results.record import SweepRecord
+from jopt.values import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,10 @@ def panels_for(what: str, count: int, panels: Panels, width: float, columns: int
     """The axes that were given, as many as there are groups; or those of a new figure."""
     if panels is None:
         return _grid(count, width, min(count, columns), height)
-    shown = np.asarray(panels).ravel()
+    flat = panels.ravel() if isinstance(panels, np.ndarray) else panels
+    given = require.listed(f"{what}: ax", flat, "axes") if isinstance(flat, Iterable) else [flat]
+    shown = np.empty(len(given), object)
+    shown[:] = [style.checked(ax) for ax in given]
     if len(shown) != count:
         raise ValueError(f"{what}: {count} groups need as many axes, but {len(shown)} were given.")
     return shown

@@ -14,6 +14,7 @@ from jopt.results.plots import style
 from jopt.results.plots.scales import Scale, scale_of, view
 from jopt.results.plots.suggested import draw_suggestion, fit_of
 from jopt.results.record import SweepRecord
+from jopt.values import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,6 +98,7 @@ def draw_response(
     record: SweepRecord, ranked: scores.Ranking, x: str | None, color: str | None, suggestion: bool, ax: Axes | None
 ) -> Axes:
     """One record: line, or points where settings were drawn; the spread of seeds, the best, what diverged, the suggestion."""
+    require.flag("suggestion", suggestion)
     line = profile(record, ranked, x)
     ax = style.axes(ax, 8.0)
     _set_scales(ax, [line], [record], ranked)

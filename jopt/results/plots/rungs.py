@@ -36,8 +36,8 @@ class Rungs(Curves):
 
     def __init__(self, record: SweepRecord, ranked: scores.Ranking, asked: Asked) -> None:
         super().__init__(record, ranked, ranked.metric, asked._replace(top="all"))
-        self.pruned = _first(record.pruned_at)
-        self.died = _first(record.diverged_at)
+        self.pruned = first_of(record.pruned_at)
+        self.died = first_of(record.diverged_at)
         self.rungs = np.unique(self.pruned[np.isfinite(self.pruned)])
         self.kept = [flat for flat in self.chosen.settled if np.isnan(self.pruned[flat])]
         self.named = len(self.kept) <= FEW
@@ -118,7 +118,7 @@ class Rungs(Curves):
         ]
 
 
-def _first(at: NDArray[Any]) -> NDArray[np.float64]:
+def first_of(at: NDArray[Any]) -> NDArray[np.float64]:
     """[setting], the first step of its seeds; NaN: never."""
     fmin: np.ufunc = np.fmin
     return np.asarray(fmin.reduce(np.asarray(at, np.float64), axis=-1)).ravel()

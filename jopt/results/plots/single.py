@@ -81,7 +81,7 @@ class Plots:
           >>> len(result.plot.curves(top=3).lines)
           3
         """
-        asked = Asked(top, select, smooth, color, legend, x)
+        asked = Asked.of(top=top, select=select, smooth=smooth, color=color, legend=legend, x=x)
         return draw_curves(self._record, self._ranking(metric, mode, "last"), asked, ax)
 
     def rate(
@@ -114,7 +114,7 @@ class Plots:
         Raises:
           ValueError: Where the rate was not recorded, and as ``curves`` does.
         """
-        asked = Asked(top, select, None, color, legend)
+        asked = Asked.of(top=top, select=select, color=color, legend=legend)
         return draw_rate(self._record, self._ranking(metric, mode, "last"), asked, ax)
 
     def response(
@@ -250,7 +250,7 @@ class Plots:
           >>> result.plot.rungs().get_legend().get_title().get_text()
           'saved 67% of 360 lane-steps'
         """
-        asked = Asked(color=color, legend=legend)
+        asked = Asked.of(color=color, legend=legend)
         return draw_rungs(self._record, self._ranking(metric, mode, "last"), asked, ax)
 
     def compare(

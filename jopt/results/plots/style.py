@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jopt.results import text
 from jopt.results.record import SweepRecord
+from jopt.values import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,9 +39,18 @@ def pyplot() -> ModuleType:
 def axes(ax: Axes | None, width: float = 7.0, height: float = 4.4) -> Axes:
     """The axes given, or those of a new figure."""
     if ax is not None:
-        return ax
+        return checked(ax)
     new: Axes = pyplot().subplots(figsize=(width, height), layout="constrained")[1]
     return new
+
+
+def checked(ax: Any) -> Axes:
+    """``ax`` where it is one of matplotlib's axes; else a ``TypeError``."""
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be one of matplotlib's axes, plt.subplots()[1], but got {require.shown(ax)}.")
+    return ax
 
 
 def colormap() -> Any:

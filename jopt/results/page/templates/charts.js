@@ -8,6 +8,7 @@ function curvesChart() {
   return {
     traces: [...bands, ...drawn.map((i) => line(curve, i))],
     layout: layoutOf({
+      ...rungs(last),
       dragmode: coarse.matches ? false : "zoom",
       uirevision: `${state.metric} ${magnitude}`,
       xaxis: axisOf("step", { range: [0, last * 1.01], rangemode: "nonnegative" }),
@@ -18,16 +19,34 @@ function curvesChart() {
 
 function line(curve, i) {
   const out = ROWS[i].state === "diverged";
+  const pruned = ROWS[i].state === "pruned";
+  const ends = curve.lines[i].findLastIndex((y) => y !== null);
+  const sizes = curve.lines[i].map((_, k) => (k === ends ? 6 : 0)); // a dot where it was pruned
   return {
     type: "scatter",
-    mode: curve.lines[i].length > 1 ? "lines" : "markers",
+    mode: pruned ? "lines+markers" : curve.lines[i].length > 1 ? "lines" : "markers",
     meta: { row: i, width: isBest(i) ? 3 : 1.4 },
     x: curve.steps[ROWS[i].group].slice(0, curve.lines[i].length),
     y: placed(curve.lines[i], curve),
     line: { color: colourOf(i), width: isBest(i) ? 3 : 1.4, dash: out ? "dot" : "solid" },
-    marker: { color: colourOf(i) },
+    marker: { color: colourOf(i), ...(pruned ? { size: sizes, line: { width: 0 } } : {}) },
     text: curve.lines[i].map(() => labelled(i)),
     hovertemplate: "%{text}<br>step %{x}: %{y:.4g}<extra></extra>",
+  };
+}
+
+// A dotted line where settings were pruned, and above it how many train on; numbers that would touch are left out.
+function rungs(last) {
+  const color = colour("soft");
+  let free = -Infinity;
+  const told = DATA.rungs.filter(({ step }) => step >= free && (free = step + last / 12));
+  return {
+    shapes: DATA.rungs.map(({ step }) => ({
+      type: "line", x0: step, x1: step, yref: "paper", y0: 0, y1: 1, layer: "below", line: { color, width: 1, dash: "dot" },
+    })),
+    annotations: told.map(({ step, left }) => ({
+      x: step, y: 1, yref: "paper", yanchor: "bottom", text: String(left), showarrow: false, font: { size: 11, color },
+    })),
   };
 }
 
