@@ -35,9 +35,10 @@ def checked(record: Any) -> tuple[str, ...]:
     names = (record,) if isinstance(record, str) else tuple(require.listed("record", record, f"names, of {', '.join(RECORDS)}"))
     for name in names:
         if not isinstance(name, str) or name not in RECORDS:
+            known = ", ".join(RECORDS)
             raise ValueError(
-                f"record: {require.shown(name)} is none of {', '.join(RECORDS)}. Return anything else as an auxiliary value "
-                f"of the loss (has_aux=True)."
+                f"record: {require.shown(name)} is none of {known}. Return anything else as an auxiliary value of the loss "
+                f"(has_aux=True)."
             )
     return tuple(dict.fromkeys(names))
 

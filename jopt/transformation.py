@@ -15,9 +15,9 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 import jax
 import optax
 
-from jopt.values import checks, require
+from jopt.values import checks
 from jopt.values.binding import Bound, bind
-from jopt.values.factory import Factory, check_declared
+from jopt.values.factory import Factory, check_declared, check_switches
 from jopt.values.leafwise import leafwise
 from jopt.values.pairs import is_own, made_by, pair_of
 from jopt.values.trees import flatten, is_none
@@ -237,11 +237,7 @@ def transformation(
         return functools.partial(transformation, **given, name=name, wide=wide, checked=checked)
     named = {"static": static, "schedules": schedules, "evaluates": evaluates}
     check_declared("transformation", factory, domain, named, name)
-    if monitor is not None:
-        require.text("transformation: monitor", monitor)
-    if wide != "parts":
-        require.flag("transformation: wide", wide)
-    require.flag("transformation: checked", checked)
+    check_switches(monitor, wide, checked)
     spec = Factory(
         factory,
         name or factory.__name__,

@@ -16,7 +16,9 @@ FOUND = {
     "jopt.sgd(deleted())": "learning_rate is an array whose memory was given away",
     "jopt.sgd((x for x in (0.1, 0.2)))": "learning_rate holds an iterator.*give a list",
     "jopt.sgd({None: 1, 'a': 2})": "learning_rate is no tree that JAX can take apart",
-    "jopt.sgd(0.1, momentum={'w': 0.1}).update(GRADS, jopt.sgd(0.1, momentum=0.9).init(PARAMS))": "momentum must be a number",
+    "jopt.sgd(0.1, momentum={'w': 0.1}).update(GRADS, jopt.sgd(0.1, momentum=0.9).init(PARAMS))": (
+        "sgd: momentum must be a number"
+    ),
     "jopt.sgd(lambda step: 'high').update(GRADS, jopt.sgd(lambda step: 0.1).init(PARAMS))": "must be a number for each leaf",
     "jopt.adam(0.1, mu_dtype='a')": "mu_dtype must be a floating type",
     "jopt.adam(0.1, mu_dtype=int)": "mu_dtype must be a floating type",

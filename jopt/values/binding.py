@@ -58,14 +58,6 @@ class Spec:
         return self._hash
 
     @functools.cached_property
-    def numeric_trees(self) -> bool:
-        """Whether a number is given as a tree of them."""
-        named = zip(self.slots, self.treedefs, strict=True)
-        return any(
-            self.factory.is_numeric(slot) and not (t.num_leaves == 1 and jax.tree_util.treedef_is_leaf(t)) for slot, t in named
-        )
-
-    @functools.cached_property
     def keys(self) -> tuple[GetAttrKey, ...]:
         return tuple(GetAttrKey(path) for path in self.paths)
 
@@ -121,10 +113,6 @@ class Bound:
         for name, value in self.arguments().items():
             factory.check_part(name, value)
             _check_argument(factory, name, value)
-        if factory.evaluates is None and not factory.lifted:  # a schedule computes with its numbers as they are
-            shapes = {x.shape for x in self.leaves if getattr(x, "ndim", 0)}
-            if len(shapes) > 1:
-                raise ValueError(f"{factory.name}: arrays among its arguments must have one shape, but have {sorted(shapes)}.")
 
     def _key(self) -> tuple[Any, ...]:
         return tuple((type(x), x) if isinstance(x, (int, float, complex, np.number)) else (None, id(x)) for x in self.leaves)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.values.axed import axes_of
-from jopt.values.binding import Bound, is_value
+from jopt.values.binding import Bound, Spec, is_value
 from jopt.values.leafwise import check_spread, leaf_paths, structure_error
 from jopt.values.trees import flatten, is_function, is_none
 
@@ -115,12 +115,20 @@ def numbers(bound: Bound, tree: Any) -> None:
     """Checks that numbers given as trees, or as arrays, fit the leaves, under the name of the argument that the user gave."""
     spec = bound.spec
     several = any(getattr(x, "ndim", 0) for x in bound.leaves)
-    if not (several or spec.numeric_trees) or not jax.tree.leaves(tree):
+    if not (several or _numeric_trees(spec)) or not jax.tree.leaves(tree):
         return
     for slot, value in bound.arguments().items():
         if spec.factory.is_numeric(slot) and not callable(value) and value is not None:
             plain = jax.tree.map(lambda x: 0.0 if callable(x) else x, value, is_leaf=lambda x: is_value(x) or x is None)
             check_spread(f"{spec.factory.name}: {slot}", plain, tree)
+
+
+@functools.lru_cache(maxsize=1024)
+def _numeric_trees(spec: Spec) -> bool:
+    """Whether a number is given as a tree of them."""
+    named = zip(spec.slots, spec.treedefs, strict=True)
+    leaf = jax.tree.structure(0.0)
+    return any(spec.factory.is_numeric(slot) and treedef != leaf for slot, treedef in named)
 
 
 def update(

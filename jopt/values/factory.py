@@ -156,6 +156,15 @@ def check_declared(owner: str, factory: Any, domain: Any, names: Mapping[str, An
         require.text(f"{owner}: name", name)
 
 
+def check_switches(monitor: Any, wide: Any, checked: Any) -> None:
+    """Checks the other arguments of ``@transformation``."""
+    if monitor is not None:
+        require.text("transformation: monitor", monitor)
+    if not (isinstance(wide, str) and wide == "parts"):
+        require.flag("transformation: wide", wide)
+    require.flag("transformation: checked", checked)
+
+
 def _check_domain(owner: str, domain: Any) -> None:
     if not isinstance(domain, Mapping):
         raise TypeError(f"{owner}: domain must be a dict from arguments to intervals, but got {require.shown(domain)}.")

@@ -94,6 +94,14 @@ def _unflatten(spec: Any, leaves: Iterable[Any]) -> Schedule:
 jax.tree_util.register_pytree_with_keys(Schedule, _flatten_with_keys, _unflatten, _flatten)
 
 
+def _check_shapes(bound: Bound) -> None:
+    """Checks that a schedule can compute with its numbers as they are."""
+    shapes = {x.shape for x in bound.leaves if getattr(x, "ndim", 0)}
+    if len(shapes) > 1:
+        name = bound.spec.factory.name
+        raise ValueError(f"{name}: arrays among its arguments must have one shape, but have {sorted(shapes)}.")
+
+
 @overload
 def schedule(factory: Callable[P, Any]) -> Callable[P, Schedule]: ...
 @overload
@@ -136,6 +144,7 @@ def schedule(
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> Schedule:
         bound = bind(spec, args, kwargs)
+        _check_shapes(bound)
         if not callable(bound.call(without_axes(bound))):
             raise TypeError(f"{spec.name} must return a function of the step.")
         return Schedule(bound)
