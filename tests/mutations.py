@@ -57,6 +57,9 @@ OWN = {
     "guarding": ["accumulate", "wrappers"],
     "masking": ["wrappers", "partition"],
     "matrices": ["matrixwise"],
+    "muon": ["muon"],
+    "normuon": ["muon"],
+    "orthogonal": ["muon"],
     "partitioning": ["partition", "wrappers"],
     "plateau": ["plateau"],
 }
@@ -67,6 +70,7 @@ CALLED = {
     "blocks": ["lamb", "lars", "adafactor"],
     "descent": ["decay", "decoupled"],
     "decay": ["decay", "mask"],
+    "orthogonal": ["muon"],
     "plateau": ["plateau"],
 }
 LOOPS, TESTS, OPEN, NOTHING = "the loops", "the tests", "not the loops", "nothing"  # what told a mutation
