@@ -441,7 +441,7 @@ BLOCKS += [
     _case("ema_nesterov_biased", "ema", False, decay=0.7, debias=False, nesterov=True),
     _of_matrices(
         "orthogonalize",
-        _case("orthogonalize", "orthogonalize", ns_coeffs="polar_express", ns_steps=3, eps=0.1),
+        _case("orthogonalize", "orthogonalize", ns_coeffs="polar_express", ns_steps=2, eps=0.1),
         _case("scale_by_shape", "scale_by_shape", adjust="match_rms_adamw"),
     ),
     _of_matrices(
