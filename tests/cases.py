@@ -596,12 +596,13 @@ BLOCKS += [
     _case("ema_nesterov_biased", "ema", False, decay=0.7, debias=False, nesterov=True),
     _of_matrices(
         "orthogonalize",
-        _case("orthogonalize", "orthogonalize", ns_coeffs=(1.875, -1.25, 0.375), ns_steps=2, eps=0.1),
+        _case("orthogonalize", "orthogonalize", ns_coeffs="polar_express", ns_steps=2, eps=0.1),
         _case("scale_by_shape", "scale_by_shape", adjust="match_rms_adamw"),
     ),
     _of_matrices(
         "scale_by_muon",
-        _case("scale_by_muon", "scale_by_muon", ns_steps=3),
+        _case("scale_by_muon", "scale_by_muon", ns_coeffs=(1.875, -1.25, 0.375), ns_steps=3),
+        _case("orthogonalize", "orthogonalize", ns_steps=2),
         _case("normalize_neurons", "normalize_neurons", b2=0.9, eps=1e-3),
         _case("scale_by_shape", "scale_by_shape", outputs="rows"),
     ),

@@ -67,6 +67,9 @@ OWN = {
     "mars": ["winners"],
     "masking": ["wrappers", "partition"],
     "matrices": ["matrixwise"],
+    "muon": ["muon"],
+    "normuon": ["muon"],
+    "orthogonal": ["muon"],
     "partitioning": ["partition", "wrappers"],
     "plateau": ["plateau"],
     "prodigy": ["winners"],
@@ -94,6 +97,7 @@ CALLED = {
     "descent": ["decay", "decoupled"],
     "decay": ["decay", "mask"],
     "kron_factors": ["kron"],
+    "orthogonal": ["muon"],
     "plateau": ["plateau"],
 }
 LOOPS, TESTS, OPEN, NOTHING = "the loops", "the tests", "not the loops", "nothing"  # what told a mutation

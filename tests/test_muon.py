@@ -67,7 +67,7 @@ def test_an_orthogonal_matrix_stays_one(x64):
 
 
 def test_the_polar_express_has_the_coefficients_of_its_authors_algorithm():
-    found, odd = np.array(orthogonal.POLAR_EXPRESS), np.array([1, 3, 5])
+    found, odd = np.array(orthogonal.COEFFICIENTS["polar_express"]), np.array([1, 3, 5])
     low, high = 1e-3, 1.0
     for i, row in enumerate(found):
         p = row * 1.01**odd if i < 9 else row

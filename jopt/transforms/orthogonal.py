@@ -187,7 +187,7 @@ def normalize_neurons(b2: Numeric = 0.95, eps: Numeric = 1e-10, *, outputs: str 
     """
     inputs, _ = _chosen("outputs", outputs, AXES)
 
-    def kept(p: Any) -> jax.Array:
+    def kept(p: Any) -> Any:
         reduced = jax.eval_shape(lambda x: jnp.sum(x, axis=inputs, keepdims=True), p)
         # Without its sharding, from which JAX 0.10 makes no zeros on an explicit mesh outside of it.
         zeros: jax.Array = zeros_like(jax.ShapeDtypeStruct(reduced.shape, reduced.dtype), real=True)
