@@ -1,6 +1,6 @@
 """Rows of parity of SOAP, Shampoo and PSGD Kron with packages on top of PyTorch.
 
-pytorch-optimizer 4.1.0 (SOAP as its authors' code, which it follows but for a QR in float32; both Shampoos) and kron-torch 0.3.3
+pytorch-optimizer 4.1.0 (SOAP as its authors' code but for a QR in float32; both Shampoos) and kron-torch 0.3.3
 (its author's), whose draws are replaced by jopt's.
 """
 
