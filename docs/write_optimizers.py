@@ -30,8 +30,8 @@ bfloat16 parameters stands one of the following (or else updates under half of a
 | `jopt.stochastic_rounding` | 10 | 6 | arrive in the mean |
 | (float32 parameters) | 12 | 8 | arrive |
 
-[examples/low_precision.py](../examples/low_precision.py) trains with each; `tests/test_low_precision.py` reads the bytes off the
-compiled step.
+[examples/low_precision.py](../examples/low_precision.py) trains with each; `tests/test_low_precision.py` reads the bytes off
+the compiled step.
 
 ## All of them
 
