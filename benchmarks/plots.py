@@ -158,9 +158,14 @@ def scale(saved: dict[str, Any]) -> Any:
     rows = [row for row in saved["rows"] if row["case"] == "lanes"]
     lanes = [row["lanes"] for row in rows]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for key, label in (("again_s", "a sweep"), ("again_cpu_s", "a sweep, of processors"), ("read_cpu_s", "best() and a table")):
+    for key, label in (
+        ("again_s", "a sweep, by the clock"),
+        ("again_cpu_s", "a sweep, CPU"),
+        ("read_cpu_s", "best() and a table, CPU"),
+    ):
         left.loglog(lanes, [row[key] for row in rows], "o-", label=label)
     left.set(xlabel="lanes of two parameters, 100 steps", ylabel="seconds")
+    left.set_ylim(top=100)
     left.legend()
     right.loglog(lanes, [row["peak_mb"] for row in rows], "o-", label="peak above the process")
     right.loglog(lanes, [row["losses_mb"] for row in rows], "o-", label="of it the losses")
