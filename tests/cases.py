@@ -293,7 +293,7 @@ OPTIMIZERS += [
         ns_coeffs=((3.0, -3.0, 1.0), (1.5, -0.5, 0.0)),
         ns_steps=3,
         nesterov=False,
-        outputs="rows",
+        outputs="columns",
         weight_decay=1e-3,
         decoupled=True,
     ),
@@ -309,7 +309,7 @@ OPTIMIZERS += [
         b2=0.8,
         eps=1e-3,
         weight_decay=0.1,
-        outputs="rows",
+        outputs="columns",
         adam_b2=0.99,
         adam_learning_rate=BY_NAME["linear"],
     ),
@@ -604,7 +604,7 @@ BLOCKS += [
         _case("scale_by_muon", "scale_by_muon", ns_coeffs=(1.875, -1.25, 0.375), ns_steps=3),
         _case("orthogonalize", "orthogonalize", ns_steps=2),
         _case("normalize_neurons", "normalize_neurons", b2=0.9, eps=1e-3),
-        _case("scale_by_shape", "scale_by_shape", outputs="rows"),
+        _case("scale_by_shape", "scale_by_shape", outputs="columns"),
     ),
 ]
 

@@ -107,7 +107,7 @@ def of_pytorch() -> list[Row]:
         ),
     }
     rows = [_row("muon", "PyTorch", setting, *pair) for setting, pair in ours.items()]
-    meant = "outputs in the columns; outputs='rows' and weight_decay=0.1 are PyTorch's"
+    meant = "weight_decay=0.1 is PyTorch's"
     called = jopt.muon(0.02, **ADAM), by_pytorch(0.1)
     return [*rows, _row("muon", "PyTorch", "called alike", *called, remark=meant, deliberate=True)]
 

@@ -29,12 +29,12 @@ def orthogonal(x, ns_coeffs="standard", ns_steps=5, eps=1e-7, ns_dtype=None):
     return (u * s[..., None, :]) @ v
 
 
-def shaped(x, adjust="original", outputs="columns"):
+def shaped(x, adjust="original", outputs="rows"):
     inputs, count = x.shape[INPUTS[outputs]], x.shape[-3 - INPUTS[outputs]]
     return x * (math.sqrt(max(1.0, count / inputs)) if adjust == "original" else 0.2 * math.sqrt(max(inputs, count)))
 
 
-def of_neurons(b2=0.95, eps=1e-10, outputs="columns"):
+def of_neurons(b2=0.95, eps=1e-10, outputs="rows"):
     v = 0.0
 
     def step(t, x):
@@ -114,7 +114,7 @@ def _beside_adamw(
 
 
 @each_leaf
-def muon(adjust="original", outputs="columns", **words):
+def muon(adjust="original", outputs="rows", **words):
     def direction(**numbers):
         loop = scale_by_muon(**numbers)
         return lambda t, g: shaped(loop(t, g, g, None), adjust, outputs)
@@ -123,7 +123,7 @@ def muon(adjust="original", outputs="columns", **words):
 
 
 @each_leaf
-def normuon(adjust="original", outputs="columns", b2=0.95, **words):
+def normuon(adjust="original", outputs="rows", b2=0.95, **words):
     def direction(**numbers):
         loop, neurons = scale_by_muon(**numbers), of_neurons(b2, outputs=outputs)
         return lambda t, g: shaped(neurons(t, loop(t, g, g, None)), adjust, outputs)

@@ -153,8 +153,8 @@ def test_the_factor_for_the_shape_is_that_of_inputs_and_outputs():
         rule = jopt.scale_by_shape(adjust, **words)
         return float(rule.update(jnp.ones(shape), rule.init(jnp.ones(shape)))[0][0, 0])
 
-    assert scaled("original", (2, 8)) == scaled("original", (8, 2), outputs="rows") == 2.0
-    assert scaled("original", (8, 2)) == scaled("original", (2, 8), outputs="rows") == 1.0
+    assert scaled("original", (2, 8), outputs="columns") == scaled("original", (8, 2)) == 2.0
+    assert scaled("original", (8, 2), outputs="columns") == scaled("original", (2, 8)) == 1.0
     assert {round(scaled("match_rms_adamw", shape), 6) for shape in [(4, 9), (9, 4)]} == {0.6}
 
 
@@ -175,7 +175,7 @@ def test_normuon_gives_each_neuron_a_step_of_one_length_and_all_together_muons(x
     np.testing.assert_allclose(steps, steps[0], rtol=1e-8)
     assert np.ptp(np.linalg.norm(a, axis=1)) > 0.1
     assert normal.init(x).matrix_state[1].nu.shape == (12, 1)
-    assert jopt.normuon(1.0).init(x).matrix_state[1].nu.shape == (1, 5)
+    assert jopt.normuon(1.0, outputs="columns").init(x).matrix_state[1].nu.shape == (1, 5)
 
 
 def test_a_neuron_that_gets_nothing_stays_where_it_is():
@@ -190,7 +190,7 @@ def test_weights_of_pytorch_take_the_steps_of_kernels_turned_round(x64):
     kernel = matrix(3, 2, 4, 6)  # [height, width, in, out]
     weight = jnp.transpose(kernel, (3, 2, 0, 1))  # [out, in, height, width]
     for make in (jopt.muon, jopt.normuon):
-        ours, theirs = make(0.1), make(0.1, columns=3, outputs="rows")
+        ours, theirs = make(0.1, outputs="columns"), make(0.1, columns=3, outputs="rows")
         u, v = first_update(ours, kernel), first_update(theirs, weight)
         np.testing.assert_allclose(jnp.transpose(v, (2, 3, 1, 0)), u, rtol=1e-9, atol=1e-12)
 

@@ -96,7 +96,7 @@ def muon(
     columns: Any = 1,
     stacked: Any = 0,
     matrices: Any = None,
-    outputs: str = "columns",
+    outputs: str = "rows",
     ns_dtype: Any = None,
     decoupled: bool = False,
 ) -> Any:
@@ -134,8 +134,8 @@ def muon(
       stacked: How many of a leaf's first axes are those of a stack of matrices.
       matrices: Which leaves may be matrices; by default all. A tree of bools, a prefix of one, or a function from the
         parameters to one.
-      outputs: Where a matrix has its outputs: "columns" of [inputs, outputs], as the kernels of JAX's libraries are, or
-        "rows" of [outputs, inputs], as PyTorch's weights are.
+      outputs: Where a matrix has its outputs: "rows" of [outputs, inputs], as the weights of PyTorch and Equinox are, or
+        "columns" of [inputs, outputs]; give that for kernels of Flax, and wherever a layer is x @ w.
       ns_dtype: The type of the iteration; by default float32 or wider.
       decoupled: Whether both λ are not multiplied by the rates.
 
@@ -150,8 +150,8 @@ def muon(
       ``optax.contrib.muon`` divides m' and g by the sums of their weights, so its first steps have another direction; adds
       ε = 1e-8 to the norm, and AdamW's is the same number; hands ``nesterov`` to AdamW too; takes leaves of exactly two axes,
       and others by ``muon_weight_dimension_numbers``; writes "match_rms_adamw" ``consistent_rms=0.2``; and has ``adaptive`` and
-      ``preconditioning``. PyTorch casts to bfloat16 inside of the iteration, which is ``ns_dtype=jnp.bfloat16``,
-      takes matrices only, has λ = 0.1, and its weights have their outputs in the rows.
+      ``preconditioning``. Its outputs are in the columns. PyTorch casts to bfloat16 inside of the iteration, which is ``ns_dtype=jnp.bfloat16``,
+      takes matrices only, and has λ = 0.1.
 
     Use when:
       Hidden layers are matrices: fewer steps than AdamW; tune both rates, and keep embeddings and head with AdamW.

@@ -35,7 +35,7 @@ def normuon(
     columns: Any = 1,
     stacked: Any = 0,
     matrices: Any = None,
-    outputs: str = "columns",
+    outputs: str = "rows",
     ns_dtype: Any = None,
     decoupled: bool = False,
 ) -> Any:
@@ -71,8 +71,8 @@ def normuon(
       stacked: How many of a leaf's first axes are those of a stack of matrices.
       matrices: Which leaves may be matrices; by default all. A tree of bools, a prefix of one, or a function from the
         parameters to one.
-      outputs: Where a matrix has its outputs, the neurons: "columns" of [inputs, outputs], as the kernels of JAX's libraries
-        are, or "rows" of [outputs, inputs], as PyTorch's weights are.
+      outputs: Where a matrix has its outputs, the neurons: "rows" of [outputs, inputs], as the weights of PyTorch and Equinox
+        are, or "columns" of [inputs, outputs]; give that for kernels of Flax, and wherever a layer is x @ w.
       ns_dtype: The type of the iteration; by default float32 or wider.
       decoupled: Whether both λ are not multiplied by the rates.
 
@@ -85,8 +85,8 @@ def normuon(
 
     Differs from:
       The paper's Algorithm 1 gives the elements of each update the root mean square 0.2 exactly; its code keeps ‖o‖, as here,
-      which with "match_rms_adamw" is 0.2 up to how near to 1 the singular values are. Its weights have their neurons in the
-      rows. Optax and PyTorch have no NorMuon.
+      which with "match_rms_adamw" is 0.2 up to how near to 1 the singular values are. Optax and
+      PyTorch have no NorMuon.
 
     Use when:
       As Muon, at the price of a number for each neuron: no neuron's step is left small.

@@ -111,7 +111,7 @@ def orthogonalize(ns_coeffs: Any = "standard", ns_steps: int = 5, eps: Numeric =
 
 
 @transformation(wide=True, checked=False)
-def scale_by_shape(adjust: str = "original", *, outputs: str = "columns") -> Any:
+def scale_by_shape(adjust: str = "original", *, outputs: str = "rows") -> Any:
     """Scales orthogonal matrices so that one learning rate suits matrices of all shapes.
 
     ``u = √max(1, outputs / inputs) · G`` ("original"), or ``u = 0.2 √max(inputs, outputs) · G`` ("match_rms_adamw").
@@ -119,8 +119,8 @@ def scale_by_shape(adjust: str = "original", *, outputs: str = "columns") -> Any
     Args:
       adjust: "original": outputs change as much as inputs do, whatever the shape. "match_rms_adamw": the elements of an
         orthogonal matrix get the root mean square of 0.2 that AdamW's updates have, so that AdamW's rates and decays fit.
-      outputs: Where a matrix has its outputs: "columns" of [inputs, outputs], as the kernels of JAX's libraries are,
-        or "rows" of [outputs, inputs], as PyTorch's weights are.
+      outputs: Where a matrix has its outputs: "rows" of [outputs, inputs], as the weights of PyTorch and Equinox are, or
+        "columns" of [inputs, outputs]; give that for kernels of Flax, and wherever a layer is x @ w.
 
     Returns:
       The transformation; its state is empty.
@@ -129,8 +129,8 @@ def scale_by_shape(adjust: str = "original", *, outputs: str = "columns") -> Any
       ValueError: For another ``adjust`` or ``outputs``.
 
     Differs from:
-      ``optax.contrib.scale_by_shape`` writes "match_rms_adamw" ``consistent_rms=0.2``. PyTorch's weights have their outputs in
-      the rows, so "original" is √max(1, rows / columns) there.
+      ``optax.contrib.scale_by_shape`` writes "match_rms_adamw" ``consistent_rms=0.2``, and has the outputs in the columns
+      by default.
 
     Reference:
       Jordan et al., 2024, "Muon: An optimizer for hidden layers in neural networks"; Liu et al., 2025, arXiv:2502.16982
@@ -138,8 +138,8 @@ def scale_by_shape(adjust: str = "original", *, outputs: str = "columns") -> Any
 
     Example:
       >>> rule = jopt.scale_by_shape()
-      >>> rule.update(jnp.ones((1, 4)), rule.init(jnp.ones((1, 4))))[0]
-      Array([[2., 2., 2., 2.]], dtype=float32)
+      >>> rule.update(jnp.ones((4, 1)), rule.init(jnp.ones((4, 1))))[0].ravel()
+      Array([2., 2., 2., 2.], dtype=float32)
     """
     factor, axes = _chosen("adjust", adjust, ADJUSTMENTS), _chosen("outputs", outputs, AXES)
 
@@ -157,7 +157,7 @@ class NormalizeNeuronsState(NamedTuple):
 
 
 @transformation(wide=True, checked=False, domain={"b2": "[0, 1)", "eps": "[0, inf)"})
-def normalize_neurons(b2: Numeric = 0.95, eps: Numeric = 1e-10, *, outputs: str = "columns") -> Any:
+def normalize_neurons(b2: Numeric = 0.95, eps: Numeric = 1e-10, *, outputs: str = "rows") -> Any:
     """Divides what goes to each output of a matrix by the root of its mean square, and keeps the length of the whole.
 
     ``v' = β₂ v + (1 − β₂) mean_inputs(G²)``; ``R = G / (√v' + ε)``; ``u = R ‖G‖ / (‖R‖ + ε)``, with the Frobenius norm.
@@ -165,8 +165,8 @@ def normalize_neurons(b2: Numeric = 0.95, eps: Numeric = 1e-10, *, outputs: str 
     Args:
       b2: β₂ in [0, 1).
       eps: ε, at least 0. With 0, what was always 0 is left alone.
-      outputs: Where a matrix has its outputs: "columns" of [inputs, outputs], as the kernels of JAX's libraries are,
-        or "rows" of [outputs, inputs], as PyTorch's weights are.
+      outputs: Where a matrix has its outputs: "rows" of [outputs, inputs], as the weights of PyTorch and Equinox are, or
+        "columns" of [inputs, outputs]; give that for kernels of Flax, and wherever a layer is x @ w.
 
     Returns:
       The transformation; its state is ``NormalizeNeuronsState(nu)``, of one number for each output.
@@ -179,7 +179,7 @@ def normalize_neurons(b2: Numeric = 0.95, eps: Numeric = 1e-10, *, outputs: str 
       Li et al., 2025, arXiv:2510.05491 (NorMuon).
 
     Example:
-      >>> rule = jopt.normalize_neurons()
+      >>> rule = jopt.normalize_neurons(outputs="columns")
       >>> g = jnp.array([[3.0, 0.5], [-3.0, 0.5]])
       >>> rule.update(g, rule.init(g))[0].round(4)
       Array([[ 2.1506,  2.1506],
