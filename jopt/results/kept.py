@@ -117,8 +117,16 @@ class Kept(abc.ABC):
         """
         return _at(self._kept_state, self.record.place(index))
 
-    def spread(self, tree: Any, state: bool = False) -> Any:
-        """One lane's parameters, or its state, over the devices over which its sweep had spread them; else as they are."""
+    def placed(self, tree: Any, state: bool = False) -> Any:
+        """One lane's parameters, or its state, where its sweep had them if that was on several devices.
+
+        Args:
+          tree: Of one seed of one setting, arrays on the host.
+          state: Whether it is the optimizer's state.
+
+        Returns:
+          The tree, spread over the devices over which the sweep had spread each lane; as it is, where lanes ran on one.
+        """
         return tree if self._shardings is None else jax.device_put(tree, self._shardings[state])
 
     @property

@@ -102,7 +102,7 @@ class Swept(Protocol):
     def state_at(self, index: tuple[int, ...]) -> Any:
         """The optimizer's state of one setting, leaves [seed, ...]."""
 
-    def spread(self, tree: Any, state: bool = False) -> Any:
+    def placed(self, tree: Any, state: bool = False) -> Any:
         """One lane's parameters, or its state, over the devices over which its sweep had spread them."""
 
     def _stored(self) -> Stored:
@@ -171,7 +171,7 @@ class Trial:
         Raises:
           ValueError: Where the sweep kept none, or with ``keep="best"`` those of another moment than that of the scores.
         """
-        return self.result.spread(self._of_best_seed(self.params_by_seed))
+        return self.result.placed(self._of_best_seed(self.params_by_seed))
 
     @property
     def params_by_seed(self) -> Any:
@@ -208,7 +208,7 @@ class Trial:
         Raises:
           ValueError: Where the sweep did not keep it, with ``keep="carry"``.
         """
-        return self.result.spread(self._of_best_seed(self.state_by_seed), state=True)
+        return self.result.placed(self._of_best_seed(self.state_by_seed), state=True)
 
     @property
     def state_by_seed(self) -> Any:

@@ -253,7 +253,7 @@ def sweep(
         seed=seed,
         trial=params if isinstance(params, Trial) else None,
     )
-    given = None if init is not None else params if asked.begun is None else params.result.spread(asked.begun.of(0)[0])
+    given = None if init is not None else params if asked.begun is None else params.result.placed(asked.begun.of(0)[0])
     program = functools.partial(_program, loss, init, has_aux, to_record, evaluate)
     return run(program, given, optimizer, data, asked)
 

@@ -208,7 +208,7 @@ def sweep_steps(
         trial=trial,
         by_step=True,
     )
-    given = None if trial is None or asked.begun is None else trial.result.spread(first_carry(trial, asked.begun))
+    given = None if trial is None or asked.begun is None else trial.result.placed(first_carry(trial, asked.begun))
 
     def program(feed: Feed, value: Any) -> Program:
         return OwnStep(init=make, own_step=step, source=feed.source, evaluation=evaluate)
