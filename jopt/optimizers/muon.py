@@ -150,8 +150,8 @@ def muon(
       ``optax.contrib.muon`` divides m' and g by the sums of their weights, so its first steps have another direction; adds
       ε = 1e-8 to the norm, and AdamW's is the same number; hands ``nesterov`` to AdamW too; takes leaves of exactly two axes,
       and others by ``muon_weight_dimension_numbers``; writes "match_rms_adamw" ``consistent_rms=0.2``; and has ``adaptive`` and
-      ``preconditioning``. Its outputs are in the columns. PyTorch casts to bfloat16 inside of the iteration, which is ``ns_dtype=jnp.bfloat16``,
-      takes matrices only, and has λ = 0.1.
+      ``preconditioning``. Its outputs are in the columns. PyTorch casts to bfloat16 inside of the iteration, which is
+      ``ns_dtype=jnp.bfloat16``, takes matrices only, and has λ = 0.1.
 
     Use when:
       Hidden layers are matrices: fewer steps than AdamW; tune both rates, and keep embeddings and head with AdamW.
