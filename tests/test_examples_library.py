@@ -43,3 +43,11 @@ def test_plain_bfloat16_weights_learn_nothing_at_a_rate_at_which_compensated_one
     np.testing.assert_allclose(found["kahan"], found["float32"], rtol=0.02)
     assert found["bfloat16, plain"][1] > 1.2 * found["float32"][1]
     assert capsys.readouterr().out.count("bytes   validation loss") == 3
+
+
+def test_soap_before_muon_is_a_composition_that_is_swept_beside_both(capsys):
+    pytest.importorskip("sklearn")
+    result = _main("soap_before_muon", rates=2, steps=20, seeds=1)
+    assert set(result) == {"muon", "soap", "soap before muon"}
+    assert all(np.isfinite(group.record.losses["loss"]).all() for group in result.values())
+    assert "soap before muon" in capsys.readouterr().out
