@@ -5,7 +5,6 @@ in test_memory_of_states, shardings in test_sharding, sweeps in test_sweep_promi
 """
 
 import copy
-import os
 import pickle
 
 import equinox as eqx
@@ -18,21 +17,12 @@ from flax import nnx
 
 import jopt
 from tests.agreement import both, error, rounding, run_still, tolerance
-from tests.cases import CASES, extras, name_of, ravel, stacked, tree_like
+from tests.cases import CASES, extras, name_of, one_of_each, ravel, stacked, tree_like
 
 SMALL = {"a": {"w": (3, 2), "none": None}, "b": [(), []], "c": ((2,), {})}
 PARAMS, GRADS = tree_like(SMALL, 0), tree_like(SMALL, 1)
 SEEN = jax.tree.map(lambda x: x[0], extras(1))
 each_case = pytest.mark.parametrize("case", CASES, ids=name_of)
-
-
-def one_of_each(cases):
-    """A row of each rule, and all chains; what others' code makes of a rule depends little on settings. JOPT_TESTS=all: all."""
-    if os.environ.get("JOPT_TESTS") == "all":
-        return cases
-    return list({case.name if case.parts else case.factory: case for case in reversed(cases)}.values())[::-1]
-
-
 each_rule = pytest.mark.parametrize("case", one_of_each(CASES), ids=name_of)
 
 

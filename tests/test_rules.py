@@ -17,6 +17,7 @@ from tests.cases import (
     SHAPES,
     extras,
     name_of,
+    one_of_each,
     ravel,
     run,
     run_optax,
@@ -28,6 +29,9 @@ from tests.cases import (
 def rounded(x):
     """The float32 number nearest to x: the one that a float32 run computes with."""
     return float(np.float32(x))
+
+
+each_rule = pytest.mark.parametrize("case", one_of_each(CASES), ids=name_of)
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
@@ -237,7 +241,7 @@ def few(opt, params, grads, seen):
     return np.stack(found)
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@each_rule
 def test_plain_jitted_and_vmapped_runs_agree(case):
     opt, params, grads, seen = case.make(), tree_like(SHAPES, 11), tree_like(SHAPES, 12, 3), extras(3)
     still = jax.tree.map(jnp.zeros_like, params)
@@ -295,7 +299,7 @@ def test_no_rule_mixes_types_silently(case, dtype, strict_promotion):
     jax.eval_shape(lambda opt, p: opt.update(p, opt.init(p), p, **seen), opt, params)
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@each_rule
 def test_init_takes_shapes_in_place_of_arrays(case):
     opt, params = case.make(), tree_like(SHAPES, 0)
     shapes = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype), params)
@@ -319,7 +323,7 @@ def test_a_tree_without_arrays_is_updated_to_itself(case, tree):
     assert jax.tree.structure(state) == jax.tree.structure(opt.init(tree))
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@each_rule
 def test_masked_leaves_change_nothing_for_the_others(case):
     opt, seen = case.make(), jax.tree.map(lambda x: x[0], extras(1))
     full = {"a": np.ones((2, 2)), "b": np.float32(2.0), "c": (np.zeros(3), np.zeros(0))}
@@ -364,7 +368,7 @@ def final_loss(opt, params):
     return loss(params)
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@each_rule
 def test_hypergradients_are_finite_with_zero_gradients_too(case):
     some = tree_like({"a": (2,), "b": [(), None], "c": (2, 2)}, 13)
     for params in (some, jax.tree.map(np.zeros_like, some)):
