@@ -225,6 +225,8 @@ def test_without_epsilon_an_element_that_never_had_a_gradient_stays(name, number
     assert np.all(np.asarray(updates)[grads == 0] == 0)
     assert np.all(np.isfinite(updates))
     assert np.all(np.asarray(updates)[grads != 0] < 0) or name == "adadelta"  # whose first step is of the size of ε
+    updates, _ = opt.update(0.0 * grads, opt.init(params), params)
+    assert np.all(np.asarray(updates) == 0)
 
 
 def seen_by(wrap, grads):
