@@ -168,7 +168,7 @@ def test_ranges_are_checked_where_the_wrapper_is_made():
     with pytest.raises(ValueError, match=r"apply_if_finite: max_consecutive_errors must lie in \[0, inf\)"):
         jopt.apply_if_finite(jopt.sgd(0.1), -1)
     opt = jopt.accumulate(jopt.sgd(0.1), jnp.array([1.0, 2.0]))
-    with pytest.raises(ValueError, match="every must be one number"):
+    with pytest.raises(ValueError, match="every must be a number"):
         opt.update(PARAMS, opt.init(PARAMS), PARAMS)
 
 

@@ -579,7 +579,7 @@ def test_times_are_read(every, seconds):
         ({"every": True}, ValueError, "every must be a time"),
         ({"on_change": "ignore"}, ValueError, "on_change must be"),
         ({"data": 3}, TypeError, "data must be a name"),
-        ({"path": 3}, TypeError, "path must be the name of a directory"),
+        ({"path": 3}, TypeError, "path must be the name of a file or a directory"),
     ],
     ids=str,
 )

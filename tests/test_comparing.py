@@ -191,8 +191,8 @@ def test_the_comparison_as_a_frame():
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"against": "c"}, "there is no group 'c'; the groups are a, b"),
-        ({"confidence": 95}, "confidence must lie between 0 and 1, but is 95"),
+        ({"against": "c"}, "against must be a group, one of a, b, but is 'c'"),
+        ({"confidence": 95}, "confidence must be a number in .0, 1., but got 95"),
         ({"against": "b"}, "No setting of b is best"),
         ({"metric": "error"}, "There is no metric 'error'"),
     ],

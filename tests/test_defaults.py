@@ -10,7 +10,14 @@ import jopt
 from jopt import optimizers, transforms
 
 # What jopt means by them is what Optax does by default, or a docstring says why not.
-OTHERS = {"adadelta": {"learning_rate"}, "adafactor": {"dtype_momentum"}, "scale_by_factored_rms": {"decay_rate_fn"}}
+OTHERS = {
+    "muon": {"ns_coeffs", "eps"},
+    "scale_by_muon": {"ns_coeffs", "eps"},
+    "scale_by_ademamix": {"alpha"},
+    "adadelta": {"learning_rate"},
+    "adafactor": {"dtype_momentum"},
+    "scale_by_factored_rms": {"decay_rate_fn"},
+}
 OWN = {
     "accumulate": {"reduction": "mean"},
     "adadelta": {"learning_rate": 1.0},
@@ -31,6 +38,48 @@ OWN = {
     "scale_by_qhadam": {"b1": 0.995, "b2": 0.999, "nu1": 0.7, "nu2": 1.0, "eps": 1e-8},
     "scale_by_qhm": {"momentum": 0.999, "nu": 0.7},
     "scale_by_rss": {"eps_in_sqrt": True},
+}
+_ADAM = {"adam_b1": 0.9, "adam_b2": 0.999, "adam_eps": 1e-8, "adam_eps_root": 0.0, "adam_weight_decay": 0.0}
+_MATRICES = {"columns": 1, "stacked": 0}
+_NEWTON_SCHULZ = {"ns_coeffs": "standard", "ns_steps": 5, "eps": 1e-7}
+_SHAPE = {"adjust": "original", "outputs": "rows"}
+_SOAP = {"b1": 0.95, "b2": 0.95, "eps": 1e-8, "precondition_frequency": 10, "max_precond_dim": 10000, "normalize_grads": False}
+_SHAMPOO = {"b1": 0.9, "b2": 0.999, "eps": 1e-12, "precondition_frequency": 10, "block_size": 1024}
+_KRON = {"b1": 0.9, "precond_lr": 0.1, "precond_init_scale": 1.0, "max_size_triangular": 8192, "seed": 0}
+_KRON |= {"momentum_into_precond_update": True}
+_MARS = {"b1": 0.95, "gamma": 0.025, "max_norm": 1.0}
+OWN |= {
+    "bfloat16_states": {"seed": 0},
+    "correct_by_mars": _MARS,
+    "ema": {"nesterov": False},
+    "mars": {**_MARS, "b2": 0.99, "eps": 1e-8, "weight_decay": 0.0, "optimize_1d": False}
+    | {"b1_1d": 0.9, "b2_1d": 0.95, "weight_decay_1d": 0.1},
+    "muon": {**_NEWTON_SCHULZ, **_SHAPE, **_MATRICES, "adam_eps": 1e-8},
+    "normalize_neurons": {"b2": 0.95, "eps": 1e-10, "outputs": "rows"},
+    "normuon": {
+        **_NEWTON_SCHULZ,
+        **_SHAPE,
+        **_MATRICES,
+        **_ADAM,
+        "beta": 0.95,
+        "b2": 0.95,
+        "weight_decay": 0.0,
+        "nesterov": True,
+    },
+    "orthogonalize": _NEWTON_SCHULZ,
+    "parameter_ema": {"decay": 0.999, "debias": True},
+    "prodigy": {"bias_correction": False},
+    "psgd_kron": {**_KRON, **_MATRICES, "weight_decay": 0.0},
+    "scale_by_ademamix": {"alpha": 5.0},
+    "scale_by_kron": {**_KRON, "vectors": False},
+    "scale_by_muon": _NEWTON_SCHULZ,
+    "scale_by_shampoo": _SHAMPOO,
+    "scale_by_shape": _SHAPE,
+    "scale_by_soap": _SOAP,
+    "shampoo": {**_SHAMPOO, **_MATRICES, "weight_decay": 0.0, "graft": "adam", "adam_b2": 0.999, "adam_eps": 1e-8},
+    "soap": {**_SOAP, **_MATRICES, "weight_decay": 0.01},
+    "stochastic_rounding": {"seed": 0},
+    "tail_average": {"start": 0},
 }
 # What several have that Optax has not, the same in each.
 SHARED = {"weight_decay": None, "mask": None, "decoupled": False, "dampening": None, "momentum_decay": None}

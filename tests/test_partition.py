@@ -105,7 +105,7 @@ def test_a_missing_gradient_leaves_its_leaf_and_state_as_they_are():
 def test_keys_that_are_no_patterns_need_labels():
     with pytest.raises(TypeError, match=r"patterns over the paths of leaves, so strings such as 'enc/\*', but got 1; or give"):
         jopt.partition({1: jopt.sgd(0.1)})
-    with pytest.raises(TypeError, match=r"partition takes a dict, \{label: transformation\}, but got list"):
+    with pytest.raises(TypeError, match=r"partition: transforms must be a dict, \{label: transformation\}, but got \[sgd"):
         jopt.partition([jopt.sgd(0.1)])
 
 

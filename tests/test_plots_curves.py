@@ -22,6 +22,7 @@ def repeated(rec, times):
         diverged_at=np.repeat(rec.diverged_at, times, 0),
         steps_done=np.repeat(rec.steps_done, times, 0),
         pruned_at=np.repeat(rec.pruned_at, times, 0),
+        left_at=np.repeat(rec.left_at, times, 0),
     )
 
 

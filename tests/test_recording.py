@@ -170,8 +170,8 @@ def test_a_rate_for_each_branch_is_recorded_by_branch():
     [
         ({"record": "lr"}, ValueError, "'lr' is none of rate, grad_norm, update_norm, param_norm"),
         ({"record": ("rate", "norm")}, ValueError, "'norm' is none of"),
-        ({"record": None}, TypeError, "record must be a name, or several"),
-        ({"record": 3}, TypeError, "record must be a name, or several"),
+        ({"record": None}, TypeError, "record must be a list of names"),
+        ({"record": 3}, TypeError, "record must be a list of names"),
         ({"evaluate": lambda w: {"rate": jnp.float32(1.0)}}, ValueError, "may not be named 'rate', which names another"),
     ],
 )

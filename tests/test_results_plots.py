@@ -230,11 +230,6 @@ def test_panels_are_drawn_into_the_axes_given():
     assert plt.get_fignums() == [figure.number]
 
 
-def test_groups_have_no_heatmap_of_their_own():
-    assert not hasattr(four_groups().plot, "heatmap")
-    assert hasattr(four_groups()["sgd"].plot, "heatmap")
-
-
 @pytest.mark.parametrize("kind", ["curves", "response", "heatmap", "compare"])
 def test_a_picture_goes_into_the_axes_given_and_is_not_shown(kind, monkeypatch):
     monkeypatch.setattr(plt, "show", lambda: pytest.fail("shown"))

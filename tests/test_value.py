@@ -248,7 +248,7 @@ def test_replace_takes_an_array_and_checks_ranges_and_types():
     assert opt.hyperparams["learning_rate"].shape == (2,)
     with pytest.raises(ValueError, match=r"b1 must lie in \[0, 1\)"):
         opt.replace(b1=1.5)
-    with pytest.raises(TypeError, match="got str"):
+    with pytest.raises(TypeError, match="but got 'big'"):
         opt.replace(b1="big")
 
 

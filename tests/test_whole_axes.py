@@ -73,10 +73,10 @@ def test_grids_of_whole_numbers_are_the_nearest_ones_with_both_ends():
 @pytest.mark.parametrize(
     ("make", "error", "named"),
     [
-        (lambda: jopt.uniform(0.5, 3, dtype=int), ValueError, "ends of an axis must be whole numbers, but got 0.5"),
+        (lambda: jopt.uniform(0.5, 3, dtype=int), ValueError, "ends of an axis must be whole numbers, but low is 0.5"),
         (lambda: jopt.loguniform(0.5, 3, dtype=int), ValueError, "whole numbers"),
         (lambda: jopt.uniform(3, 3, dtype=int), ValueError, "low < high"),
-        (lambda: jopt.linspace(0, 2.5, 3, dtype=int), ValueError, "whole numbers, but got 2.5"),
+        (lambda: jopt.linspace(0, 2.5, 3, dtype=int), ValueError, "whole numbers, but stop is 2.5"),
         (lambda: jopt.geomspace(1, 10, 20, dtype=int), ValueError, "geomspace: 20 whole numbers from 1 to 10.*lower num"),
         (lambda: jopt.uniform(1, 3, dtype=bool), TypeError, "uniform: dtype must be float or int"),
         (lambda: jopt.linspace(1, 3, 3, dtype="int"), TypeError, "linspace: dtype must be float or int"),

@@ -112,4 +112,3 @@ jopt.sweep(loss, w, jopt.adam(0.1), (x, y), steps=3)["adam"]  # type: ignore[ind
 jopt.sweep(loss, w, jopt.adam(0.1), (x, y), steps=3, keep="all")  # type: ignore[call-overload]
 jopt.sweep(loss, w, jopt.adam(0.1), (x, y), steps=3, batchsize=3)  # type: ignore[call-overload]
 print(result.optimizer_at)  # type: ignore[attr-defined]
-result.plot.heatmap()  # type: ignore[attr-defined]

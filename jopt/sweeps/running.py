@@ -62,6 +62,7 @@ def run(
             )
         feeds = Feeds(data, asked, stack)
         grouped, rounds = isinstance(optimizer, Groups), list[_Work]()
+        stack.callback(rounds.clear)  # they know each other by it, and would outlive the call
 
         def train(part: Part) -> dict[str, Finished]:
             feeds.begin_anew()

@@ -238,6 +238,8 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "join_schedules": {"words": {"schedules": ("schedules", "schedule"), "boundaries": ("boundaries", "boundary")}},
     "sgdr_schedule": {"words": {"cosine_kwargs": ("cosine_kwargs", "cycle", "sgdr_schedule")}},
+    "evaluation_params": {"use": ignored, "words": {"params": ("params", "axis"), "state": ("state", "axis")}},
+    "schedule_free_eval_params": {"use": ignored},
     "freeze": {"good": {"mask": ("{'w': True, 'b': False}", "(lambda params: {'w': True, 'b': False})")}},
     "groups": {"words": {"optimizers": ("optimizer", "groups")}},
     "GroupedResult": {"words": {"groups": ("groups", "group", "name", "optimizers")}},
