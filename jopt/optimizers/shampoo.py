@@ -129,7 +129,7 @@ def scale_by_shampoo(
             right = b2 * right + new * adjoint(cut) @ cut if is_matrix else right
             wanted = {"left": left, "right": right} if is_matrix else {"left": left}
             kept = {"left": left_root, "right": right_root} if is_matrix else {"left": left_root}
-            kept = _renewed(due, lax.stop_gradient(wanted), kept, numbers["of_l"], numbers["eps"])
+            kept = _renewed(due, *lax.stop_gradient((wanted, kept, numbers["of_l"], numbers["eps"])))
             u = kept["left"] @ blocks(mean, size)
             left_root, right_root = kept["left"], kept.get("right", right_root)
             u = joined(u @ right_root if is_matrix else u, g.shape)
