@@ -253,8 +253,9 @@ def shampoo(
 
     Example:
       >>> opt, w = jopt.shampoo(0.1, start=1), jax.numpy.zeros((2, 2))
-      >>> opt.update(jax.numpy.array([[3.0, 0.0], [0.0, -0.5]]), opt.init(w), w)[0].round(5) + 0.0
-      Array([[-0.1,  0. ],
+      >>> u, _ = opt.update(jax.numpy.array([[3.0, 0.0], [0.0, -0.5]]), opt.init(w), w)
+      >>> np.asarray(u).round(5) + 0.0
+      array([[-0.1,  0. ],
              [ 0. ,  0.1]], dtype=float32)
     """
     adam = scale_by_adam(b1, adam_b2, adam_eps)
