@@ -10,12 +10,14 @@ import jax
 import numpy as np
 import optax
 
+import jopt
+
 # A lane is compiled into a batched program, so sums are taken in another order than alone; adaptive rules enlarge that.
 CLOSE: dict[str, Any] = {"rtol": 2e-4, "atol": 2e-5}
 
 
 class Run(NamedTuple):
-    """The loss before each step, and the parameters after the last one."""
+    """The loss before each step, and the parameters after the last one: the average, of an optimizer that averages."""
 
     losses: np.ndarray
     params: Any
@@ -26,20 +28,18 @@ def run_alone(
 ) -> Run:
     """Trains one setting: ``loss(params, batch)``, or ``loss(params, batch, key)`` where there are keys."""
     pair = optax.with_extra_args_support(pair)
-    step = _step_of_value if isinstance(pair, _own_type()) else functools.partial(jax.jit(_step, static_argnums=(0, 1)))
+    step = (
+        _step_of_value
+        if isinstance(pair, jopt.GradientTransformation)
+        else functools.partial(jax.jit(_step, static_argnums=(0, 1)))
+    )
     state, losses = pair.init(params), []
     batches = list(batches)
     extra = [()] * len(batches) if keys is None else [(key,) for key in keys]
     for batch, key in zip(batches, extra, strict=True):
         value, params, state = step(loss, pair, params, state, batch, *key)
         losses.append(float(value))
-    return Run(np.array(losses), params)
-
-
-def _own_type() -> type:
-    import jopt
-
-    return jopt.GradientTransformation
+    return Run(np.array(losses), jopt.evaluation_params(state, params))
 
 
 def _step(loss: Any, pair: Any, params: Any, state: Any, batch: Any, *key: Any) -> Any:

@@ -163,7 +163,7 @@ def muon(
       >>> opt = jopt.muon(0.1, ns_coeffs="polar_express", ns_steps=10)
       >>> w = {"kernel": jnp.array([[3.0, 0.0], [0.0, 0.5]]), "bias": jnp.array([2.0, -2.0])}
       >>> u, _ = opt.update(w, opt.init(w), w)
-      >>> np.round(u["kernel"], 4) + 0.0, np.round(u["bias"], 4)
+      >>> np.asarray(u["kernel"]).round(4) + 0.0, np.asarray(u["bias"]).round(4)
       (array([[-0.1,  0. ],
              [ 0. , -0.1]], dtype=float32), array([-0.1,  0.1], dtype=float32))
     """

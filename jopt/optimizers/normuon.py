@@ -97,9 +97,9 @@ def normuon(
     Example:
       >>> opt = jopt.normuon(0.1, ns_coeffs="polar_express", ns_steps=10)
       >>> w = jnp.array([[3.0, 0.0, 3.0], [0.0, 0.5, 0.0]])
-      >>> np.round(opt.update(w, opt.init(w), w)[0], 4) + 0.0
-      array([[-0.1,  0. , -0.1],
-             [ 0. , -0.1,  0. ]], dtype=float32)
+      >>> np.asarray(opt.update(w, opt.init(w), w)[0]).round(4) + 0.0
+      array([[-0.0707,  0.    , -0.0707],
+             [ 0.    , -0.1   ,  0.    ]], dtype=float32)
     """
     shared = {"mask": weight_decay_mask, "decoupled": decoupled}
     orthogonal = scale_by_muon(ns_coeffs, ns_steps, beta, eps, mu_dtype, nesterov=nesterov, ns_dtype=ns_dtype)

@@ -129,7 +129,7 @@ def scale_by_shampoo(
             right = b2 * right + new * adjoint(cut) @ cut if is_matrix else right
             wanted = {"left": left, "right": right} if is_matrix else {"left": left}
             kept = {"left": left_root, "right": right_root} if is_matrix else {"left": left_root}
-            kept = _renewed(due, lax.stop_gradient(wanted), kept, numbers["of_l"], numbers["eps"])
+            kept = _renewed(due, *lax.stop_gradient((wanted, kept, numbers["of_l"], numbers["eps"])))
             u = kept["left"] @ blocks(mean, size)
             left_root, right_root = kept["left"], kept.get("right", right_root)
             u = joined(u @ right_root if is_matrix else u, g.shape)
@@ -253,8 +253,9 @@ def shampoo(
 
     Example:
       >>> opt, w = jopt.shampoo(0.1, start=1), jax.numpy.zeros((2, 2))
-      >>> opt.update(jax.numpy.array([[3.0, 0.0], [0.0, -0.5]]), opt.init(w), w)[0].round(5) + 0.0
-      Array([[-0.1,  0. ],
+      >>> u, _ = opt.update(jax.numpy.array([[3.0, 0.0], [0.0, -0.5]]), opt.init(w), w)
+      >>> np.asarray(u).round(5) + 0.0
+      array([[-0.1,  0. ],
              [ 0. ,  0.1]], dtype=float32)
     """
     adam = scale_by_adam(b1, adam_b2, adam_eps)

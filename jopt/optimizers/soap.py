@@ -262,11 +262,11 @@ def soap(
       Vyas et al., 2024, arXiv:2409.11321.
 
     Example:
-      >>> opt, w = jopt.soap(0.1, eps=0.0), jax.numpy.zeros((2, 2))
+      >>> opt, w = jopt.soap(0.1, eps=0.0, weight_decay=0.0), jax.numpy.zeros((2, 2))
       >>> g = jax.numpy.array([[3.0, 0.0], [0.0, -0.5]])
       >>> _, state = opt.update(g, opt.init(w), w)
-      >>> opt.update(g, state, w)[0].round(5) + 0.0
-      Array([[-0.1,  0. ],
+      >>> np.asarray(opt.update(g, state, w)[0]).round(5) + 0.0
+      array([[-0.1,  0. ],
              [ 0. ,  0.1]], dtype=float32)
     """
     words: dict[str, Any] = {"normalize_grads": normalize_grads, "precondition_frequency": precondition_frequency}
