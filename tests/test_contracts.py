@@ -62,7 +62,7 @@ def changed(opt):
     return [opt, *(treedef.unflatten([*leaves[:i], x, *leaves[i + 1 :]]) for i, x in enumerate(others))]
 
 
-@each_case
+@each_rule
 def test_one_program_runs_each_number_and_maps_it_as_alone(case):
     traces = []
 
@@ -204,7 +204,7 @@ def grown(rng, depth=3):
     return (branches, (*branches, {}), dict(zip("xyz", branches, strict=False)))[kind - 5]
 
 
-@each_case
+@each_rule
 def test_a_generated_tree_is_stepped_as_by_the_loop(case, x64):
     rng = np.random.default_rng(CASES.index(case))
     shapes = {name: [grown(rng), (2, 3)] if name == "a" else grown(rng) for name in "abc"}

@@ -41,7 +41,7 @@ def test_200_steps_agree_with_the_float64_loop_to_1e_12_in_float64(case, x64):
 
 # The loop takes the float32 roundings of the hyperparameters: 1 - 0.999 is 1.7e-5 larger then, which is not the run's
 # error.
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@each_rule
 def test_200_steps_agree_with_the_float64_loop_to_1e_5_in_float32(case):
     assert error(*both(case, SHAPES, 0, np.float32, rounded)) < 1e-5
 
@@ -51,7 +51,7 @@ SIGNED = ("clip", "named_chain", "rprop", "scale_by_rprop")
 COMPLEX = [case for case in CASES if case.factory not in SIGNED]
 
 
-@pytest.mark.parametrize("case", COMPLEX, ids=name_of)
+@pytest.mark.parametrize("case", one_of_each(COMPLEX), ids=name_of)
 def test_complex_leaves_agree_with_the_float64_loop(case, x64):
     assert error(*both(case, SHAPES, 0, np.complex128, float, steps=40)) < tolerance(case)
 
@@ -113,7 +113,7 @@ def test_200_steps_agree_with_optax_to_1e_12_in_float64(case, x64):
 IN_OPTAX_TO_1E_5 = [case for case in IN_OPTAX if case.name != "adam_slow_b2" and case.factory != "radam"]
 
 
-@pytest.mark.parametrize("case", IN_OPTAX_TO_1E_5, ids=name_of)
+@pytest.mark.parametrize("case", one_of_each(IN_OPTAX_TO_1E_5), ids=name_of)
 def test_200_steps_agree_with_optax_to_1e_5_in_float32(case):
     assert optax_error(case, np.float32) < 1e-5
 

@@ -46,7 +46,11 @@ def test_each_number_mapped_gives_what_separate_schedules_give(case, index, x64)
     np.testing.assert_allclose(found, alone, rtol=1e-11, atol=1e-13 * np.max(np.abs(alone)))
 
 
-@pytest.mark.parametrize(("case", "index"), NUMBERS)
+# Of one row for each schedule.
+OF_EACH = {case.factory: case for case in reversed(SCHEDULES)}.values()
+
+
+@pytest.mark.parametrize(("case", "index"), [number for number in NUMBERS if number.values[0] in OF_EACH])
 def test_each_number_can_be_an_axis_of_a_sweep(case, index):
     schedule = case.make()
     numbers = neighbours(jax.tree.leaves(schedule)[index])
