@@ -168,11 +168,11 @@ def of_optax() -> list[Row]:
     words = {"beta": 0.9, "adam_learning_rate": 3e-3, "adam_weight_decay": 0.05}
     pairs = {
         "as a composition, decay": (
-            as_optax(jopt.scale_by_shape(), jopt.add_decayed_weights(0.1)),
+            as_optax(jopt.scale_by_shape(outputs="columns"), jopt.add_decayed_weights(0.1)),
             optax.contrib.muon(0.02, weight_decay=0.1, **words),
         ),
         "as a composition, consistent_rms": (
-            as_optax(jopt.scale_by_shape("match_rms_adamw")),
+            as_optax(jopt.scale_by_shape("match_rms_adamw", outputs="columns")),
             optax.contrib.muon(0.02, consistent_rms=0.2, **words),
         ),
     }
