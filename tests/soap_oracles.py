@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import itertools
 import unittest.mock
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -141,7 +142,9 @@ def _draws_of_jopt(seed: int, probability: float) -> Iterator[None]:
     """Its code as it is written, without a compiler, in float64, with jopt's draws, and with no noise in the update."""
     import torch
 
-    kron = importlib.import_module("kron_torch.kron")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # its decorators are on their way out
+        kron = importlib.import_module("kron_torch.kron")
     # The places of the leaves: matrices and vectors are counted apart.
     places = dict(zip([SHAPES["a"]["w"], SHAPES["b"][0], SHAPES["c"][0]], (0, 1, 2), strict=True))
     every = int(-(-1 // probability))

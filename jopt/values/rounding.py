@@ -68,7 +68,8 @@ def at_random(p: Any, change: jax.Array, kind: Any, draw: jax.Array) -> jax.Arra
 def in_turn(count: Any) -> jax.Array:
     """A number in [0, 1) for each count: multiples of the golden ratio, which any row of neighbours spreads evenly."""
     bits = jnp.asarray(count).astype(jnp.uint32) * jnp.uint32(2654435769)  # 2**32 over the golden ratio
-    return (bits >> 8).astype(jnp.float32) * 2.0**-24
+    turn: jax.Array = (bits >> 8).astype(jnp.float32) * 2.0**-24
+    return turn
 
 
 def draws(seed: Any, stream: int, count: Any) -> jax.Array:
