@@ -482,6 +482,7 @@ def test_a_sweep_that_is_stopped_says_so_and_leaves_the_terminal_clean():
         if event.step >= 45:
             raise KeyboardInterrupt
 
+    swept(cosine(3), callbacks=lambda event: None, progress=False)  # compiled, so that turns are short
     with terminal() as stream, pytest.raises(KeyboardInterrupt):
         swept(cosine(3), callbacks=stops)
     assert lines(stream.getvalue())[-1].startswith("sweep  50%, stopped after ")
