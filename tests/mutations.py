@@ -4,7 +4,7 @@ A mutation is one change in a file of ``jopt/optimizers`` or ``jopt/transforms``
 operator, a term, a factor or a function left out, another constant or default, the other branch of a choice, a comparison that
 counts its end differently. For each, a fork of this process puts the change in place and looks whether anything tells.
 
-First all of them meet the loops: the cases of ``tests/cases.py`` that name the file's functions, 200 steps in float64 beside
+First all of them meet the loops: the cases of ``tests/cases`` that name the file's functions, 200 steps in float64 beside
 their loops in NumPy, which this process has run once. That is ``test_rules.py``'s first test without pytest. What they do not
 tell then meets the tests that name the file's functions, until one fails. What survives is printed, and must stand in
 ``tests/survivors.py`` with the reason why it changes no number.

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import jopt
-from tests.cases import ravel
+from tests.reference import ravel
 
 PARAMS = {"w": jnp.array([[0.5, -1.0], [2.0, 3.0]]), "b": jnp.array([0.1, -0.2])}
 

@@ -17,7 +17,8 @@ from flax import nnx
 
 import jopt
 from tests.agreement import both, error, rounding, run_still, tolerance
-from tests.cases import CASES, extras, name_of, one_of_each, ravel, stacked, tree_like
+from tests.cases import CASES, extras, name_of, one_of_each, stacked, tree_like
+from tests.reference import ravel
 
 SMALL = {"a": {"w": (3, 2), "none": None}, "b": [(), []], "c": ((2,), {})}
 PARAMS, GRADS = tree_like(SMALL, 0), tree_like(SMALL, 1)

@@ -1,4 +1,4 @@
-"""``flatten``: beyond the contracts of ``cases.py``, leaves of several types, extra arguments, and inside a sweep."""
+"""``flatten``: beyond the contracts of ``cases``, leaves of several types, extra arguments, and inside a sweep."""
 
 import chex
 import jax

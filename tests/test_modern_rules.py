@@ -8,7 +8,8 @@ import optax
 import pytest
 
 import jopt
-from tests.cases import SHAPES, extras, ravel, run, stacked, tree_like
+from tests.cases import SHAPES, extras, run, stacked, tree_like
+from tests.reference import ravel
 
 STEPS = 60
 SEEN = extras(STEPS)
