@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import gc
 import math
 import os
@@ -118,11 +119,12 @@ def play(row: Row, tally: Tally, count: int, seed: int) -> None:
 def tidy() -> None:
     """Gives back what cases left: figures, files, compiled code."""
     values.plt.close("all")
-    folder = values.folder()
-    for name in os.listdir(folder):
-        if name[0].isdigit():
-            path = os.path.join(folder, name)
-            shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+    with os.scandir(values.folder()) as entries:
+        left = [entry for entry in entries if entry.name[0].isdigit()]
+    with os.scandir() as entries:  # main() has made a directory for this process to work in: a path may be any word
+        left += entries
+    for entry in left:
+        shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.remove(entry.path)
     gc.collect()
     if resident() > MOST_MEMORY:
         jax.clear_caches()
@@ -138,8 +140,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--call", help="one call, judged alone")
     asked = parser.parse_args(arguments)
     chosen = [row for row in rows() if asked.only in title(row)]
-    if asked.call is not None:
-        return _one_call(chosen, asked.call)
+    with tempfile.TemporaryDirectory() as here, contextlib.chdir(here):
+        return _one_call(chosen, asked.call) if asked.call is not None else _rounds(chosen, asked)
+
+
+def _rounds(chosen: list[Row], asked: argparse.Namespace) -> int:
     tally, number = Tally(), asked.round
     while tally.done < asked.cases:
         before = tally.done
