@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jopt
-from tests.cases import CASES, name_of
+from tests.cases import CASES, name_of, one_of_each
 from tests.schedule_cases import SCHEDULES
 
 PARAMS = {"a": {"w": jnp.ones((3, 2))}, "b": [jnp.ones(()), jnp.ones((2, 3))], "c": (jnp.ones(5), {})}
@@ -17,7 +17,7 @@ SEEN = {"value": 1.0, "metrics": {"accuracy": 0.5}}
 donated = jax.jit(lambda tree: jax.tree.map(lambda x: x + x, tree), donate_argnums=0)
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@pytest.mark.parametrize("case", one_of_each(CASES), ids=name_of)
 def test_a_state_can_be_donated_with_its_parameters(case):
     opt = case.make()
     params = jax.tree.map(jnp.copy, PARAMS)
@@ -27,7 +27,7 @@ def test_a_state_can_be_donated_with_its_parameters(case):
     assert all(map(np.array_equal, found, expected))
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@pytest.mark.parametrize("case", one_of_each(CASES), ids=name_of)
 def test_a_state_after_an_update_can_be_donated_with_what_it_was_made_of(case):
     opt = case.make()
     params, grads = jax.tree.map(jnp.copy, (PARAMS, PARAMS))

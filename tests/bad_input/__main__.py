@@ -40,7 +40,8 @@ MOST_MEMORY = 2 * 2**30  # compiled code is thrown away above it
 class Tally:
     """What came of the cases of each function."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace: bool = False) -> None:
+        self.trace = trace
         self.seen: set[str] = set()
         self.counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         self.faults: dict[str, list[str]] = collections.defaultdict(list)
@@ -52,12 +53,17 @@ class Tally:
         if text in self.seen:
             return
         self.seen.add(text)
+        if self.trace:
+            print(text, flush=True)
         begin = time.perf_counter()
         try:
             what = cases.run(row, case)
         except judging.Fault as fault:
             what = "FAULT"
-            self.faults[_kind(str(fault))].append(f"{text}\n      {fault}")
+            found = self.faults[_kind(str(fault))]
+            found.append(f"{text}\n      {fault}")
+            if len(found) == 1:
+                print(f"FAULT {text[:900]}\n      {str(fault)[:900]}", flush=True)
         if what is not None:
             self.counts[title(row)][what] += 1
         took = time.perf_counter() - begin
@@ -137,6 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--round", type=int, default=0, help="the first one")
     parser.add_argument("--only", default="", help="functions whose name has this in it")
+    parser.add_argument("--trace", action="store_true", help="shows each call before it is made, for one that ends the process")
     parser.add_argument("--call", help="one call, judged alone")
     asked = parser.parse_args(arguments)
     chosen = [row for row in rows() if asked.only in title(row)]
@@ -145,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _rounds(chosen: list[Row], asked: argparse.Namespace) -> int:
-    tally, number = Tally(), asked.round
+    tally, number = Tally(asked.trace), asked.round
     while tally.done < asked.cases:
         before = tally.done
         for i, row in enumerate(chosen):
