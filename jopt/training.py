@@ -82,6 +82,7 @@ def _check_arguments(loss: Any, params: Any, optimizer: Any, batches: Any, key: 
     if not callable(loss):
         raise TypeError(f"train takes (loss, params, optimizer, batches); the loss is a {type(loss).__name__}, not a function.")
     checks.params("train", params)
+    checks.no_shapes("train", params)
     if not is_transformation(optimizer):
         hint = "; call the factory: jopt.adam(...)" if callable(optimizer) else ""
         raise TypeError(f"train: the optimizer must be a transformation, but got {type(optimizer).__name__}{hint}.")

@@ -291,6 +291,8 @@ def apply_updates(params: Any, updates: Any) -> Any:
         changes = treedef.flatten_up_to(updates)
     except ValueError as error:
         raise checks.structure_error("params", params, "updates", updates) from error
+    if any(p is None and not jax.tree_util.all_leaves([u], is_leaf=is_none) for p, u in zip(leaves, changes, strict=True)):
+        raise checks.structure_error("params", params, "updates", updates)
     whole = [p if u is None else u for p, u in zip(leaves, changes, strict=True)]
     (summed,) = leafwise(lambda p, u: (p + u,), {"params": params, "updates": treedef.unflatten(whole)})
     kept = zip(leaves, jax.tree.leaves(summed, is_leaf=is_none), changes, strict=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jopt.deciding.protocol import Rung
 from jopt.deciding.rules import Mode, Rule, inside, share
+from jopt.values import require
 from jopt.values.numbers import whole
 
 
@@ -93,7 +94,7 @@ class EarlyStop(Rule):
         super().__init__(metric, mode, patience=patience, min_delta=min_delta)
         self.patience = whole("patience", patience, at_least=0)
         if not (isinstance(min_delta, (int, float)) and 0 <= min_delta < math.inf):
-            raise ValueError(f"min_delta must be a finite number of at least 0, but is {min_delta!r}.")
+            raise ValueError(f"min_delta must be a finite number of at least 0, but is {require.shown(min_delta)}.")
         self.min_delta = min_delta
 
     def rungs(self, steps: int) -> Sequence[int] | None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jopt.schedules import as_time
 from jopt.transformation import transformation
 from jopt.transforms import add_decayed_weights, chain, scale, scale_by_learning_rate
 from jopt.transforms.blocks import clip_by_block_rms, scale_by_param_block_rms
@@ -83,7 +84,7 @@ def scale_by_factored_rms(
 
     def once(decay_rate: Any, step_offset: Any, epsilon: Any, t: Any) -> dict[str, Any]:
         t = jnp.maximum(t - step_offset, 1.0)
-        new = t**-decay_rate if decay_rate_fn is None else 1.0 - decay_rate_fn(t - 1.0, decay_rate)
+        new = t**-decay_rate if decay_rate_fn is None else 1.0 - as_time(decay_rate_fn(t - 1.0, decay_rate)).astype(t.dtype)
         return {"old": 1.0 - new, "new": new, "epsilon": epsilon}
 
     def rule(g: Any, r: Any, c: Any, v: Any, old: Any, new: Any, epsilon: Any) -> Any:

@@ -45,7 +45,7 @@ def scale_by_rss(initial_accumulator_value: Numeric = 0.1, eps: Numeric = 1e-7, 
     """
 
     def init(params: Any) -> optax.ScaleByRssState:
-        return optax.ScaleByRssState(full_like(params, initial_accumulator_value, real=True))
+        return optax.ScaleByRssState(full_like(params, real=True, initial_accumulator_value=initial_accumulator_value))
 
     def rule(g: Any, total: Any, eps: Any) -> Any:
         total = total + abs_sq(g)

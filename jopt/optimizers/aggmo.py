@@ -48,7 +48,7 @@ def scale_by_aggmo(betas: Sequence[Numeric] = (0.0, 0.9, 0.99)) -> Any:
     """
     if not isinstance(betas, (tuple, list)) or not betas:
         raise TypeError(f"scale_by_aggmo: betas must be a tuple of at least one number, such as (0.0, 0.9), but got {betas!r}.")
-    numbers: dict[str, Any] = {f"beta{i}": beta for i, beta in enumerate(betas)}
+    numbers: dict[str, Any] = {f"betas[{i}]": beta for i, beta in enumerate(betas)}
 
     def init(params: Any) -> ScaleByAggmoState:
         return ScaleByAggmoState(tuple(zeros_like(params) for _ in numbers))

@@ -71,7 +71,7 @@ def scale_by_rms(
     """
 
     def init(params: Any) -> Any:
-        nu = full_like(params, initial_scale, real=True)
+        nu = full_like(params, real=True, initial_scale=initial_scale)
         return ScaleByRmsWithCountState(jnp.zeros([], jnp.int32), nu) if bias_correction else optax.ScaleByRmsState(nu)
 
     def rule(g: Any, v: Any, decay: Any, eps: Any, t: Any) -> Any:
@@ -128,7 +128,7 @@ def scale_by_stddev(
     """
 
     def init(params: Any) -> Any:
-        mu, nu = zeros_like(params), full_like(params, initial_scale, real=True)
+        mu, nu = zeros_like(params), full_like(params, real=True, initial_scale=initial_scale)
         if bias_correction:
             return ScaleByRStdDevWithCountState(jnp.zeros([], jnp.int32), mu, nu)
         return optax.ScaleByRStdDevState(mu, nu)

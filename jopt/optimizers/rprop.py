@@ -63,7 +63,7 @@ def scale_by_rprop(
 
     def init(params: Any) -> optax.ScaleByRpropState:
         _no_complex(params)
-        return optax.ScaleByRpropState(full_like(params, learning_rate), zeros_like(params))
+        return optax.ScaleByRpropState(full_like(params, learning_rate=learning_rate), zeros_like(params))
 
     def rule(g: Any, size: Any, before: Any, eta_minus: Any, eta_plus: Any, low: Any, high: Any) -> Any:
         agree = jnp.sign(g) * jnp.sign(before)

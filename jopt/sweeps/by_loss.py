@@ -276,6 +276,7 @@ def _check_params(params: Any) -> None:
         raise TypeError("sweep: params is the result of a sweep; go on from one of its trials: params=result.best().")
     if not isinstance(params, Trial):
         checks.params("sweep", params)
+        checks.no_shapes("sweep", params)
         if not jax.tree.leaves(params):
             raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
 

@@ -68,7 +68,7 @@ def checkpoint_of(checkpoint: Any) -> Checkpoint | None:
         return checkpoint
     if isinstance(checkpoint, (str, bytes, os.PathLike)):
         return Checkpoint(checkpoint)
-    raise TypeError(f"checkpoint must be the name of a directory, or a jopt.Checkpoint, but is {checkpoint!r}.")
+    raise TypeError(f"checkpoint must be the name of a directory, or a jopt.Checkpoint, but is {require.shown(checkpoint)}.")
 
 
 def last_interval(checkpoint: Checkpoint | None) -> int | None:

@@ -16,6 +16,7 @@ from jopt.engine.running.reached import Decision
 from jopt.rates import decays
 from jopt.results import scores
 from jopt.spaces import Dimension
+from jopt.values import require
 
 
 def pruner_of(prune: Any) -> Pruner | None:
@@ -27,7 +28,7 @@ def pruner_of(prune: Any) -> Pruner | None:
     if not isinstance(prune, Pruner) or isinstance(prune, type):
         raise TypeError(
             f'prune must be None, "auto" or a pruner, such as jopt.TopFraction() or an object with metric, mode, rungs(steps) '
-            f"and keep(rung), but is {prune!r}."
+            f"and keep(rung), but is {require.shown(prune)}."
         )
     return prune
 

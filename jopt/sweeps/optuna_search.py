@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jopt.results import scores, studies
 from jopt.values import require
 from jopt.values.numbers import whole
+from jopt.values.showing import shown
 
 if TYPE_CHECKING:
     import optuna
@@ -64,9 +65,11 @@ class OptunaSearch:
     ) -> None:
         library = studies.library()
         if sampler is not None and not isinstance(sampler, library.samplers.BaseSampler):
-            raise TypeError(f"OptunaSearch: sampler must be one of optuna.samplers, such as TPESampler(), but is {sampler!r}.")
+            raise TypeError(
+                f"OptunaSearch: sampler must be one of optuna.samplers, such as TPESampler(), but is {shown(sampler)}."
+            )
         if study is not None and not isinstance(study, library.study.Study):
-            raise TypeError(f"OptunaSearch: study must be an optuna.study.Study, but is {study!r}.")
+            raise TypeError(f"OptunaSearch: study must be an optuna.study.Study, but is {shown(study)}.")
         if study is not None and sampler is not None:
             raise ValueError("OptunaSearch: a study has its sampler; give optuna.create_study(sampler=...), or sampler= alone.")
         if study is not None and len(study.directions) > 1:
@@ -87,7 +90,7 @@ def search_of(search: Any, samples: Any) -> OptunaSearch | None:
     if search is None:
         return None
     if not isinstance(search, OptunaSearch):
-        raise TypeError(f"search must be None or jopt.OptunaSearch(...), but is {search!r}.")
+        raise TypeError(f"search must be None or jopt.OptunaSearch(...), but is {shown(search)}.")
     if samples is None:
         raise ValueError("search= needs samples=, how many settings are tried.")
     return search

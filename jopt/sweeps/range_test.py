@@ -76,8 +76,10 @@ def lr_range_test(
     if not low < high:
         raise ValueError(f"lr_range_test: low and high must be 0 < low < high, but are {low!r} and {high!r}.")
     _check_rates(optimizer)
+    checks.no_tracers("lr_range_test", params, optimizer, data)
     if not is_function(params):
         checks.params("lr_range_test", params)
+        checks.no_shapes("lr_range_test", params)
     with_key = takes_key(loss)
 
     def init(value: Any, key: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from jopt.transformation import apply_updates, transformation
+from jopt.values import checks
 from jopt.values.leafwise import copies, leaf_paths, leafwise, one_number
 from jopt.values.moments import one_minus_power
 from jopt.values.numbers import Numeric, steps_since
@@ -176,6 +177,8 @@ def evaluation_params(state: Any, params: Any) -> Any:
       >>> jopt.evaluation_params(opt.init(w), w)
       Array([1., 1.], dtype=float32)
     """
+    for path, x in jax.tree_util.tree_flatten_with_path(params)[0]:
+        checks.array(f"evaluation_params: params: the leaf at {jax.tree_util.keystr(path) or '(root)'}", x)
     return fitted(averaged(state, params), params)
 
 

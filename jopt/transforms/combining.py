@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jopt.transformation import GradientTransformation, transformation
+from jopt.values import require
 from jopt.values.binding import is_value
 from jopt.values.leafwise import wide_dtype
 from jopt.values.numbers import is_number
@@ -85,7 +86,7 @@ def named_chain(*transforms: tuple[str, optax.GradientTransformation]) -> Gradie
     """
     for pair in transforms:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise TypeError(f"named_chain takes pairs of a name and a transformation, but got {pair!r}.")
+            raise TypeError(f"named_chain takes pairs of a name and a transformation, but got {require.shown(pair)}.")
     names = [name for name, _ in transforms]
     if len(set(names)) < len(names):
         raise ValueError(f"named_chain needs names that differ, but got {names}.")

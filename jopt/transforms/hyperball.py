@@ -68,7 +68,7 @@ def hyperball(optimizer: optax.GradientTransformation, learning_rate: ScalarOrSc
         steps, inner_state = pair.update(updates, state.inner_state, params, **extra_args)
         trees = {"updates": steps, "params": params, "state.radius": state.radius}
         numbers = {
-            "rate": evaluate(learning_rate, state.count),
+            "learning_rate": evaluate(learning_rate, state.count),
             "turned": switches(_matrices if mask is None else mask, params),
         }
         (turned,) = leafwise(_turned, trees, reduced=("state.radius",), **numbers)
@@ -77,8 +77,8 @@ def hyperball(optimizer: optax.GradientTransformation, learning_rate: ScalarOrSc
     return init, update
 
 
-def _turned(s: Any, w: Any, radius: Any, rate: Any, turned: Any) -> Any:
-    aim = w + rate * radius * s / nonzero(_norm(s))
+def _turned(s: Any, w: Any, radius: Any, learning_rate: Any, turned: Any) -> Any:
+    aim = w + learning_rate * radius * s / nonzero(_norm(s))
     return (jnp.where(turned > 0, aim * (radius / nonzero(_norm(aim))) - w, s),)
 
 

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import optax
 
 from jopt.transformation import transformation
+from jopt.transforms.masking import mask_for
 from jopt.values.leafwise import leaf_paths
 from jopt.values.numbers import whole
 from jopt.values.pairs import as_pair
+from jopt.values.showing import shown
 from jopt.values.trees import flatten, is_function
 
 
@@ -94,7 +96,7 @@ def matrixwise(
 
 def _matrix_shapes(tree: Any, columns: Any, stacked: Any, mask: Any) -> list[tuple[int, ...] | None]:
     """For each leaf the shape of its matrix, or stack of them; ``None`` for one that goes to the other optimizer."""
-    asked = {"columns": columns, "stacked": stacked, "mask": True if mask is None else mask}
+    asked = {"columns": columns, "stacked": stacked, "mask": True if mask is None else mask_for(mask, tree)}
     each = [_per_leaf(name, value, tree) for name, value in asked.items()]
     shapes = map(jnp.shape, jax.tree.leaves(tree))
     return [_matrix_shape(*leaf) for leaf in zip(leaf_paths(tree), shapes, *each, strict=True)]
@@ -103,6 +105,8 @@ def _matrix_shapes(tree: Any, columns: Any, stacked: Any, mask: Any) -> list[tup
 def _matrix_shape(path: str, shape: tuple[int, ...], columns: Any, stacked: Any, wanted: Any) -> tuple[int, ...] | None:
     columns = whole(f"matrixwise: columns, for the leaf at {path},", columns)
     stacked = whole(f"matrixwise: stacked, for the leaf at {path},", stacked, at_least=0)
+    if isinstance(wanted, jax.core.Tracer):
+        raise TypeError(f"matrixwise: mask must be a bool for the leaf at {path}, but was computed: {shown(wanted)}.")
     if not wanted or len(shape) - stacked < 2 or 0 in shape:  # decompositions of empty matrices fail
         return None
     first = len(shape) - columns

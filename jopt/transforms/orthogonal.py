@@ -18,6 +18,7 @@ from jopt.transforms.flattening import placed
 from jopt.values.leafwise import leaf_paths, leafwise, zeros_like
 from jopt.values.moments import abs_sq, nonzero, root
 from jopt.values.numbers import Numeric, whole
+from jopt.values.showing import shown
 from jopt.values.trees import flatten
 
 # Jordan, 2024: chosen for a steep slope at 0, so five steps bring the singular values near 1, but not to it.
@@ -218,10 +219,13 @@ def _schedule_of(ns_coeffs: Any, steps: int) -> list[tuple[float, float, float]]
     if isinstance(ns_coeffs, str):
         given = _chosen("ns_coeffs", ns_coeffs, COEFFICIENTS)[:steps]
     else:
-        table = np.asarray(ns_coeffs, np.float64)
+        try:
+            table = np.asarray(ns_coeffs, np.float64)
+        except (TypeError, ValueError, OverflowError):  # ragged, or no numbers
+            table = np.empty(0)
         if table.ndim not in (1, 2) or table.shape[-1] != 3 or len(table) == 0:
             raise ValueError(
-                f"orthogonalize: ns_coeffs must be three numbers, or a triple for each step, but got {ns_coeffs!r}."
+                f"orthogonalize: ns_coeffs must be three numbers, or a triple for each step, but got {shown(ns_coeffs)}."
             )
         given = [tuple(map(float, row)) for row in np.atleast_2d(table)]
     if len(given) > steps:
@@ -264,7 +268,7 @@ def _norm(x: jax.Array) -> jax.Array:
 
 def _chosen(argument: str, name: str, table: Any) -> Any:
     if name not in table:
-        raise ValueError(f"{argument} must be one of {[*table]}, but got {name!r}.")
+        raise ValueError(f"{argument} must be one of {[*table]}, but got {shown(name)}.")
     return table[name]
 
 

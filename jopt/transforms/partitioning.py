@@ -71,7 +71,7 @@ def partition(
         if param_labels is None and not isinstance(label, str):
             raise TypeError(
                 f"partition: without param_labels the keys are patterns over the paths of leaves, so strings such as 'enc/*', "
-                f"but got {label!r}; or give param_labels, a tree of labels."
+                f"but got {require.shown(label)}; or give param_labels, a tree of labels."
             )
     # The first pattern wins, and JAX keeps the order of an OrderedDict alone.
     return _partition(OrderedDict(transforms), param_labels, mask_compatible_extra_args=mask_compatible_extra_args)

@@ -97,10 +97,14 @@ def scale_by_schedule(step_size_fn: Callable[[Any], Any]) -> Any:
     """
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        (scaled,) = leafwise(lambda g, s: (s * g,), {"updates": updates}, s=step_size_fn(state.count))
+        (scaled,) = leafwise(_scaled, {"updates": updates}, step_size_fn=step_size_fn(state.count))
         return scaled, optax.ScaleByScheduleState(optax.safe_increment(state.count))
 
     return _zero_count, update
+
+
+def _scaled(g: Any, step_size_fn: Any) -> Any:
+    return (step_size_fn * g,)
 
 
 def _empty(params: Any) -> optax.EmptyState:

@@ -18,6 +18,13 @@ def axes_of(bound: Bound) -> Iterator[tuple[str, Axis]]:
         yield from ((slot, x.value) for x in statics if x is not None and isinstance(x.value, Axis))
 
 
+def computable(bound: Bound) -> None:
+    """Checks that there are numbers to compute with, and not descriptions of some."""
+    for path, x in zip(bound.spec.paths, bound.leaves, strict=True):
+        if isinstance(x, jax.ShapeDtypeStruct):
+            raise TypeError(f"{bound.spec.factory.name}: {path} must be a number, but is the description of one, {x!r}.")
+
+
 def without_axes(bound: Bound) -> list[Any]:
     """The bound arguments with the first value of each axis in its place."""
     return [first_values(value) for value in bound.spec.fill(bound.leaves)]

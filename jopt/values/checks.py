@@ -10,16 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jopt.values.axed import axes_of
+from jopt.values.axed import axes_of, computable
 from jopt.values.binding import Bound, Spec, is_value
 from jopt.values.leafwise import check_spread, leaf_paths, structure_error
+from jopt.values.showing import shown
 from jopt.values.trees import flatten, is_function, is_none
 
 __all__ = [
+    "array",
     "fits",
     "is_pair",
     "no_axes",
+    "no_shapes",
     "no_tracers",
+    "not_deleted",
     "not_masked",
     "params",
     "structure_error",
@@ -32,7 +36,7 @@ def is_pair(name: str, made: Any) -> None:
     """Checks what a factory returned."""
     pair = (made.init, made.update) if hasattr(made, "init") and hasattr(made, "update") else made
     if not (isinstance(pair, tuple) and len(pair) == 2 and all(map(callable, pair))):
-        raise TypeError(f"{name} must return two functions, init and update, or a transformation, but returned {made!r}.")
+        raise TypeError(f"{name} must return two functions, init and update, or a transformation, but returned {shown(made)}.")
 
 
 def no_axes(bound: Bound) -> None:
@@ -50,6 +54,7 @@ def params(name: str, tree: Any, hint: str = "") -> None:
     """Checks that every leaf is a floating or complex array."""
     for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
         where = f"the leaf at {jax.tree_util.keystr(path) or '(root)'}"
+        not_deleted(f"{name}: {where}", x)
         not_masked(f"{name}: {where}", x)
         if is_function(x):
             raise TypeError(
@@ -69,7 +74,30 @@ def params(name: str, tree: Any, hint: str = "") -> None:
 
 def _dtype(x: Any) -> Any:
     """The type of an array or a Python number; ``None`` for anything else."""
-    return jnp.result_type(x) if isinstance(x, (bool, int, float, complex)) else getattr(x, "dtype", None)
+    if isinstance(x, (bool, int, float, complex)):
+        return jnp.result_type(x)
+    dtype = getattr(x, "dtype", None)
+    return dtype if isinstance(dtype, np.dtype) or isinstance(x, jax.Array) else None  # other libraries have types of their own
+
+
+def array(name: str, x: Any) -> None:
+    """Checks that a leaf is an array or a number, of any type."""
+    if _dtype(x) is None:
+        raise TypeError(f"{name} must be an array, but is {shown(x)}.")
+
+
+def no_shapes(name: str, tree: Any) -> None:
+    """Checks that leaves are arrays, and not descriptions of some."""
+    for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if isinstance(x, jax.ShapeDtypeStruct):
+            where = jax.tree_util.keystr(path) or "(root)"
+            raise TypeError(f"{name}: the leaf at {where} must be an array, but is the description of one, {shown(x)}.")
+
+
+def not_deleted(name: str, x: Any) -> None:
+    """Checks that an array still has its memory."""
+    if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and x.is_deleted():
+        raise ValueError(f"{name} is an array whose memory was given away (donated, or deleted); make it anew.")
 
 
 def not_masked(name: str, x: Any) -> None:
@@ -114,6 +142,7 @@ def no_tracers(name: str, *trees: Any) -> None:
 def numbers(bound: Bound, tree: Any) -> None:
     """Checks that numbers given as trees, or as arrays, fit the leaves, under the name of the argument that the user gave."""
     spec = bound.spec
+    computable(bound)
     several = any(getattr(x, "ndim", 0) for x in bound.leaves)
     if not (several or _numeric_trees(spec)) or not jax.tree.leaves(tree):
         return
@@ -158,6 +187,8 @@ def _same_leaves(name: str, updates: Any, parameters: Any) -> None:
     except ValueError as error:
         raise structure_error(f"{name}: updates", updates, "params", parameters) from error
     for i, (g, p) in enumerate(zip(leaves, others, strict=True)):
+        if p is not None and _dtype(p) is None:  # a tree of parameters where the updates have one leaf
+            raise structure_error(f"{name}: updates", updates, "params", parameters)
         if g is None or (p is not None and jnp.shape(g) == jnp.shape(p)):
             continue
         path = leaf_paths(treedef.unflatten(range(len(leaves))))[i]

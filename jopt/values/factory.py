@@ -117,8 +117,8 @@ class Factory:
             require.floating(name, x)
         elif annotation == "Any" and argument.endswith("mask") and not is_function(x):
             require.choices(name, x)
-        elif self.is_numeric(argument) and self.evaluates is None and not is_number(x) and not callable(x):
-            raise TypeError(f"{name} must be a number, or a schedule, but got {require.shown(x)}.")
+        elif self.evaluates is None and (annotation == "Numeric" or (annotation == "ScalarOrSchedule" and not callable(x))):
+            require.number(name, x)  # of a schedule
 
     def check_names(self) -> None:
         """Checks that what is declared about arguments names some."""

@@ -77,8 +77,21 @@ class _Numbers:
     def __call__(self, numbers: dict[str, Any], wide: Any) -> dict[str, Any]:
         key = (wide, *map(id, numbers.values()))
         if key not in self.known:
-            self.known[key] = self.once(**{name: jnp.asarray(x).astype(wide) for name, x in numbers.items()})
+            made = self.once(**{name: _as_array(name, x).astype(wide) for name, x in numbers.items()})
+            if not isinstance(made, dict):
+                raise TypeError(f"leafwise: once must return a dict for the rule, but returned {require.shown(made)}.")
+            self.known[key] = made
         return self.known[key]
+
+
+def _as_array(name: str, x: Any) -> jax.Array:
+    try:
+        made = jnp.asarray(float(x) if isinstance(x, int) else x)  # no integer type holds all of Python's
+    except (TypeError, OverflowError):
+        raise TypeError(f"{name} must be a number that an array holds, but is {require.shown(x)}.") from None
+    if jnp.iscomplexobj(made):
+        raise TypeError(f"{name} must be a real number, but is {require.shown(x)}.")
+    return made
 
 
 def _apply(rule: Callable[..., Any], row: tuple[Any, ...], cast: _Numbers, numbers: dict[str, Any]) -> tuple[Any, ...]:
@@ -141,10 +154,13 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
     return jax.tree.map(zeros, params)
 
 
-def full_like(params: Any, value: Any, *, real: bool = False) -> Any:
-    """Accumulators for ``params`` that begin with a number, or with one of a prefix tree, as ``zeros_like`` makes zeros."""
+def full_like(params: Any, *, real: bool = False, **value: Any) -> Any:
+    """Accumulators for ``params`` that begin with a number, or with one of a prefix tree, as ``zeros_like`` makes zeros.
+
+    ``value`` is that number under the name that its user knows.
+    """
     # A sum, since it lies where the zeros lie, as they do where their parameters lie.
-    return leafwise(lambda z, value: (z + value,), {"params": zeros_like(params, real=real)}, value=value)[0]
+    return leafwise(lambda z, **value: (z + sum(value.values()),), {"params": zeros_like(params, real=real)}, **value)[0]
 
 
 def copies(params: Any, dtype: Any = None) -> Any:
@@ -185,6 +201,8 @@ def leaf_paths(tree: Any) -> list[str]:
 
 
 def _check_shapes(names: list[str], row: tuple[Any, ...], reduced: Collection[str], treedef: Any, index: int) -> None:
+    if not (is_number(row[0]) or hasattr(row[0], "dtype") or isinstance(row[0], bool)):
+        raise TypeError(f"{names[0]}: the leaf at {_path(treedef, index)} must be an array, but is {require.shown(row[0])}.")
     for name, x in zip(names[1:], row[1:], strict=True):
         if not is_number(x):
             what = "is missing" if x is None else f"is a {type(x).__name__}"

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from jopt.values.showing import shown
+
 V = TypeVar("V")
 
 # The dimensions and variables that every result has, beside what was recorded.
@@ -94,7 +96,7 @@ def check_groups(names: Iterable[str]) -> None:
       ValueError: For no name, and for one that is empty, holds a "/" or is no string.
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise TypeError(f"groups takes a dict by name, but got {names!r}.")
+        raise TypeError(f"groups takes a dict by name, but got {shown(names)}.")
     names = list(names)
     if not names:
         raise ValueError("groups takes a dict of optimizers by name, at least one, but it is empty.")

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt.values.showing import shown
+
 
 class Axis:
     """The values that one hyperparameter takes in a sweep; it stands where the number stands.
@@ -112,7 +114,7 @@ def whole(name: str, x: Any, at_least: int = 1, bits: int | None = None) -> int:
     if integral and x >= at_least and (bits is None or int(x) < 2**bits):
         return int(x)
     under = "" if bits is None else f" and under 2**{bits}"
-    raise ValueError(f"{name} must be a whole number of at least {at_least}{under}, but got {x!r}.")
+    raise ValueError(f"{name} must be a whole number of at least {at_least}{under}, but got {shown(x)}.")
 
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
@@ -125,7 +127,7 @@ def seconds(name: str, x: Any) -> float:
             return float(found[1]) * unit
     elif isinstance(x, (int, float)) and not isinstance(x, bool) and 0 <= x < math.inf:
         return float(x)
-    raise ValueError(f'{name} must be a time such as "60s", "5min" or "1h", or seconds, but is {x!r}.')
+    raise ValueError(f'{name} must be a time such as "60s", "5min" or "1h", or seconds, but is {shown(x)}.')
 
 
 def check_domain(owner: str, argument: str, x: Any, interval: str | None, *, real: bool = False) -> None:
@@ -142,6 +144,8 @@ def check_domain(owner: str, argument: str, x: Any, interval: str | None, *, rea
         return
     values = np.asarray(x.values if isinstance(x, Axis) else x)
     given = f"the value {x!r}" if values.ndim == 0 else f"{values.tolist()!r}"
+    if values.dtype == object:  # a whole number that nothing holds but Python
+        raise ValueError(f"{owner}: {argument} must be a number that 64 bits hold, but got {given[:80]}.")
     if np.isnan(values).any():
         raise ValueError(f"{owner}: {argument} must be a number, but {given} holds NaN.")
     if interval is None:
@@ -161,7 +165,7 @@ def _check_kind(owner: str, argument: str, x: Any, interval: str | None) -> None
     if not is_number(x) or (not isinstance(x, Axis) and jnp.iscomplexobj(x)):
         raise TypeError(
             f"{owner}: {argument} must be a real number, an array, a schedule (a function under @jopt.schedule) or an "
-            f"axis, but got {x!r}."
+            f"axis, but got {shown(x)}."
         )
     dtype = getattr(x, "dtype", jnp.float32)
     if interval == "[0, 1)" and jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32:

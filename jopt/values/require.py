@@ -6,6 +6,7 @@ Nothing that was given is compared here: an array has no truth value, and a user
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,17 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.values.numbers import Axis, is_number
+from jopt.values.showing import shown as shown
 
-LONGEST = 200  # characters of what was given that a sentence shows
-
-
-def shown(x: Any) -> str:
-    """What was given, as a sentence shows it: its ``repr``, on one line and not all of a long one."""
-    try:
-        told = " ".join(repr(x).split())
-    except Exception:  # an object of the user's, or an array that was deleted
-        told = f"a {type(x).__name__}"
-    return told if len(told) <= LONGEST else f"{told[:LONGEST]}..."
+MOST = 10**6  # elements of a list; a loader of batches may go on for ever
 
 
 def one_of(name: str, x: Any, allowed: Sequence[str | None], otherwise: str = "") -> Any:
@@ -72,10 +65,12 @@ def _encodes(found: str) -> bool:
 
 
 def listed(name: str, x: Any, of: str) -> list[Any]:
-    """What can be iterated over as a list; a ``TypeError`` for anything else, and for strings and dicts."""
+    """What can be iterated over as a list; a ``TypeError`` for anything else, for strings, dicts and what has no end."""
     try:
         if not isinstance(x, (str, bytes, Mapping, Axis)):
-            return list(x)
+            taken = list(itertools.islice(x, MOST + 1))
+            if len(taken) <= MOST:
+                return taken
     except Exception:  # no iterable, or one that only says so, as an array of one number does
         pass
     raise TypeError(f"{name} must be a list of {of}, but got {shown(x)}.")
@@ -87,6 +82,12 @@ def function(name: str, x: Any) -> Callable[..., Any]:
         raise TypeError(f"{name} must be a function, but got {shown(x)}.")
     called: Callable[..., Any] = x
     return called
+
+
+def number(name: str, x: Any) -> None:
+    """Checks that something is a number, an array of them, or an axis."""
+    if not is_number(x):
+        raise TypeError(f"{name} must be a number, but got {shown(x)}.")
 
 
 def real(x: Any) -> float | None:

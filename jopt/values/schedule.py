@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jopt.values import require
-from jopt.values.axed import axes_of, without_axes
+from jopt.values.axed import axes_of, computable, without_axes
 from jopt.values.binding import Bound, bind
 from jopt.values.factory import Factory, check_declared
 from jopt.values.numbers import is_number
@@ -46,6 +46,7 @@ class Schedule:
                 f"not one schedule; put it in an optimizer of jopt's (jopt.adam, jopt.lift(optax.lion)) and pass that to "
                 f"jopt.sweep."
             )
+        computable(self.bound)
         if not is_number(step):
             raise TypeError(f"{self.bound.spec.factory.name}: the step must be a number, but got {require.shown(step)}.")
         return jnp.asarray(self.bound.call()(step))

@@ -190,7 +190,7 @@ ATOMS = (
     *("b'a'", "'x' * 300", "'auto'", "'best'", "'$a_b$'", "'\\n'"),
     *("[]", "()", "{}", "set()", "{0.1}", "range(3)", "range(0)", "iter([0.1])", "(x for x in (0.1, 0.2))", "slice(1, 2)"),
     *("{1: 2}", "{None: 1, 'a': 2}", "{'w': 0.1}", "{'w': 0.1, 'b': None}", "[0.1, 'a']", "[[0.1], [0.2, 0.3]]", "[None]"),
-    *("object", "int", "len", "print", "np", "...", "NotImplemented", "decimal.Decimal('0.1')", "fractions.Fraction(1, 3)"),
+    *("object", "int", "length", "print", "np", "...", "NotImplemented", "decimal.Decimal('0.1')", "fractions.Fraction(1, 3)"),
     *("datetime.timedelta(1)", "pathlib.Path('x')", "Elementwise()", "OwnError", "W", "X", "PARAMS", "Endless()"),
     *(
         "pd.Series([0.1, 0.2])",
@@ -216,7 +216,7 @@ ATOMS = (
         "jopt.choice(None, 'a')",
         "jopt.choice(2, 3)",
     ),
-    *("jopt.sgd", "jopt.sgd(0.1)", "optax.sgd(0.1)", "optax.sgd", "jopt.constant_schedule(0.1)", "jopt.choice('a', 'b')"),
+    *("jopt.sgd", "jopt.sgd(0.1)", "optax.sgd(0.1)", "made_by_optax", "jopt.constant_schedule(0.1)", "jopt.choice('a', 'b')"),
     *("jopt.sgd(jopt.choice(0.1, 0.2))", "jopt.groups({'a': jopt.sgd(0.1)})", "result('one')", "result('rates').best()"),
     *("result('groups')", "result('rates').suggest()", "jopt.Plan()", "jopt.TopFraction()", "jopt.metrics(evaluate)"),
 )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from hypothesis import strategies as st
 
-from tests.bad_input import arguments, judging, values
+from tests.bad_input import arguments, judging, table, values
 from tests.bad_input.table import Row
 
 SCOPE = {**vars(values), "operator": operator, "_take": lambda *args, **kwargs: (args, kwargs)}
@@ -107,6 +107,7 @@ def _run(row: Row, case: Case, tracer: Any) -> str | None:
         given = kwargs
     named = [name for name in given if name != "self"]
     words = {*named, *kwargs, *(word for more in row.words.values() for word in more)}
+    words |= {word for name in named for word in table.ALIASES.get(name, ())}
     given = {**given, "function": row.function.__name__}
     return judging.outcome(lambda: row.use(target(*args, **kwargs), given), sorted(words) if case.spoilt else ())
 

@@ -33,6 +33,7 @@ OF_THE_OWNER = re.compile(
     r"was not recorded|nothing was pruned|diverged|Nobody said whether|keep=|The carry of|differ in shape|so this is a sweep"
     r"|is drawn, so|one setting has no axes|is one setting|no number with an order|changed together|name= is needed|needs two"
     r"|fewer than two axes|has an axis|have no span|Nothing was recorded|sweep was stopped|ranked by|walked together|one axis"
+    r"|under jax\.jit"
 )
 
 
@@ -106,6 +107,8 @@ def _check(error: BaseException, bad: Sequence[str]) -> None:
     frames = [(f.f_code, f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
     frames = [each for each in frames if each[1] != os.path.abspath(__file__)]
     if isinstance(error, TypeError) and ARITY.search(str(error)) and frames and _is_jopts(frames[-1][1]):
+        return
+    if isinstance(error, OSError) and error.filename is not None:  # the system's own words about a file
         return
     if isinstance(error, values.OwnError) or _came_from_a_user(frames) or _is_of_the_call(error, frames):
         return

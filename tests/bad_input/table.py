@@ -90,6 +90,12 @@ def update(made: Any, given: Mapping[str, Any]) -> None:
         raise Fault(f"updates that are not finite: {updates}")
 
 
+def update_of_matrices(made: Any, given: Mapping[str, Any]) -> None:
+    """The same of a block that takes matrices only."""
+    axes = any(isinstance(x, Axis) for x in jax.tree.leaves(made))
+    update(made if axes else jopt.matrixwise(made, jopt.identity()), given)
+
+
 def _ordinary(made: Any) -> bool:
     """Whether all numbers of a value are of a size that a user would take."""
     sizes = [np.abs(np.asarray(x, np.float64)) for x in jax.tree.leaves(made) if not isinstance(x, jax.core.Tracer)]
@@ -254,7 +260,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "leafwise": {
         "good": {"rule": ("(lambda p, **k: (p,))", "(lambda p, **k: (p, p))"), "trees": ("{'p': PARAMS}", "{'p': W}")},
-        "words": {"rule": ("rule",), "trees": ("trees", "'p'", "p:")},
+        "words": {"rule": ("rule",), "trees": ("trees", "'p'", "leaf")},
     },
     "learning_rate": {
         "good": {"optimizer": ("jopt.sgd(0.1)", "jopt.adam(0.01)"), "path": ("None", "'adam'", "'learning_rate'")},
@@ -264,9 +270,13 @@ OWN: dict[str, dict[str, Any]] = {
     "load_result": {"good": {"path": ("saved('rates')", "saved('groups')")}, "words": {"path": ("path", "file", "read")}},
     "lr_range_test": {
         "good": {"params": ("{'w': W}", "init"), "low": ("1e-6", "0.001"), "high": ("1.0", "10"), "steps": ("20", "40")},
-        "words": {"params": ("params", "parameters"), "loss": ("loss",)},
+        "words": {"params": ("params", "parameters", "leaf"), "loss": ("loss",)},
         "weight": 2.0,
     },
+    "normalize_neurons": {"use": update_of_matrices},
+    "orthogonalize": {"use": update_of_matrices},
+    "scale_by_muon": {"use": update_of_matrices},
+    "scale_by_shape": {"use": update_of_matrices},
     "masked": {"good": {"mask": ("{'w': True, 'b': False}", "(lambda params: {'w': True, 'b': False})")}},
     "matrixwise": {"good": {"stacked": ("0",)}},
     "metrics": {"good": {"evaluate": ("evaluate", "evaluate_on"), "data": ("None", "(X, Y)")}},
@@ -322,7 +332,7 @@ OWN: dict[str, dict[str, Any]] = {
     "train": {
         "good": {"params": ("{'w': W}", "PARAMS")},
         "use": ignored,
-        "words": {"params": ("params", "parameters"), "optimizer": ("optimizer", "axis", "transformation")},
+        "words": {"params": ("params", "parameters", "leaf"), "optimizer": ("optimizer", "axis", "transformation")},
     },
     "zeros_like": {"good": {"dtype": ("None", "jnp.float32", "'bfloat16'")}},
     "Plan": {"good": {"reason": ("''", "'a'")}},
@@ -340,6 +350,17 @@ OWN: dict[str, dict[str, Any]] = {
     "SuccessiveHalving": {"good": {"factor": ("3", "2.0")}},
     "MedianStop": {"good": {"after": ("0.1", "0.5")}},
     "TopFraction": {"good": {"at": ("0.1", "0.5"), "keep": ("0.25", "1.0")}},
+}
+
+
+# What arguments are called by the part that they are handed to.
+ALIASES: dict[str, Sequence[str]] = {
+    "matrices": ("mask",),
+    "weight_decay_1d": ("weight_decay",),
+    "mask": ("mask", "axis"),
+    "checkpoint": ("Checkpoint: path",),
+    "start": ("decades",),
+    "decay_rate_fn": ("value of a schedule",),
 }
 
 

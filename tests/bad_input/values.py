@@ -149,6 +149,16 @@ def concrete(params: Any, *_: Any) -> Any:
     return float(loss(params, None))
 
 
+def made_by_optax(*given: Any) -> Any:
+    """A factory that is not lifted."""
+    return optax.sgd(*given)
+
+
+def length(x: Any) -> int:
+    """A function of something else."""
+    return len(x)
+
+
 class Endless:
     """An iterable of batches without an end, as a data loader is."""
 

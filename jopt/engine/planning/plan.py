@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from jopt.values import require
 from jopt.values.numbers import whole
 
 
@@ -35,8 +36,8 @@ class Plan:
             value = getattr(self, name)
             if value is not None:
                 whole(f"Plan: {name}", value)
-        if self.loop not in (None, "scan", "host"):
-            raise ValueError(f"Plan: loop must be 'scan' or 'host', but got {self.loop!r}.")
+        require.one_of("Plan: loop", self.loop, (None, "scan", "host"))
+        require.text("Plan: reason", self.reason)
 
     def __str__(self) -> str:
         """The plan in a sentence."""

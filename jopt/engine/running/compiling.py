@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from jopt.engine.compiled.executables import Executable, Executables, Wanted
-from jopt.engine.running.threads import Caller
+from jopt.engine.running.threads import Caller, spawn
 
 
 class Compiler:
@@ -47,7 +47,7 @@ class Compiler:
                 except BaseException as error:  # for whoever waits
                     ready.set_exception(error)
 
-        threading.Thread(target=work, name="jopt-compile", daemon=True).start()
+        spawn(work, "jopt-compile")
 
     def _get(self, wanted: Wanted, lower: Callable[[], Any]) -> Executable:
         begin = time.perf_counter()

@@ -6,10 +6,12 @@ thread's own, and it alone writes down what they found.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import queue
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+_ALIVE: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 Task = Callable[["Slot"], Iterator[Any]]  # what is found on the way
 SLICE_S = 0.2  # how long the caller waits before it looks around
 LEAVE_S = 1.5  # how long a thread may take to end when a sweep is stopped; one that compiles ends by itself later
@@ -86,9 +89,7 @@ class Caller:
                     self._run(tasks.popleft()(slot))
             self._heard.put(("end", slot, None))
 
-        thread = threading.Thread(target=work, name=f"jopt-{slot.number}", daemon=True)
-        thread.start()
-        return thread
+        return spawn(work, f"jopt-{slot.number}")
 
     @contextlib.contextmanager
     def as_in_the_caller(self) -> Iterator[None]:
@@ -162,6 +163,20 @@ def _answer(function: Callable[[], Any], answer: Future[Any]) -> None:
     except BaseException:
         answer.set_exception(Stopped())
         raise
+
+
+def spawn(work: Callable[[], Any], name: str) -> threading.Thread:
+    """A thread that holds up nobody who leaves the program: what is compiled can't be stopped."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    _ALIVE.add(thread)
+    return thread
+
+
+@atexit.register
+def _last_wait() -> None:
+    """Python ends a thread that comes back to it too late in a way that compiled code answers by an abort of the process."""
+    _join(list(_ALIVE))
 
 
 def _join(threads: Sequence[threading.Thread]) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+from jopt.values import require
 from jopt.values.numbers import seconds, whole
 
 
@@ -49,10 +50,12 @@ class RayWorkers:
 
     def __post_init__(self) -> None:
         if self.address is not None and not isinstance(self.address, str):
-            raise TypeError(f'RayWorkers: address must be None, "auto" or "host:port", but is {self.address!r}.')
+            raise TypeError(f'RayWorkers: address must be None, "auto" or "host:port", but is {require.shown(self.address)}.')
         for name in ("num_cpus", "num_gpus"):
             if not _is_amount(getattr(self, name)):
-                raise ValueError(f"RayWorkers: {name} must be a number of at least 0, but is {getattr(self, name)!r}.")
+                raise ValueError(
+                    f"RayWorkers: {name} must be a number of at least 0, but is {require.shown(getattr(self, name))}."
+                )
         if not self.num_cpus and not self.num_gpus:
             raise ValueError("RayWorkers: a worker needs something of a machine; give num_cpus or num_gpus above 0.")
         whole("RayWorkers: retries", self.retries, at_least=0)
