@@ -14,8 +14,8 @@ import optax
 from jopt.transforms.combining import constant_rate, rate_of_the_others
 from jopt.transforms.plateau import ReduceOnPlateauState, multiplier
 from jopt.values import checks, require
-from jopt.values.binding import Bound, find, is_value, key_name
-from jopt.values.names import shortened
+from jopt.values.binding import Bound, is_value
+from jopt.values.names import find, key_name, shortened
 from jopt.values.numbers import is_number
 from jopt.values.pairs import ScheduledState, at_count, evaluate, holds_schedule, is_transformation, varies
 

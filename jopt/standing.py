@@ -9,7 +9,8 @@ import jax
 
 from jopt.lifting import lift
 from jopt.transformation import GradientTransformation, from_bound
-from jopt.values.binding import bind, is_value, key_name
+from jopt.values.binding import bind, is_value
+from jopt.values.names import key_name
 from jopt.values.numbers import Axis
 from jopt.values.schedule import Schedule
 

@@ -194,7 +194,10 @@ def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]
         if not isinstance(name, str) or name in taken:
             raise ValueError(f"{what}: {name!r} can't be the name of a variable here; rename it.")
         if not is_number(value) and not jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.bool_):
-            raise TypeError(f"{what}: {name!r} must be a number, but is a {type(value).__name__}.")
+            raise TypeError(
+                f"{what}: {name!r} must be a number, but is a {type(value).__name__}. What one step hands to "
+                f"the next goes into the carry of jopt.sweep_steps."
+            )
         if jnp.iscomplexobj(value):
             raise TypeError(f"{what}: {name!r} must be a real number, but is complex; take its absolute value.")
         if jnp.ndim(value) != 0:

@@ -24,7 +24,7 @@ FOUND = {
     "jopt.adam(0.1, mu_dtype=int)": "mu_dtype must be a floating type",
     "jopt.adamw(0.1, mask='b')": "mask must be a tree of bools",
     "jopt.adamw(0.1, mask={'w': 0.5, 'b': True})": r"mask must be a tree of bools.*holds 0\.5",
-    "jopt.freeze(lambda params: 'all').init(PARAMS)": "mask, a function, must make",
+    "jopt.freeze(lambda params: 'all').init(PARAMS)": "what mask, a function, makes must be a tree of bools",
     "jopt.adafactor(0.1, min_dim_size_to_factor=0.5)": "min_dim_size_to_factor must be a whole number",
     "jopt.accumulate(jopt.sgd(0.1), 2, reduction=np.array(['mean', 'sum']))": "reduction must be 'mean' or 'sum'",
     "jopt.constant_schedule('a')": "value must be a number",
@@ -108,7 +108,7 @@ FOUND = {
     "jopt.leafwise(lambda p: p, {'p': {'w': 'x'}})": "p: the leaf at .* must be an array",
     "jopt.leafwise(lambda p: p, {'p': W}, once=lambda: 1)": "once must return a dict",
     "jopt.evaluation_params(jopt.adam(0.1).init(PARAMS), np)": "evaluation_params: params: the leaf at .* must be an array",
-    "jopt.soap(0.1, matrices=lambda p: p).init({'w': jnp.ones((2, 2))})": "mask, a function, must make",
+    "jopt.soap(0.1, matrices=lambda p: p).init({'w': jnp.ones((2, 2))})": "what mask, a function, makes must",
     "jopt.Plan(reason=deleted())": "Plan: reason must be a string",
     "jopt.Plan(loop=np.ones(2))": "Plan: loop must be 'scan' or 'host'",
 }

@@ -204,6 +204,25 @@ def test_what_does_not_fit_is_refused(one, other, said):
         of(**one).concat(of(**other))
 
 
+def test_results_of_other_problems_are_refused():
+    one = swept(adam(0.01, 0.02))
+
+    def trained(function, data, batch_size=4):
+        settings = {"steps": 8, "batch_size": batch_size, "plan": ONE, "evaluate": evaluate, "eval_every": 2, "keep": "carry"}
+        return jopt.sweep(function, init, adam(0.03, 0.04), data, **settings)
+
+    others = {
+        "the loss .or step. differs": trained(lambda w, batch: 2 * loss(w, batch), X),
+        "batch_size=4, the other with 6": trained(loss, X, 6),
+        r"data=float32\[12, 3\] \w+, the other with float32\[12, 3\]": trained(loss, X + 1),
+        r"the other with float32\[10, 3\]": trained(loss, X[:10]),
+    }
+    for said, other in others.items():
+        with pytest.raises(ValueError, match=f"must be of one problem, but .*{said}"):
+            one.concat(other)
+    assert one.concat(trained(lambda w, batch: loss(w, batch), X.copy())).record.shape == (4,)  # the same, written again
+
+
 def test_what_goes_on_elsewhere_is_refused():
     first = swept(adam(0.01, 0.1), steps=4, seeds=2)
     for other in (jopt.adam(0.05), adam(0.05, 0.1)):

@@ -85,6 +85,23 @@ def test_ctrl_c_is_heard_within_two_seconds_and_no_worker_is_left(phase, workers
         assert said["left"] == "[]"
 
 
+def test_a_program_that_ends_while_something_compiles_ends_as_others_do():
+    code = """
+import os, signal, threading, jax.numpy as jnp, jopt
+def loss(w, _):
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    for i in range(100):
+        w = jnp.sin(w @ w + i)
+    return jnp.sum(w)
+try:
+    jopt.sweep(loss, jnp.ones((8, 8)), jopt.sgd(jopt.choice(0.1, 0.2)), steps=10, progress=False)
+except KeyboardInterrupt:
+    print("heard")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "heard\n", "")
+
+
 def quick(seed=0):
     return jopt.sweep(
         lambda w, _: jnp.sum(w**2), jnp.ones(3), jopt.sgd(jopt.choice(0.1, 0.2)), steps=3, seed=seed, progress=False

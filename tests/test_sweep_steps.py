@@ -1,5 +1,6 @@
 """``jopt.sweep_steps``: training steps of one's own, for models with more than parameters."""
 
+import dataclasses
 import itertools
 from typing import Any, NamedTuple
 
@@ -156,6 +157,13 @@ def start(opt, key):
     return jnp.float32(1.0)
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Held:
+    tx: Any = dataclasses.field(metadata={"static": True})
+    w: Any = 1.0
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "named"),
     [
@@ -166,6 +174,17 @@ def start(opt, key):
         ((start, lambda o, c, b, k: (c, c)), TypeError, r"step must be a dict|step.*dict of named scalars"),
         ((start, lambda o, c, b, k: (c, {"loss": jnp.ones(3)})), ValueError, r"step: 'loss' must be a scalar.*\(3,\)"),
         ((start, lambda o, c, b, k: (jnp.ones(2), {"loss": c})), (TypeError, ValueError), r"carry.*shape.*\(2,\)"),
+        (
+            (lambda o, k: 0, lambda o, c, b, k: (0.9 * c + 0.1, {"loss": 1.0 * c})),
+            TypeError,
+            r"type int32; step made it float32",
+        ),
+        ((start, lambda o, c, b, k: (c.astype("bfloat16"), {"loss": c})), TypeError, r"\(root\) has type float32.*made it bfl"),
+        (
+            (lambda o, k: Held(o), lambda o, c, b, k: (c, {"loss": c.w * c.tx.hyperparams["learning_rate"]})),
+            ValueError,
+            "TrainState",
+        ),
         ((lambda o: 1.0, lambda o, c, b, k: (c, {"loss": c})), TypeError, "positional argument"),
         ((start, lambda c, b: (c, {"loss": c})), TypeError, "positional argument"),
     ],

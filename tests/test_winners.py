@@ -178,6 +178,8 @@ def test_an_average_of_other_parameters_is_an_error():
         ValueError, match=r"average of other parameters.*it has \['\(root\)'\].*'b'.*jopt.parameter_ema\(jopt.flatten"
     ):
         jopt.evaluation_params(state, params)
+    with pytest.raises(ValueError, match=r"the order is evaluation_params\(state, params\)"):
+        jopt.evaluation_params(params, jopt.schedule_free_sgd(0.1).init(params))
 
 
 @pytest.mark.parametrize(

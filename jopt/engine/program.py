@@ -19,6 +19,7 @@ from jopt.engine.data.sources import Source
 from jopt.spaces import Setting
 from jopt.training import descend, scalars
 from jopt.transforms.averaging import averaged, fitted
+from jopt.values import checks
 from jopt.values.pairs import as_pair
 from jopt.values.trees import like, structure
 
@@ -87,7 +88,11 @@ class Gradient(Program):
     dies: bool = True
 
     def start(self, setting: Setting, key: Any, given: Any) -> tuple[Any, Any]:
-        params = given if self.init is None else hyper.call(self.init, (key,), setting.hyper)
+        if self.init is None:
+            params = given
+        else:
+            params = hyper.call(self.init, (key,), setting.hyper)
+            checks.params("init", params)
         params = jax.tree.map(_strong, params)
         return params, as_pair(setting.optimizer).init(params)
 
@@ -131,15 +136,22 @@ class OwnStep(Program):
                 f"but returned {structure(new)}."
             )
         for (path, old), now in zip(jax.tree_util.tree_flatten_with_path(carry)[0], jax.tree.leaves(new), strict=True):
-            if jnp.shape(old) != jnp.shape(now):
-                where = jax.tree_util.keystr(path) or "(root)"
-                raise TypeError(
-                    f"step: the leaf of the carry at {where} has shape {jnp.shape(old)}; step made it {jnp.shape(now)}."
-                )
+            _check_carried(jax.tree_util.keystr(path) or "(root)", old, jnp.asarray(now))
         return like(carry, new), scalars("step", metrics)
 
     def kept(self, carry: Any) -> Any:
         return carry
+
+
+def _check_carried(where: str, old: jax.Array, now: jax.Array) -> None:
+    if old.shape != now.shape:
+        raise TypeError(f"step: the leaf of the carry at {where} has shape {old.shape}; step made it {now.shape}.")
+    kept = now.dtype == old.dtype or (now.weak_type and jnp.result_type(old, now) == old.dtype)
+    if not kept:  # cast back to its type, an average that begins with 0 in place of 0.0 would stay 0
+        raise TypeError(
+            f"step: the leaf of the carry at {where} has type {old.dtype}; step made it {now.dtype}. Let init make it "
+            f"{now.dtype}, or cast what step returns: x.astype({str(old.dtype)!r})."
+        )
 
 
 def _strong(x: Any) -> jax.Array:

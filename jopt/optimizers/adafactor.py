@@ -22,6 +22,7 @@ from jopt.values.numbers import Numeric, ScalarOrSchedule
 _STATIC = ("min_dim_size_to_factor", "decay_rate_fn")
 _DOMAIN = {"decay_rate": "[0, inf)", "step_offset": "[0, inf)", "epsilon": "[0, inf)"}
 _ALIAS_DOMAIN = {
+    "clipping_threshold": "(0, inf)",
     "learning_rate": "[0, inf)",
     "decay_rate": "[0, inf)",
     "decay_offset": "[0, inf)",

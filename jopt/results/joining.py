@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.kinds import Choice, Grid
-from jopt.results.ran import either
+from jopt.results.ran import differing, either
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.trial import Swept
 from jopt.values.trees import flatten, structure
@@ -34,8 +34,9 @@ def joined(one: Swept, other: Swept) -> dict[str, Any]:
         made = _along_steps(other, one)
     else:
         made = _along_lanes(one, other)
-    times = [result.timings for result in (one, other)]
-    timings = Timings(**{f.name: sum(getattr(t, f.name) for t in times) for f in dataclasses.fields(Timings)})
+    if differs := differing(one, other):
+        raise ValueError(f"Results that are joined must be of one problem, but {differs}.")
+    timings = Timings(**{f.name: sum(getattr(r.timings, f.name) for r in (one, other)) for f in dataclasses.fields(Timings)})
     plan = one.plan if str(one.plan) == str(other.plan) else f"{one.plan}; and {other.plan}"
     both = {"plan": plan, "timings": timings, "environment": either(one.environment, other.environment)}
     return {**made, **both, "by_step": one.by_step, "key_kinds": one.key_kinds or other.key_kinds}

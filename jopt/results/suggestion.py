@@ -16,7 +16,7 @@ from jopt.results.extending import extended
 from jopt.results.record import SweepRecord
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial
-from jopt.values.binding import key_name
+from jopt.values.names import key_name
 
 RATE = "learning_rate"
 _WITHOUT = "best() is the best setting, and plot.response() shows each number"

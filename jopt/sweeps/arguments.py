@@ -209,6 +209,11 @@ def _plan(plan: Any, workers: Any) -> Plan:
     asked = plan if isinstance(plan, Plan) else Plan()
     if workers is None or isinstance(workers, Slice) or workers is Slice:
         return asked
+    if not isinstance(workers, (int, np.integer)):
+        raise TypeError(
+            "workers must be a number of threads, jopt.Slice(index, count) for one of several processes, or jopt.RayWorkers(), "
+            f"but got {require.shown(workers)}."
+        )
     return Plan(asked.width, asked.chunk, asked.loop, whole("workers", workers))
 
 

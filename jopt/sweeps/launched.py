@@ -176,7 +176,7 @@ def _nothing(environment: Mapping[str, str]) -> str:
     alone = ", ".join(UNCOUNTED.values())
     return (
         f"Slice.from_environment: no environment variable says which of how many processes this is. Looked for were "
-        f"{', '.join(looked)}, and, where count= and first= are given, {alone}. {_INSTEAD.capitalize()}"
+        f"{', '.join(looked)}, and, where count= and first= are given, {alone}. {_INSTEAD[0].upper()}{_INSTEAD[1:]}"
     )
 
 

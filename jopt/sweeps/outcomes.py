@@ -18,7 +18,7 @@ from jopt.engine.planning.plan import Plan
 from jopt.engine.running.reached import Outcome, Reached
 from jopt.results import SweepRecord, SweepResult, Timings
 from jopt.results.ragged import Ragged
-from jopt.results.ran import environment
+from jopt.results.ran import environment, problem
 from jopt.spaces import Settings, one_after_another
 from jopt.values.names import labels
 from jopt.values.trees import structure
@@ -88,7 +88,7 @@ def _result(finished: Finished, record: SweepRecord, **kept: Any) -> SweepResult
         hyper_at=_by_index(settings, settings.hyper_at),
         plan=_plan([outcome.plan for outcome in finished.outcomes], finished.rounds),
         timings=_timings(finished.outcomes),
-        environment=environment(),
+        environment=environment() | problem([job.feed for job in finished.jobs], [each.program for each in finished.outcomes]),
         **kept,
     )
 

@@ -15,6 +15,7 @@ Parts = Mapping[str, str]  # of one program
 
 # In the order in which they are named; where a part has changed, those behind it follow from it and say nothing.
 FOLLOWS: dict[str, tuple[str, ...]] = {
+    "call": ("params", "init", "shapes", "loss", "evaluate", "record"),
     "seed": (),
     "record_every": (),
     "keep": (),
@@ -30,7 +31,9 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "evaluate": (),
     "loss": (),
 }
+_PLURAL = ("data", "params", "shapes")
 _WORDS = {
+    "call": "the function (jopt.sweep or jopt.sweep_steps)",
     "seed": "seed=",
     "record_every": "record_every=",
     "keep": "keep= (whether the best is kept)",
@@ -63,6 +66,7 @@ def of_call(job: Job, data: str | None) -> dict[str, str]:
         )
     begun = None if job.begun is None else (job.begun.step, of_arrays(job.begun.carry))
     return {
+        "call": type(job.program).__name__,
         "seed": str(job.seed),
         "record_every": str(job.record_every),
         "keep": str(job.keep == "best"),
@@ -114,7 +118,7 @@ def changes(groups: Mapping[str, Sequence[Parts]], known: Mapping[str, Sequence[
 def words(differs: Sequence[str], by_step: bool) -> str:
     """Parts in words."""
     named = ["the step" if by_step and name == "loss" else _WORDS[name] for name in differs]
-    return " and ".join(named) + (" is" if len(named) == 1 else " are")
+    return " and ".join(named) + (" are" if len(named) > 1 or differs[0] in _PLURAL else " is")
 
 
 def name_of(parts: Parts) -> str:

@@ -14,7 +14,7 @@ from jopt.results.range_test import RangeTest
 from jopt.sweeps.by_step import sweep_steps
 from jopt.training import descend, takes_key
 from jopt.values import checks, require
-from jopt.values.binding import key_name
+from jopt.values.names import key_name
 from jopt.values.numbers import whole
 from jopt.values.pairs import as_pair, is_transformation
 from jopt.values.trees import is_function

@@ -169,7 +169,7 @@ def evaluation_params(state: Any, params: Any) -> Any:
       ``params`` themselves.
 
     Raises:
-      ValueError: For an average of other parameters than these, as inside ``jopt.flatten``.
+      ValueError: For an average of other parameters than these, as inside ``jopt.flatten``, and for swapped arguments.
 
     Example:
       >>> opt = jopt.chain(jopt.clip(1.0), jopt.parameter_ema(jopt.sgd(0.5)))
@@ -177,6 +177,8 @@ def evaluation_params(state: Any, params: Any) -> Any:
       >>> jopt.evaluation_params(opt.init(w), w)
       Array([1., 1.], dtype=float32)
     """
+    if averages_in(params):
+        raise ValueError("evaluation_params: params hold an optimizer's state; the order is evaluation_params(state, params).")
     for path, x in jax.tree_util.tree_flatten_with_path(params)[0]:
         checks.array(f"evaluation_params: params: the leaf at {jax.tree_util.keystr(path) or '(root)'}", x)
     return fitted(averaged(state, params), params)

@@ -112,7 +112,7 @@ def mask_for(mask: Any, tree: Any) -> Any:
     if not is_function(mask):
         return mask
     made = not jax.tree.leaves(tree) or mask(tree)
-    require.choices("mask, a function, must make", made)
+    require.choices("what mask, a function, makes", made)
     return made
 
 

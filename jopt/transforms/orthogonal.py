@@ -89,7 +89,7 @@ def orthogonalize(ns_coeffs: Any = "standard", ns_steps: int = 5, eps: Numeric =
       Array([[ 1.,  0.],
              [ 0., -1.]], dtype=float32)
     """
-    steps = _schedule_of(ns_coeffs, whole("orthogonalize: ns_steps", ns_steps))
+    steps = _schedule_of(ns_coeffs, whole("orthogonalize: ns_steps", ns_steps, bits=8))
     safety = SAFETY if ns_coeffs == "polar_express" else 1.0
 
     def iterate(x: jax.Array) -> jax.Array:

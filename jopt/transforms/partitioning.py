@@ -15,8 +15,8 @@ from jopt.transformation import GradientTransformation, transformation
 from jopt.transforms.combining import check_part
 from jopt.transforms.masking import merge, select, select_alike
 from jopt.values import require
-from jopt.values.binding import key_name
 from jopt.values.leafwise import leaf_paths
+from jopt.values.names import key_name
 from jopt.values.pairs import as_pair
 from jopt.values.trees import flatten, is_none
 
@@ -113,6 +113,10 @@ def _labels(transforms: Mapping[Any, Any], param_labels: Any, tree: Any) -> Any:
     """A tree of labels, or a prefix of one, each of them a key of ``transforms``."""
     if param_labels is None:
         return _by_pattern(list(transforms), tree)
+    if isinstance(param_labels, type):
+        raise TypeError(
+            f"partition: param_labels must be a tree of labels, or a function that makes it, but is {param_labels}."
+        )
     is_tree = any(_is_label(x, transforms) for x in jax.tree.leaves(param_labels))  # a module of labels may be callable
     labels = param_labels
     if callable(param_labels) and not is_tree:

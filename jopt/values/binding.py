@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.tree_util import GetAttrKey, PyTreeDef
 
 from jopt.values import require
 from jopt.values.factory import Factory
+from jopt.values.names import find, key_name
 from jopt.values.numbers import Axis, as_float, check_domain, is_number
 from jopt.values.trees import is_function
 
@@ -205,9 +207,13 @@ def hyperparams(tree: Any) -> dict[str, Any]:
     return {key_name(path[0]): hyperparams(child) for path, child in children if path}
 
 
+def _is_pair(x: Any) -> bool:
+    return isinstance(x, optax.GradientTransformation)
+
+
 def _is_whole(x: Any) -> bool:
     """Whether an argument, or a part of one, is checked as it is and not taken apart."""
-    return is_value(x) or isinstance(x, optax.GradientTransformation)
+    return is_value(x) or _is_pair(x)
 
 
 def _check_argument(factory: Factory, argument: str, value: Any) -> None:
@@ -220,6 +226,8 @@ def _check_argument(factory: Factory, argument: str, value: Any) -> None:
         if isinstance(leaf, Axis) and not leaf.numeric:
             for each in leaf.values:
                 _check_argument(factory, argument, each)
+        elif factory.is_numeric(argument) and (isinstance(leaf, type) or _is_pair(leaf)):
+            require.number(f"{factory.name}: {argument}", leaf)
         elif is_value(leaf):
             leaf.bound.check()
         else:
@@ -250,24 +258,6 @@ def _part_names(parts: Sequence[Any]) -> list[str]:
     return names
 
 
-def key_name(key: Any) -> str:
-    """One step of a path as a word: a field, a key of a dict, a place in a list."""
-    for field in ("name", "key", "idx"):
-        if hasattr(key, field):
-            return str(getattr(key, field))
-    return str(key)
-
-
-def find(name: str, paths: Sequence[str], owner: str) -> int:
-    """Where a number stands among the paths: the one that is the name, else the only one that ends with it."""
-    exact = [i for i, path in enumerate(paths) if path == name]
-    found = exact or [i for i, path in enumerate(paths) if path.endswith("." + name)]
-    if len(found) == 1:
-        return found[0]
-    what = f"names {len(found)} numbers: {[paths[i] for i in found]}; use a full path" if found else "names no number"
-    raise ValueError(f"{owner}: {name!r} {what}. The numbers here are {list(paths)}.")
-
-
 def _plain(value: Any) -> Any:
     """The numbers of one argument: a number, or a dict of them by name, without the structure."""
     if is_value(value):
@@ -294,7 +284,7 @@ def _show(value: Any) -> str:
     if isinstance(value, (jax.Array, np.ndarray)) and np.ndim(value) > 0:
         return f"{value.dtype}{list(np.shape(value))}"
     if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
-        return repr(value.item())
+        return repr(value.item()) if jnp.issubdtype(value.dtype, np.generic) else repr(value)  # random keys have no item
     if callable(value) and hasattr(value, "__name__") and not is_value(value):
         return str(value.__name__)
     return repr(value)

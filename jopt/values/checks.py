@@ -187,7 +187,7 @@ def _same_leaves(name: str, updates: Any, parameters: Any) -> None:
     except ValueError as error:
         raise structure_error(f"{name}: updates", updates, "params", parameters) from error
     for i, (g, p) in enumerate(zip(leaves, others, strict=True)):
-        if p is not None and _dtype(p) is None:  # a tree of parameters where the updates have one leaf
+        if g is not None and p is not None and _dtype(p) is None:  # a tree of parameters where the updates have one leaf
             raise structure_error(f"{name}: updates", updates, "params", parameters)
         if g is None or (p is not None and jnp.shape(g) == jnp.shape(p)):
             continue

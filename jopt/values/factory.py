@@ -115,7 +115,7 @@ class Factory:
             require.text(name, x)
         elif annotation == "Any" and "dtype" in argument:
             require.floating(name, x)
-        elif annotation == "Any" and argument.endswith("mask") and not is_function(x):
+        elif annotation == "Any" and argument.endswith("mask") and (isinstance(x, type) or not is_function(x)):
             require.choices(name, x)
         elif self.evaluates is None and (annotation == "Numeric" or (annotation == "ScalarOrSchedule" and not callable(x))):
             require.number(name, x)  # of a schedule

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.values import require
-from jopt.values.numbers import is_number
+from jopt.values.numbers import Axis, is_number
 from jopt.values.trees import flatten, is_none
 
 _CHOICE = "For a sweep over several values, write jopt.choice(*values) in its place."
@@ -100,6 +100,9 @@ def _apply(rule: Callable[..., Any], row: tuple[Any, ...], cast: _Numbers, numbe
     inputs = [x.astype(jnp.promote_types(wide, jnp.complex64) if jnp.iscomplexobj(x) else wide) for x in arrays]
     outputs = rule(*inputs, **cast(numbers, wide))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    for x in outputs:
+        if not isinstance(x, (jax.Array, np.ndarray, np.generic)):
+            raise TypeError(f"leafwise: rule must return an array, or a tuple of them, but returned {require.shown(x)}.")
     return tuple(new.astype(kept_dtype(old)) for new, old in zip(outputs, arrays, strict=False))
 
 
@@ -138,10 +141,13 @@ def zeros_like(params: Any, dtype: Any = None, *, real: bool = False) -> Any:
     if dtype is not None:
         require.floating("zeros_like: dtype", dtype)
     require.flag("zeros_like: real", real)
+    require.tree("zeros_like: params", params)
 
     def zeros(x: Any) -> jax.Array:
         if not (is_number(x) or isinstance(x, (bool, np.bool_)) or getattr(x, "dtype", None) == np.dtype(bool)):
             raise TypeError(f"zeros_like: params must be a tree of arrays, but holds {require.shown(x)}.")
+        if isinstance(x, Axis):
+            raise TypeError(f"zeros_like: params must be a tree of arrays, but holds the axis {x!r}.")
         own = jnp.result_type(x)
         narrow = not jnp.issubdtype(own, jnp.inexact) or jnp.finfo(own).bits < 32
         kept = dtype if dtype is not None else jnp.float32 if narrow else own
@@ -196,7 +202,10 @@ def structure_error(first: str, tree: Any, name: str, other: Any) -> ValueError:
 
 def leaf_paths(tree: Any) -> list[str]:
     """The key path of every leaf, as text; ``(root)`` for a tree that is one leaf."""
-    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+    try:
+        paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+    except (TypeError, ValueError):  # keys of a dict that can't be sorted, say
+        return [f"({require.shown(tree)})"]
     return [jax.tree_util.keystr(path) or "(root)" for path, _ in paths]
 
 

@@ -120,3 +120,21 @@ def shortened(by_path: Mapping[str, V], stays: Callable[[str], bool]) -> dict[st
     names = [".".join(each[common:]) for each in parts]
     alone = all(sum(f".{path}".endswith(f".{name}") for path in by_path) == 1 for name in names)
     return dict(zip(names, by_path.values(), strict=True)) if alone else dict(by_path)
+
+
+def key_name(key: Any) -> str:
+    """One step of a path as a word: a field, a key of a dict, a place in a list."""
+    for field in ("name", "key", "idx"):
+        if hasattr(key, field):
+            return str(getattr(key, field))
+    return str(key)
+
+
+def find(name: str, paths: Sequence[str], owner: str) -> int:
+    """Where a number stands among the paths: the one that is the name, else the only one that ends with it."""
+    exact = [i for i, path in enumerate(paths) if path == name]
+    found = exact or [i for i, path in enumerate(paths) if path.endswith("." + name)]
+    if len(found) == 1:
+        return found[0]
+    what = f"names {len(found)} numbers: {[paths[i] for i in found]}; use a full path" if found else "names no number"
+    raise ValueError(f"{owner}: {name!r} {what}. The numbers here are {list(paths)}.")

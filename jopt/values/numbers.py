@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -125,7 +126,7 @@ def seconds(name: str, x: Any) -> float:
     if isinstance(x, str) and (found := re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]+)\s*", x)):
         if (unit := _UNITS.get(found[2])) is not None:
             return float(found[1]) * unit
-    elif isinstance(x, (int, float)) and not isinstance(x, bool) and 0 <= x < math.inf:
+    elif isinstance(x, (int, float)) and not isinstance(x, bool) and 0 <= x <= sys.float_info.max:
         return float(x)
     raise ValueError(f'{name} must be a time such as "60s", "5min" or "1h", or seconds, but is {shown(x)}.')
 

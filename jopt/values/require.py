@@ -118,7 +118,7 @@ def floating(name: str, x: Any) -> None:
     """Checks that ``x`` names a floating or complex type that arrays can have here."""
     kind = None
     if isinstance(x, (str, type, np.dtype)) and x not in ("",):
-        with contextlib.suppress(TypeError):
+        with contextlib.suppress(TypeError, ValueError):
             kind = jnp.dtype(x)
     if kind is None or not jnp.issubdtype(kind, jnp.inexact) or kind.itemsize > 16 or kind == np.longdouble != np.float64:
         raise TypeError(f"{name} must be a floating type, such as jnp.float32 or 'bfloat16', but got {shown(x)}.")

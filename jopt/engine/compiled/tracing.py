@@ -68,8 +68,10 @@ def trace(function: Callable[..., Any], *args: Any) -> Traced:
         return Traced(*jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args))
     except jax.errors.UnexpectedTracerError as error:
         raise ValueError(
-            "The loss (or step, or evaluate) uses a traced value that was kept beyond its own call, for example in a list: it "
-            "runs once, as a trace, and not at each step. Return what you want to keep as auxiliary values (has_aux=True)."
+            "The loss (or init, step or evaluate) uses a traced value that was kept beyond its own call, say in a list; "
+            "it runs once, as a trace, and not at each step. Return what you want to keep as auxiliary values (has_aux=True). "
+            "An optimizer that the carry holds as static data, as Flax's TrainState holds tx, is such a value, too: carry "
+            "ts.replace(tx=None), and in step use ts.replace(tx=optimizer)."
         ) from error
 
 

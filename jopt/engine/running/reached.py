@@ -20,6 +20,7 @@ class Outcome:
     Attributes:
       complete: Whether other processes have left no lane unfinished.
       lost: The setting and the seed of lanes whose workers failed again and again, and the last error of each.
+      program: A name for what a step computes, whatever the numbers are; empty where nothing was compiled.
       shardings: of the leaves of a carry that was spread over devices, a tree like it; None: each lane ran on one.
     """
 
@@ -30,6 +31,7 @@ class Outcome:
     complete: bool = True
     lost: Mapping[tuple[int, int], Exception] = dataclasses.field(default_factory=dict)
     shardings: Any = None
+    program: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ import jax
 _ALIVE: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 Task = Callable[["Slot"], Iterator[Any]]  # what is found on the way
 SLICE_S = 0.2  # how long the caller waits before it looks around
+LAST_S = 5.0  # how long a program that ends waits for what compiles
 LEAVE_S = 1.5  # how long a thread may take to end when a sweep is stopped; one that compiles ends by itself later
 
 
@@ -175,11 +176,11 @@ def spawn(work: Callable[[], Any], name: str) -> threading.Thread:
 
 @atexit.register
 def _last_wait() -> None:
-    """Python ends a thread that comes back to it too late in a way that compiled code answers by an abort of the process."""
-    _join(list(_ALIVE))
+    """A thread that compiles while the program ends, or comes back to Python then, takes the process down by a signal."""
+    _join(list(_ALIVE), LAST_S)
 
 
-def _join(threads: Sequence[threading.Thread]) -> None:
-    until = time.monotonic() + LEAVE_S
+def _join(threads: Sequence[threading.Thread], seconds: float = LEAVE_S) -> None:
+    until = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))

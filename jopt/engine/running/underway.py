@@ -282,7 +282,8 @@ class Run:
         lost, complete = self.retries.lost, not self.lanes.in_state(State.AWAY).any()
         if lost:
             self.records.lose([*lost])
-        return Outcome(self.plan, self.records, self.runtime.compiler.seconds, self.seconds, complete, lost)
+        program = self.runtime.analysis.fingerprint
+        return Outcome(self.plan, self.records, self.runtime.compiler.seconds, self.seconds, complete, lost, program=program)
 
 
 def _newly_dead(outcome: BlockOutcome) -> np.ndarray:

@@ -17,8 +17,8 @@ from jopt.results import text
 from jopt.results.plots import style
 from jopt.results.plots.scales import scale_of
 from jopt.schedules import Schedule, as_time
-from jopt.values.binding import Bound, is_value, key_name
-from jopt.values.names import shortened
+from jopt.values.binding import Bound, is_value
+from jopt.values.names import key_name, shortened
 from jopt.values.numbers import whole
 from jopt.values.pairs import is_transformation
 

@@ -22,7 +22,8 @@ from jopt.engine.lanes.store import public
 from jopt.engine.lanes.store.arrays import type_name
 from jopt.engine.lanes.store.described import Described, Gone, GoneFactory
 from jopt.kinds import Choice, Drawn, Grid
-from jopt.values.binding import Bound, is_value, key_name
+from jopt.values.binding import Bound, is_value
+from jopt.values.names import key_name
 from jopt.values.numbers import Axis
 from jopt.values.schedule import Schedule
 
