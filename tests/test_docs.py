@@ -164,16 +164,17 @@ def test_optaxs_own_tests_would_run_with_jopts_functions_in_place():
     assert all(theirs is not ours for theirs, ours in found.values())
 
 
-def test_readme_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["README.md", "docs/by_hand.md"])
+def test_a_pages_code_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
+    text = (ROOT / name).read_text(encoding="utf-8")
     blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    assert blocks, "README.md shows no Python code"
+    assert blocks, f"{name} shows no Python code"
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "readme"}
     for block in blocks:
-        # Empty lines in front, so that a traceback gives the README's own line number.
+        # Empty lines in front, so that a traceback gives the page's own line number.
         above = "\n" * text.count("\n", 0, block.start(1))
-        exec(compile(above + block[1], "README.md", "exec"), namespace)
+        exec(compile(above + block[1], name, "exec"), namespace)
 
 
 def _project_files() -> list[Path]:

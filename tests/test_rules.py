@@ -17,12 +17,12 @@ from tests.cases import (
     extras,
     name_of,
     one_of_each,
-    ravel,
     run,
     run_optax,
     stacked,
     tree_like,
 )
+from tests.reference import ravel
 
 
 def rounded(x):
