@@ -209,7 +209,7 @@ def sweep(
       TypeError: For an argument of the wrong kind, for data that are no numbers, and under ``jit``, ``vmap`` or ``grad``.
       Exception: Whatever a function of the user's raises (loss, init, evaluate, data, pruner, callback), and KeyboardInterrupt.
         Each carries ``partial_result``, what was recorded until then: a result without parameters, NaN where nothing ran, of
-        which ``complete`` is False. Its note says so.
+        which ``complete`` is False. Where something was trained, a note says so.
 
     Example:
       >>> result = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.sgd(jopt.choice(0.1, 0.5)), steps=3)
