@@ -227,12 +227,16 @@ def test_a_trial_of_a_group_goes_on():
     assert list(compared) == ["low", "high"]
 
 
-def test_what_is_counted_is_what_this_call_trains():
+def test_what_is_counted_is_what_this_call_trains(tmp_path):
     first = swept(init, 6, jopt.sgd(0.1), seeds=SEEDS)
     rest = swept(first.best(), 10, jopt.sgd(jopt.choice(0.1, 0.2)))
     assert rest.timings.lane_steps == 10 * 2 * SEEDS
     assert rest.dataset.step.values.tolist() == list(range(7, 17))
     assert (rest.record.first, rest.record.last) == (6, 16)
+    assert f"{2 * SEEDS} lanes, 10 steps each, from step 6 to 16\n" in repr(rest)
+    assert "6 steps each\n" in repr(first)
+    rest.report(tmp_path / "page.html")
+    assert "training runs, 10 steps, from step 6 to 16:" in (tmp_path / "page.html").read_text()
 
 
 def test_a_tenth_of_what_goes_on_is_of_its_own_steps():
