@@ -235,7 +235,12 @@ def test_one_value_that_can_be_passed_over_but_is_a_value_is_a_choice():
     assert jopt.choice("relu").values == ("relu",)
     assert jopt.choice(jopt.sgd(0.1)).values == (jopt.sgd(0.1),)
     assert jopt.choice((1, 2), (2, 1)).values == ((1, 2), (2, 1))
-    assert jopt.choice(jnp.float32(0.5)).values == jopt.choice(np.float32(0.5)).values == jopt.choice(np.array(0.5)).values == (0.5,)
+    assert (
+        jopt.choice(jnp.float32(0.5)).values
+        == jopt.choice(np.float32(0.5)).values
+        == jopt.choice(np.array(0.5)).values
+        == (0.5,)
+    )
     assert jopt.zipped(range(2), (0.1, 0.2))[0].values == (0, 1)
 
 

@@ -376,11 +376,13 @@ def test_another_seed_of_the_sweep_may_not_stand_beside_a_trial(first):
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [
-        (jopt.adam(0.1), "structure"),
+        (jopt.adam(0.1), r"state is of sgd\(...\), but the optimizer is adam\(...\); "),
+        (jopt.chain(jopt.clip(1.0), jopt.adam(0.1)), r"the optimizer is chain\(clip\(...\), adam\(...\)\); "),
+        (optax.adam(0.1), r"state is of sgd\(...\), but the optimizer is chain\(...\); "),
         (jopt.sgd(0.1, momentum=0.9), "structure"),
-        ({"sgd": jopt.sgd(0.1), "adam": jopt.adam(0.1)}, "structure"),
+        ({"sgd": jopt.sgd(0.1), "adam": jopt.adam(0.1)}, r"the optimizer is adam\(...\); "),
     ],
-    ids=["adam", "momentum", "groups"],
+    ids=["adam", "chain", "optax", "momentum", "groups"],
 )
 def test_a_state_of_another_structure_does_not_go_on(first, optimizer, said, jit):
     with (

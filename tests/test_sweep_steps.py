@@ -166,8 +166,12 @@ def start(opt, key):
         ((start, lambda o, c, b, k: (c, c)), TypeError, r"step must be a dict|step.*dict of named scalars"),
         ((start, lambda o, c, b, k: (c, {"loss": jnp.ones(3)})), ValueError, r"step: 'loss' must be a scalar.*\(3,\)"),
         ((start, lambda o, c, b, k: (jnp.ones(2), {"loss": c})), (TypeError, ValueError), r"carry.*shape.*\(2,\)"),
-        ((lambda o: 1.0, lambda o, c, b, k: (c, {"loss": c})), TypeError, "positional argument"),
-        ((start, lambda c, b: (c, {"loss": c})), TypeError, "positional argument"),
+        (
+            (lambda o: 1.0, lambda o, c, b, k: (c, {"loss": c})),
+            TypeError,
+            r"init must take \(optimizer, key\), but takes \(o\)",
+        ),
+        ((start, lambda c, b: (c, {"loss": c})), TypeError, r"step must take \(optimizer, carry, batch, key\)"),
     ],
     ids=itertools.count(),
 )

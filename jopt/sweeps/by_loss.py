@@ -17,10 +17,10 @@ from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
 from jopt.engine.running.on_ray.workers import RayWorkers
 from jopt.expanding import Groups, groups
-from jopt.hyper import check
 from jopt.results import GroupedResult, Result, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.checkpoint import Checkpoint
+from jopt.sweeps.functions import check_functions
 from jopt.sweeps.monitored import monitors
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
@@ -227,7 +227,8 @@ def sweep(
     optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
     _check_functions(loss, optimizer)
     init = params if is_function(params) else None
-    check(hyper, {"loss": loss, "params": init, "evaluate": evaluate, "data": data if is_function(data) else None})
+    called = {"params": (init, "key"), "evaluate": (evaluate, "params"), "data": (data, "key, step")}
+    check_functions(hyper, {"loss": (loss, ""), **called})
     if init is None:
         _check_params(params)
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt.hyper import check_call
 from jopt.results.range_test import RangeTest
 from jopt.sweeps.by_step import sweep_steps
 from jopt.training import descend, takes_key
@@ -76,7 +77,9 @@ def lr_range_test(
     if not low < high:
         raise ValueError(f"lr_range_test: low and high must be 0 < low < high, but are {low!r} and {high!r}.")
     _check_rates(optimizer)
-    if not is_function(params):
+    if is_function(params):
+        check_call("lr_range_test: params, as the function init,", params, ("key",))
+    else:
         checks.params("lr_range_test", params)
     with_key = takes_key(loss)
 
