@@ -1,10 +1,12 @@
-"""The user's functions, each of which is called with arguments of a known number."""
+"""The user's functions, each of which is called with arguments of a known number, and the optimizers beside them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from jopt import hyper
+from jopt.sweeps.arguments import compared
+from jopt.values.pairs import is_transformation
 from jopt.values.trees import is_function
 
 _WHOSE = {"params": "params, as the function init,", "data": "data, as a function,"}
@@ -29,3 +31,20 @@ def check_functions(given: Any, functions: dict[str, tuple[Any, str]]) -> None:
     for name, (function, wanted) in found.items():
         if wanted:
             hyper.check_call(_WHOSE.get(name, name), function, wanted.split(", "), given, _HINTS.get(name, ""))
+
+
+def check_optimizers(loss: Any, optimizer: Any) -> None:
+    """Checks that ``jopt.sweep`` is given a loss, and a transformation or several, in their places."""
+    if not callable(loss):
+        raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
+    for name, value in compared(optimizer).items():
+        _check_optimizer(name, value)
+
+
+def _check_optimizer(name: str, value: Any) -> None:
+    if not is_transformation(value):
+        which = f"the optimizer {name!r}" if name else "the optimizer"
+        hint = "several are compared as a dict by name, and used together by jopt.sweep_steps"
+        if callable(value):
+            hint = "call the factory: jopt.adam(...)"
+        raise TypeError(f"sweep: {which} must be a transformation, but got {type(value).__name__}; {hint}.")
