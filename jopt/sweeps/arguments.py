@@ -148,8 +148,7 @@ def compared(optimizer: Any) -> dict[str, Any]:
 
 def _batch_size(size: Any) -> Any:
     """A size, or an axis of sizes, each of which is checked with the data that it cuts; here, whether it is one of these."""
-    several = isinstance(size, (list, tuple, range, set, np.ndarray, jax.Array)) and getattr(size, "ndim", 1)
-    if several:
+    if isinstance(size, (list, tuple, range, set)) or (isinstance(size, (np.ndarray, jax.Array)) and size.ndim):
         sizes = ", ".join(map(repr, np.asarray(list(size)).ravel()[:4].tolist()))
         raise TypeError(
             f"batch_size must be a whole number, or an axis of several, each a program of its own: jopt.choice({sizes}); but "
