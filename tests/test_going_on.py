@@ -94,6 +94,15 @@ def test_some_steps_and_some_more_are_one_run_bit_for_bit(optimizer, data, steps
     assert_goes_on(first, rest, whole)
 
 
+def test_the_best_of_several_settings_goes_on_bit_for_bit_where_lanes_run_one_by_one():
+    grid, alone = jopt.adam(jopt.choice(0.01, 0.1, 0.3)), {"plan": jopt.Plan(width=1)}
+    whole, first = (swept(init, steps, grid, seeds=2, **alone) for steps in (TOTAL, 6))
+    best = first.best()
+    rest = swept(best, TOTAL - 6, best.optimizer, **alone)
+    np.testing.assert_array_equal(rest.record.losses["loss"], whole.record.losses["loss"][best.index][:, 6:])
+    assert_equal(rest.params, jax.tree.map(lambda x: x[best.index], whole.params))
+
+
 def test_a_plateau_hears_the_same_evaluations_as_in_one_run():
     value = OPTIMIZERS["plateau"]
     whole = swept(init, TOTAL, value, seeds=SEEDS)

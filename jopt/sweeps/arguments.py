@@ -157,8 +157,8 @@ def _batch_size(size: Any) -> Any:
     broken = [x for x in size.values if isinstance(x, float)] if isinstance(size, (Grid, Choice)) else []
     if broken:
         raise ValueError(
-            f"batch_size: {size!r} holds {broken[0]!r}, but sizes are whole numbers: jopt.choice(16, 64), or "
-            f"jopt.geomspace(16, 256, 3, dtype=int), as linspace takes it, too."
+            f"batch_size: {size!r} holds {broken[0]!r}, but sizes are whole numbers, which geomspace and linspace make with "
+            f"dtype=int: jopt.geomspace(16, 256, 3, dtype=int), or jopt.choice(16, 64)."
         )
     return size
 
