@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from jopt.engine.compiled.analysis import Analysis
-from jopt.engine.compiled.identity import bodies
 from jopt.engine.compiled.tracing import Traced
 from jopt.expanding import source_of
 from jopt.spaces import Settings, Space
@@ -45,7 +44,7 @@ def _is_read(axis: Axis, settings: Settings, found: Sequence[Analysis]) -> bool:
     each = [
         (i, trace) for space, one in zip(settings.spaces, found, strict=True) for i in _at(axis, space) for trace in _of(one)
     ]
-    return any(_used(trace.closed, [True] * len(trace.closed.jaxpr.outvars))[i] for i, trace in each)
+    return any(trace.used[i] for i, trace in each)
 
 
 def _is_one(axis: Axis, mine: Sequence[Axis], settings: Settings, found: Sequence[Analysis]) -> bool:
@@ -87,25 +86,3 @@ def _are_alike(found: Sequence[Analysis]) -> bool:
 
 def _are_same(first: Sequence[Traced], second: Sequence[Traced]) -> bool:
     return len(first) == len(second) and all(x.is_same(y) for x, y in zip(first, second, strict=True))
-
-
-def _used(program: Any, live: Sequence[bool]) -> list[bool]:
-    """Which arguments of a jaxpr its ``live`` results, or its effects, hang on; where it is costly to say, all."""
-    jaxpr = getattr(program, "jaxpr", program)
-    needed = {v for v, is_live in zip(jaxpr.outvars, live, strict=True) if is_live and not hasattr(v, "val")}
-    for equation in reversed(jaxpr.eqns):
-        made = [v in needed for v in equation.outvars]
-        if any(made) or equation.effects:
-            taken = zip(equation.invars, _taken(equation, made), strict=True)
-            needed.update(v for v, is_taken in taken if is_taken and not hasattr(v, "val"))
-    return [v in needed for v in jaxpr.invars]
-
-
-def _taken(equation: Any, made: Sequence[bool]) -> list[bool]:
-    """Which arguments of an equation what is ``made`` by it hangs on."""
-    inner = [getattr(body, "jaxpr", body) for body in bodies(equation)]
-    one_to_one = len(inner) == 1 and len(inner[0].invars) == len(equation.invars) and len(inner[0].outvars) == len(made)
-    if not one_to_one:
-        return [True] * len(equation.invars)
-    # What a loop makes in one round it may read in the next.
-    return _used(inner[0], [True] * len(made) if equation.primitive.name == "scan" else made)

@@ -18,6 +18,7 @@ import numpy as np
 
 from jopt.engine.compiled.hoisting import hoisted
 from jopt.engine.compiled.identity import Key, content, identify
+from jopt.engine.compiled.liveness import used
 from jopt.values import checks
 
 _LOGS = ("log", "debug", "cache", "traceback", "dump", "pprint", "distributed", "profil", "location")
@@ -53,6 +54,11 @@ class Traced:
             return False
         pairs = zip((x for x, _ in self._arrays), (x for x, _ in other._arrays), strict=True)
         return all(x is y or (np.size(x) <= SMALL and content(x) == content(y)) for x, y in pairs)
+
+    @functools.cached_property
+    def used(self) -> list[bool]:
+        """For each leaf of the arguments, whether a result hangs on it, or an effect; true where it is costly to say."""
+        return used(self.closed, [True] * len(self.closed.jaxpr.outvars))
 
     @functools.cached_property
     def program(self) -> Any:
