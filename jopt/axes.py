@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import decimal
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from jopt.kinds import Choice, Drawn, Grid, given, number, whole_number
-from jopt.values.numbers import is_number, whole
+from jopt.values.numbers import Axis, is_number, whole
+from jopt.values.pairs import is_transformation
 from jopt.values.require import shown
 
 MOST = 24  # bits of the number of values: an axis of more has no sense, and would not fit into memory
@@ -119,7 +120,8 @@ def choice(*values: Any, name: str | None = None) -> Any:  # it stands for whate
 
     Raises:
       ValueError: For no values, equal values or NaN.
-      TypeError: For an array, a list, a dict, a complex number or another axis.
+      TypeError: For an array, a list, a dict, a set, a complex number or another axis, and for values that are given in one
+        container (``choice(range(3))``) where they are to be given one by one.
 
     Example:
       >>> jopt.choice(0.9, 0.95, 0.99).values
@@ -127,16 +129,24 @@ def choice(*values: Any, name: str | None = None) -> Any:  # it stands for whate
       >>> jopt.sgd(0.1, momentum=jopt.choice(None, 0.9, 0.95), nesterov=jopt.choice(False, True))
       sgd(learning_rate=0.1, momentum=axis(None, 0.9, 0.95; 3 values), nesterov=axis(False, True; 2 values))
     """
-    if len(values) == 1 and isinstance(values[0], (list, tuple, np.ndarray, jax.Array)):
-        raise TypeError(f"choice takes the values one by one: choice(*{shown(values[0])}).")
+    if len(values) == 1 and _holds_others(values[0]):
+        literal = isinstance(values[0], (list, tuple, range, set, frozenset, np.ndarray, jax.Array))
+        given_as = f"choice(*{shown(values[0])})" if literal else f"choice(*values), but got {shown(values[0])}"
+        raise TypeError(f"choice takes the values one by one: {given_as}.")
     return given(values, name)
+
+
+def _holds_others(x: Any) -> bool:
+    """Whether something is a container of values and no value itself, which text, a function, a dict or an optimizer is."""
+    is_value = isinstance(x, (str, bytes, Mapping, Axis)) or callable(x) or is_transformation(x)
+    return not is_value and hasattr(x, "__iter__") and getattr(x, "ndim", 1) != 0
 
 
 def zipped(*axes: Grid | Choice | Sequence[Any]) -> tuple[Any, ...]:
     """Axes that are walked together: setting k takes the k-th value of each.
 
     Args:
-      *axes: Grids, choices, or sequences of values, of one length.
+      *axes: Grids, choices, or sequences of values (lists, tuples, ranges, arrays), of one length.
 
     Returns:
       One axis for each argument, to be put where the values stand. They share one dimension.
@@ -151,7 +161,7 @@ def zipped(*axes: Grid | Choice | Sequence[Any]) -> tuple[Any, ...]:
       (0.0001, 0.001)
     """
     for axis in axes:
-        if not isinstance(axis, (Grid, Choice, list, tuple, np.ndarray, jax.Array)) or (
+        if not isinstance(axis, (Grid, Choice, list, tuple, range, np.ndarray, jax.Array)) or (
             hasattr(axis, "ndim") and not axis.ndim
         ):
             raise TypeError(f"zipped takes grids, or sequences of values, but got {shown(axis)}.")

@@ -106,9 +106,9 @@ class _Spaces:
                 f"{'.'.join(place.path)} is structure, not a number of the computation, so it can't be drawn; give the values: "
                 f"jopt.choice(...)."
             )
-        values = self.values[_source(axis)]
+        values = self.values[source_of(axis)]
         first = np.asarray([next(i for i, y in enumerate(values) if same(x, y)) for x in values])  # zipped ones may repeat
-        picked = first[self.picked[_source(axis)][settings]]
+        picked = first[self.picked[source_of(axis)][settings]]
         numbers = {i for i in set(picked.tolist()) if not axis.numeric and is_number(values[i])}
         # The numbers beside what is none share a program, if the argument takes them as such.
         parts = [([i], values[i]) for i in dict.fromkeys(picked.tolist()) if i not in numbers]
@@ -119,7 +119,7 @@ class _Spaces:
 
     def _is_structure(self, place: Place) -> bool:
         axis, within = place.axis, place.path[0]
-        shapes = within == "hyper" and _source(axis) in self.shaping and axis.numeric
+        shapes = within == "hyper" and source_of(axis) in self.shaping and axis.numeric
         return place.structure or within == "batch_size" or not axis.numeric or shapes
 
     def _space(self, asked: _Asked, settings: np.ndarray) -> Space:
@@ -130,7 +130,7 @@ class _Spaces:
 
     def _numbers(self, axis: Axis, settings: np.ndarray, counts: bool) -> np.ndarray:
         """The numbers of an axis; whole ones stay whole where they ``counts``."""
-        source = _source(axis)
+        source = source_of(axis)
         array = np.asarray([self.values[source][i] for i in self.picked[source][settings]])
         if not (counts and np.issubdtype(array.dtype, np.integer)):
             return array.astype(np.float64)
@@ -146,7 +146,8 @@ class _Numbers(Grid):
         self.source = source
 
 
-def _source(axis: Axis) -> Axis:
+def source_of(axis: Axis) -> Axis:
+    """An axis as the user gave it."""
     return axis.source if isinstance(axis, _Numbers) else axis
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from traceback import walk_tb
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jopt.values import checks
+from jopt.values import checks, require
 from jopt.values.binding import Static
 from jopt.values.numbers import Axis, as_float
 from jopt.values.trees import flatten
@@ -104,15 +106,84 @@ def arguments(function: Callable[..., Any], args: tuple[Any, ...], hyper: Any) -
     given = hyper.tree if isinstance(hyper, Hyper) else hyper
     names = [p.name for p in inspect.signature(function).parameters.values() if p.kind in _BY_POSITION]
     place = names.index(HYPER) if HYPER in names else len(args)
-    if parameter.kind is parameter.POSITIONAL_ONLY:
+    if parameter.kind is parameter.POSITIONAL_ONLY or len(args) - place > len(names[place + 1 :]):
         return (*args[:place], given, *args[place:]), {}
     return args[:place], {HYPER: given, **dict(zip(names[place + 1 :], args[place:], strict=False))}
 
 
 def call(function: Callable[..., Any], args: tuple[Any, ...], hyper: Any) -> Any:
-    """What a function returns for ``args``, and for ``hyper`` where it names it."""
+    """What a function returns for ``args``, and for ``hyper`` where it names it; then an error of its own says what that is."""
     by_position, by_name = arguments(function, args, hyper)
-    return function(*by_position, **by_name)
+    try:
+        return function(*by_position, **by_name)
+    except Exception as error:
+        if hyper is not None and named(function) is not None and _is_theirs(error):
+            _tell(error, hyper)
+        raise
+
+
+def _is_theirs(error: Exception) -> bool:
+    """Whether more than jopt's own code was running behind ``call``."""
+    return any(frame.f_globals.get("__name__", "").partition(".")[0] != "jopt" for frame, _ in walk_tb(error.__traceback__))
+
+
+def _tell(error: Exception, hyper: Any) -> None:
+    reached = "jopt: hyper reached the function as"
+    if any(note.startswith(reached) for note in getattr(error, "__notes__", [])):  # from a call inside of this one
+        return
+    tree = jax.tree.map(_Said, hyper.tree if isinstance(hyper, Hyper) else hyper)
+    with contextlib.suppress(Exception):  # an error of the user's own may take no notes
+        error.add_note(
+            f"{reached} {require.shown(tree)}, a lane's own values; values to sweep are an axis, jopt.choice(0.0, 0.1), and "
+            f"whole numbers, to index with, are jopt.choice(0, 1, 2)."
+        )
+
+
+class _Said:
+    """Stands for a leaf of ``hyper`` in its ``repr``: numbers of the program by their type, all else as it is."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __repr__(self) -> str:
+        if hasattr(self.x, "dtype") and hasattr(self.x, "shape"):
+            return f"{self.x.dtype}{list(self.x.shape) or ''}"
+        return str(getattr(self.x, "__name__", None) or require.shown(self.x))
+
+
+@contextlib.contextmanager
+def shapes_told(hyper: Hyper | None) -> Iterator[None]:
+    """Where something is no scalar, but has the shape of an array in ``hyper``, the error says so."""
+    try:
+        yield
+    except ValueError as error:
+        shape = getattr(error, "no_scalar", None)
+        leaves = [] if hyper is None or shape is None else jax.tree_util.tree_flatten_with_path(hyper.tree)[0]
+        found = next((path for path, x in leaves if hasattr(x, "dtype") and jnp.shape(x) == shape), None)
+        if found is not None:
+            error.args = (
+                f"{str(error).partition(';')[0]}, the shape of hyper{jax.tree_util.keystr(found)}: each lane is given this "
+                f"array as a whole; to sweep its numbers, give an axis in its place, jopt.choice(*values).",
+            )
+        raise
+
+
+def check_call(name: str, function: Any, wanted: Sequence[str], hyper: Any = None, hint: str = "") -> None:
+    """Checks that a function of the user's can be called with what it is ``wanted`` for, named here, and with ``hyper``.
+
+    Raises:
+      TypeError: For one that takes other arguments.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin without a signature
+        return
+    args, words = arguments(function, tuple(wanted), hyper)
+    try:
+        signature.bind(*args, **words)
+    except TypeError:
+        more = "" if hyper is None else f", and {HYPER} where it names it"
+        raise TypeError(f"{name} must take ({', '.join(wanted)}){more}, but takes {signature}{hint}.") from None
 
 
 def check(hyper: Any, functions: dict[str, Any]) -> None:

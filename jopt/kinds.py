@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MappingView, Sequence
 from typing import Any
 
 import jax
@@ -128,7 +128,7 @@ def _structure(x: Any) -> Any:
 
 
 def _is_refused(x: Any) -> bool:
-    return isinstance(x, (Axis, list, dict, np.ndarray, jax.Array))
+    return isinstance(x, (Axis, list, dict, set, MappingView, np.ndarray, jax.Array))
 
 
 def same(x: Any, y: Any) -> bool:

@@ -18,6 +18,7 @@ from jopt.values.binding import Bound, is_value
 from jopt.values.names import find, key_name, shortened
 from jopt.values.numbers import is_number
 from jopt.values.pairs import ScheduledState, at_count, evaluate, holds_schedule, is_transformation, varies
+from jopt.values.states import check_state
 
 RATE = "learning_rate"
 
@@ -65,6 +66,8 @@ def learning_rate(optimizer: Any, state: Any, path: str | None = None) -> Any:
         )
     if path is not None:
         require.text("learning_rate: path", path)
+    if is_value(optimizer):
+        check_state("learning_rate", optimizer, state)
     rates = rates_of(optimizer, state, state, whole=path is not None)
     if path is not None:
         return list(rates.values())[find(path, list(rates), "learning_rate")]
@@ -80,8 +83,9 @@ def rates_of(optimizer: Any, before: Any, after: Any, *, whole: bool = False) ->
         checks.no_axes(optimizer.bound)
     found = _look(optimizer, States(before, after), None)
     if not found.rates:
+        name = optimizer.bound.spec.factory.name if is_value(optimizer) else "a pair that is no value of jopt's"
         raise ValueError(
-            f"There is no learning rate in {_named(optimizer)}: no argument of a rule in it is called {RATE!r}. Optax's own "
+            f"There is no learning rate in {name}: no argument of a rule in it is called {RATE!r}. Optax's own "
             f"pairs hide their numbers; lift the factory, jopt.lift(optax.lion)(1e-4), or use jopt's own."
         )
     rates = found.scaled()
@@ -175,10 +179,6 @@ def _own(arguments: Mapping[str, Any], state: Any) -> dict[str, Any]:
                 if is_number(x):
                     rates[".".join([name, *map(key_name, path)])] = x
     return rates
-
-
-def _named(optimizer: Any) -> str:
-    return optimizer.bound.spec.factory.name if is_value(optimizer) else "a pair that is no value of jopt's"
 
 
 def _names_a_rate(name: str) -> bool:

@@ -167,9 +167,16 @@ def check_scalar(value: Any) -> None:
             f"The loss must return a floating scalar, but returned {type(value).__name__}; has_aux=True takes a pair."
         )
     if jnp.ndim(value) != 0:
-        raise ValueError(f"The loss must return a scalar, but returned shape {jnp.shape(value)}; take its mean or sum.")
+        raise _no_scalar(f"The loss must return a scalar, but returned shape {jnp.shape(value)}; take its mean or sum.", value)
     if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
         raise TypeError(f"The loss must be a floating number, but has type {jnp.result_type(value)}.")
+
+
+def _no_scalar(message: str, value: Any) -> ValueError:
+    """The error for an array in the place of a scalar, which knows the array's shape (see ``hyper.shapes_told``)."""
+    error = ValueError(message)
+    error.no_scalar = jnp.shape(value)  # type: ignore[attr-defined]
+    return error
 
 
 def same_length(name: str, tree: Any, what: str) -> int:
@@ -201,7 +208,7 @@ def scalars(what: str, made: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]
         if jnp.iscomplexobj(value):
             raise TypeError(f"{what}: {name!r} must be a real number, but is complex; take its absolute value.")
         if jnp.ndim(value) != 0:
-            raise ValueError(f"{what}: {name!r} must be a scalar, but has shape {jnp.shape(value)}; take its mean.")
+            raise _no_scalar(f"{what}: {name!r} must be a scalar, but has shape {jnp.shape(value)}; take its mean.", value)
     return OrderedDict((name, jnp.asarray(value)) for name, value in made.items())
 
 
@@ -213,9 +220,15 @@ def takes_key(loss: Callable[..., Any]) -> bool:
         return False
     others = [p for p in parameters if p.name != HYPER]
     required = [p for p in others if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(required) not in (2, 3):
+    words = [p.name for p in others if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
+    if len(required) not in (2, 3) or words:
+        hint = "a batch of several arrays is one argument, a tuple or a dict, as in data"
+        if words:
+            hint = f"give what {words[0]!r} is to be: functools.partial(loss, {words[0]}=...)"
+        elif len(required) < 2:
+            hint = "where there are no data the batch is None: loss(params, batch)"
         raise TypeError(
             f"The loss must take (params, batch) or (params, batch, key), but takes {len(required)} arguments without a "
-            f"default: {[p.name for p in required]}."
+            f"default: {[p.name for p in required] + words}; {hint}."
         )
     return len(required) == 3

@@ -231,6 +231,19 @@ def test_drawing_one_sample_works():
     assert expand(jopt.sgd(jopt.uniform(0.1, 0.2)), samples=1).shape == (1,)
 
 
+def test_one_value_that_can_be_passed_over_but_is_a_value_is_a_choice():
+    assert jopt.choice("relu").values == ("relu",)
+    assert jopt.choice(jopt.sgd(0.1)).values == (jopt.sgd(0.1),)
+    assert jopt.choice((1, 2), (2, 1)).values == ((1, 2), (2, 1))
+    assert (
+        jopt.choice(jnp.float32(0.5)).values
+        == jopt.choice(np.float32(0.5)).values
+        == jopt.choice(np.array(0.5)).values
+        == (0.5,)
+    )
+    assert jopt.zipped(range(2), (0.1, 0.2))[0].values == (0, 1)
+
+
 # Bad input
 
 
@@ -271,6 +284,17 @@ def test_a_wrong_value_for_an_axis_is_refused(make, named):
         (lambda: jopt.choice([0.1, 0.2]), "one by one"),
         (lambda: jopt.choice(np.array([0.1, 0.2])), "one by one"),
         (lambda: jopt.choice(jnp.array([0.1, 0.2])), "one by one"),
+        (lambda: jopt.choice(range(3)), r"one by one: choice\(\*range\(0, 3\)\)\."),
+        (lambda: jopt.choice((1, 2)), "one by one"),
+        (lambda: jopt.choice({0.1, 0.2}), "one by one"),
+        (lambda: jopt.choice(frozenset((1, 2))), "one by one"),
+        (lambda: jopt.choice(x for x in (0.1, 0.2)), r"one by one: choice\(\*values\), but got <generator"),
+        (lambda: jopt.choice({"a": 1}.keys()), "one by one"),
+        (lambda: jopt.choice({"a": 1}.values()), "one by one"),
+        (lambda: jopt.choice(map(float, (1, 2))), "one by one"),
+        (lambda: jopt.choice({1}, {2}), "numbers"),
+        (lambda: jopt.choice({"a": 1}.keys(), 2), "numbers"),
+        (lambda: jopt.choice(iter((1, 2)), 3), "iterator"),
         (lambda: jopt.choice([0.1], [0.2]), "numbers"),
         (lambda: jopt.choice(1j, 2j), "numbers"),
         (lambda: jopt.choice(jopt.choice(0.1, 0.2), 0.3), "numbers"),

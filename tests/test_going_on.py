@@ -94,6 +94,15 @@ def test_some_steps_and_some_more_are_one_run_bit_for_bit(optimizer, data, steps
     assert_goes_on(first, rest, whole)
 
 
+def test_the_best_of_several_settings_goes_on_bit_for_bit_where_lanes_run_one_by_one():
+    grid, alone = jopt.adam(jopt.choice(0.01, 0.1, 0.3)), {"plan": jopt.Plan(width=1)}
+    whole, first = (swept(init, steps, grid, seeds=2, **alone) for steps in (TOTAL, 6))
+    best = first.best()
+    rest = swept(best, TOTAL - 6, best.optimizer, **alone)
+    np.testing.assert_array_equal(rest.record.losses["loss"], whole.record.losses["loss"][best.index][:, 6:])
+    assert_equal(rest.params, jax.tree.map(lambda x: x[best.index], whole.params))
+
+
 def test_a_plateau_hears_the_same_evaluations_as_in_one_run():
     value = OPTIMIZERS["plateau"]
     whole = swept(init, TOTAL, value, seeds=SEEDS)
@@ -227,12 +236,16 @@ def test_a_trial_of_a_group_goes_on():
     assert list(compared) == ["low", "high"]
 
 
-def test_what_is_counted_is_what_this_call_trains():
+def test_what_is_counted_is_what_this_call_trains(tmp_path):
     first = swept(init, 6, jopt.sgd(0.1), seeds=SEEDS)
     rest = swept(first.best(), 10, jopt.sgd(jopt.choice(0.1, 0.2)))
     assert rest.timings.lane_steps == 10 * 2 * SEEDS
     assert rest.dataset.step.values.tolist() == list(range(7, 17))
     assert (rest.record.first, rest.record.last) == (6, 16)
+    assert f"{2 * SEEDS} lanes, 10 steps each, from step 6 to 16\n" in repr(rest)
+    assert "6 steps each\n" in repr(first)
+    rest.report(tmp_path / "page.html")
+    assert "training runs, 10 steps, from step 6 to 16:" in (tmp_path / "page.html").read_text()
 
 
 def test_a_tenth_of_what_goes_on_is_of_its_own_steps():
@@ -372,11 +385,13 @@ def test_another_seed_of_the_sweep_may_not_stand_beside_a_trial(first):
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [
-        (jopt.adam(0.1), "structure"),
+        (jopt.adam(0.1), r"state is of sgd\(...\), but the optimizer is adam\(...\); "),
+        (jopt.chain(jopt.clip(1.0), jopt.adam(0.1)), r"the optimizer is chain\(clip\(...\), adam\(...\)\); "),
+        (optax.adam(0.1), r"state is of sgd\(...\), but the optimizer is chain\(...\); "),
         (jopt.sgd(0.1, momentum=0.9), "structure"),
-        ({"sgd": jopt.sgd(0.1), "adam": jopt.adam(0.1)}, "structure"),
+        ({"sgd": jopt.sgd(0.1), "adam": jopt.adam(0.1)}, r"the optimizer is adam\(...\); "),
     ],
-    ids=["adam", "momentum", "groups"],
+    ids=["adam", "chain", "optax", "momentum", "groups"],
 )
 def test_a_state_of_another_structure_does_not_go_on(first, optimizer, said, jit):
     with (

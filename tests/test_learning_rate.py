@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jopt
+from jopt.values.states import check_state
+from tests.cases import CASES, one_of_each
 
 W = {"b": jnp.zeros(2), "w": jnp.ones((2, 3))}
 FALLING = jopt.linear_schedule(0.5, 0.0, 10)
@@ -241,6 +243,31 @@ def test_what_is_no_optimizer_or_no_state_of_it_is_refused():
         jopt.learning_rate({"a": jopt.adam(0.1)}, None)
     with pytest.raises(TypeError, match="is an axis"):
         jopt.learning_rate(jopt.adam(jopt.choice(0.1, 0.2)), None)
-    for scheduled in (jopt.sgd(FALLING), jopt.adam(0.1, b1=FALLING)):
-        with pytest.raises(ValueError, match="the state holds no step count"):
-            jopt.learning_rate(scheduled, jopt.sgd(0.1).init(W))
+    lifted = jopt.lift(optax.sgd)(FALLING)  # whose state is not ours to know
+    with pytest.raises(ValueError, match="the state holds no step count"):
+        jopt.learning_rate(lifted, jopt.sgd(0.1).init(W))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        (jopt.sgd(0.5), r"sgd\(...\): expected \(EmptyState, EmptyState\)"),
+        (jopt.sgd(FALLING, momentum=0.9), r"sgd\(...\): expected \(TraceState, ScaleByScheduleState\)"),
+        (jopt.adam(FALLING), r"adam\(...\): expected \(ScaleByAdamState, ScaleByScheduleState\)"),
+        (jopt.adam(0.1, b1=FALLING), r"adam\(...\): expected ScheduledState"),
+        (jopt.chain(jopt.clip(1.0), jopt.adam(0.1)), r"chain\(clip\(...\), adam\(...\)\): expected \(EmptyState, \(ScaleBy"),
+    ],
+    ids=["sgd", "momentum", "schedule", "b1", "chain"],
+)
+def test_the_state_of_another_optimizer_is_refused(optimizer, expected):
+    with pytest.raises(ValueError, match=rf"not that of {expected}.*, but got \(ScaleByAdamState, EmptyState\)"):
+        jopt.learning_rate(optimizer, jopt.adam(0.1).init(W))
+    with pytest.raises(ValueError, match="but got NoneType"):
+        jopt.learning_rate(optimizer, None)
+
+
+def test_each_rules_own_state_is_taken_whatever_the_parameters_are():
+    params = {"a": jnp.ones((3, 2)), "b": (jnp.ones(2), None), "c": {"v": jnp.ones(())}}
+    for case in one_of_each(CASES):
+        optimizer = case.make()
+        check_state("learning_rate", optimizer, jax.eval_shape(optimizer.init, params))

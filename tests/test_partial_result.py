@@ -183,7 +183,7 @@ def test_a_function_that_fails_at_once_brings_a_result_without_records(argument)
     assert partial.timings.lane_steps == 0
     assert not partial.complete
     assert partial.record.steps_done.max() == 0
-    assert [note for note in found.__notes__ if "nothing had been trained" in note]
+    assert not [note for note in getattr(found, "__notes__", []) if note.startswith("jopt:")]
     assert "none" in repr(partial)
 
 
@@ -305,7 +305,7 @@ def test_a_wrong_argument_brings_nothing():
     assert not hasattr(caught.value, "__notes__")
 
 
-def test_a_wrong_argument_that_shows_in_a_trace_has_no_note_about_what_was_trained():
+def test_a_wrong_argument_that_shows_in_a_trace_has_no_notes():
     for options in (
         {"loss": lambda w: w.sum()},
         {"evaluate": lambda w: {"loss": w.sum()}},
@@ -314,7 +314,7 @@ def test_a_wrong_argument_that_shows_in_a_trace_has_no_note_about_what_was_train
     ):
         with pytest.raises((TypeError, ValueError)) as caught:
             swept(**options)
-        assert not [note for note in getattr(caught.value, "__notes__", []) if note.startswith("jopt: nothing")], options
+        assert not getattr(caught.value, "__notes__", []), options
 
 
 def test_an_error_that_takes_no_attributes_is_raised_all_the_same():

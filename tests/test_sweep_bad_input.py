@@ -46,7 +46,12 @@ def test_the_call_that_the_others_spoil_is_good():
         ({"batch_size": True}, (ValueError, TypeError), r"batch_size.*whole number.*True"),
         ({"batch_size": "all"}, (ValueError, TypeError), r"batch_size.*whole number.*'all'"),
         ({"batch_size": float("nan")}, (ValueError, TypeError), r"batch_size.*whole number.*nan"),
-        ({"batch_size": [2]}, (ValueError, TypeError), r"batch_size.*whole number"),
+        ({"batch_size": [2, 4]}, TypeError, r"batch_size.*whole number.*jopt.choice\(2, 4\);.*\[2, 4\]"),
+        ({"batch_size": (2, 4)}, TypeError, r"jopt.choice\(2, 4\)"),
+        ({"batch_size": np.array([2, 4])}, TypeError, r"jopt.choice\(2, 4\)"),
+        ({"batch_size": range(2, 4)}, TypeError, r"jopt.choice\(2, 3\)"),
+        ({"batch_size": jopt.geomspace(1, 4, 3)}, ValueError, r"batch_size.*1.0.*geomspace\(16, 256, 3, dtype=int\)"),
+        ({"batch_size": jopt.choice(None, 2.0)}, ValueError, r"batch_size.*2.0.*whole"),
         ({"seeds": 0}, ValueError, r"seeds.*at least 1.*0"),
         ({"seeds": -1}, ValueError, r"seeds.*at least 1.*-1"),
         ({"seeds": []}, ValueError, "seeds"),
@@ -127,7 +132,7 @@ def test_a_rate_for_a_layer_that_is_not_there_is_refused():
 @pytest.mark.parametrize(
     ("params", "named"),
     [
-        (loss, "positional argument"),
+        (loss, r"params, as the function init, must take \(key\), but takes \(w, batch\)"),
         ({"n": jnp.arange(3)}, r"\['n'\].*int32.*floating"),
         ({"n": True}, r"\['n'\].*bool.*floating"),
         ({"layer": ["relu", W]}, r"\['layer'\]\[0\].*str"),
@@ -298,13 +303,55 @@ def test_an_error_inside_the_loss_reaches_the_caller():
         (lambda w: {"learning_rate": w[0]}, ValueError, r"'learning_rate'.*rename"),
         (lambda w: {1: w[0]}, ValueError, r"evaluate: 1.*rename"),
         (lambda w: {"text": "good"}, TypeError, r"'text'.*str"),
-        (lambda w, batch: {"n": w[0]}, TypeError, "positional argument"),
+        (
+            lambda w, batch: {"n": w[0]},
+            TypeError,
+            r"evaluate must take \(params\), but takes \(w, batch\).*jopt.metrics\(evaluate, data",
+        ),
+        (lambda: {"n": 0.0}, TypeError, r"evaluate must take \(params\), but takes \(\)"),
     ],
     ids=itertools.count(),
 )
 def test_an_evaluate_that_returns_no_named_scalars_is_refused(wrong, error, named):
     with pytest.raises(error, match=named):
         call(evaluate=wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"f": lambda w: w[0]}, r"\(params, batch\).*takes 1 arguments.*batch is None"),
+        ({"f": lambda w, x, y, z: w[0]}, r"\(params, batch\).*takes 4 arguments.*'z'\]; a batch of several arrays is one"),
+        ({"f": lambda w, batch, *, scale: w[0]}, r"'scale'\]; .*functools.partial\(loss, scale="),
+        ({"params": lambda: jnp.zeros(3)}, r"params, as the function init, must take \(key\), but takes \(\)"),
+        (
+            {"params": lambda key, hyper, n: jnp.zeros(3), "hyper": 1.0},
+            r"must take \(key\), and hyper where it names it, but takes",
+        ),
+        ({"params": lambda hyper: jnp.zeros(3), "hyper": 1.0}, r"must take \(key\).* but takes \(hyper\)"),
+        ({"data": lambda key: None}, r"data, as a function, must take \(key, step\), but takes \(key\)"),
+        ({"callbacks": [lambda: None]}, r"callbacks\[0\] must take \(event\), but takes \(\)"),
+    ],
+    ids=itertools.count(),
+)
+def test_functions_that_take_something_else_are_refused_before_they_are_called(wrong, named):
+    with pytest.raises(TypeError, match=named):
+        call(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"init": lambda key: 0.0}, r"init must take \(optimizer, key\), but takes \(key\)"),
+        ({"step": lambda opt, carry, batch: (carry, {})}, r"step must take \(optimizer, carry, batch, key\), but takes"),
+        ({"evaluate": lambda carry, x: {}}, r"evaluate must take \(carry\)"),
+    ],
+    ids=["init", "step", "evaluate"],
+)
+def test_so_are_those_of_steps_of_ones_own(wrong, named):
+    good = {"init": lambda opt, key: 0.0, "step": lambda opt, carry, batch, key: (carry, {"loss": carry}), **wrong}
+    with pytest.raises(TypeError, match=named):
+        jopt.sweep_steps(good.pop("init"), good.pop("step"), jopt.sgd(0.1), steps=1, progress=False, **good)
 
 
 def test_a_clash_of_names_is_found_before_the_first_step_of_a_long_run():

@@ -185,8 +185,12 @@ class Held:
             ValueError,
             "TrainState",
         ),
-        ((lambda o: 1.0, lambda o, c, b, k: (c, {"loss": c})), TypeError, "positional argument"),
-        ((start, lambda c, b: (c, {"loss": c})), TypeError, "positional argument"),
+        (
+            (lambda o: 1.0, lambda o, c, b, k: (c, {"loss": c})),
+            TypeError,
+            r"init must take \(optimizer, key\), but takes \(o\)",
+        ),
+        ((start, lambda c, b: (c, {"loss": c})), TypeError, r"step must take \(optimizer, carry, batch, key\)"),
     ],
     ids=itertools.count(),
 )

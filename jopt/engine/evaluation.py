@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.engine.data import arrays
-from jopt.hyper import arguments, call, named
+from jopt.hyper import call, check_call, named
 from jopt.training import same_length, scalars
 from jopt.values import require
 from jopt.values.numbers import whole
@@ -154,17 +154,8 @@ def metrics(
 
 
 def _check_arguments(evaluate: Callable[..., Any], data: Any) -> None:
-    try:
-        signature = inspect.signature(evaluate)
-    except ValueError:  # a builtin without a signature
-        return
-    wanted = ("params",) if data is None else ("params", "data")
-    args, words = arguments(evaluate, wanted, {})
-    try:
-        signature.bind(*args, **words)
-    except TypeError:
-        hint = "; data= gives the second one" if data is None else ""
-        raise TypeError(f"metrics: evaluate must take ({', '.join(wanted)}), but takes {signature}{hint}.") from None
+    wanted, hint = (("params",), "; data= gives the second one") if data is None else (("params", "data"), "")
+    check_call("metrics: evaluate", evaluate, wanted, {}, hint)
 
 
 def _wide(x: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from jopt.engine.data.sources import Feed
 from jopt.engine.program import Program
 from jopt.spaces import Space
+from jopt.values.pairs import by_name
 from jopt.values.trees import structure
 
 Keep = Literal["params", "carry", "best", "none"]  # what the result has of each lane beside its records
@@ -28,12 +29,14 @@ class Begun:
       carry: a tree of NumPy arrays ``[seeds, ...]``; random keys as their data.
       evaluated: the latest evaluation that a step may be told of, ``[seeds]`` by name; empty where there was none.
       fresh: whether no step has been told of it.
+      optimizer: the rules of which the state is, by name; empty where nobody knows.
     """
 
     step: int
     carry: Any
     evaluated: Mapping[str, np.ndarray]
     fresh: bool
+    optimizer: str = ""
 
     def of(self, seed: int) -> Any:
         """The carry of one seed, by its position."""
@@ -49,10 +52,15 @@ class Begun:
         """For each leaf of the carry, whether all seeds have the same."""
         return [bool((x == x[:1]).all()) for x in jax.tree.leaves(self.carry)]
 
-    def check(self, wanted: Any) -> None:
-        """Checks that a lane whose first carry, or its shapes, is ``wanted`` can go on from here."""
+    def check(self, wanted: Any, optimizer: Any) -> None:
+        """Checks that a lane of ``optimizer`` whose first carry, or its shapes, is ``wanted`` can go on from here."""
         instead = "give an optimizer of the trial's structure, or params=trial.params, which begins with a new state"
         if structure(self.carry) != structure(wanted):
+            if self.optimizer and self.optimizer != (other := by_name(optimizer)):
+                raise ValueError(
+                    f"The sweep can't go on from this trial: its state is of {self.optimizer}, but the optimizer is {other}; "
+                    f"{instead}."
+                )
             raise ValueError(
                 f"The sweep can't go on from this trial: its parameters and state have the structure {structure(self.carry)}, "
                 f"but the loss and the optimizer work on {structure(wanted)}; {instead}."

@@ -61,7 +61,8 @@ class Program(abc.ABC):
     def evaluate(self, setting: Setting, carry: Any) -> dict[str, Any]:
         """The metrics of a carry."""
         assert self.evaluation is not None
-        return scalars("evaluate", hyper.call(self.evaluation, (self.fitted(self.kept(carry), carry),), setting.hyper))
+        with hyper.shapes_told(setting.hyper):
+            return scalars("evaluate", hyper.call(self.evaluation, (self.fitted(self.kept(carry), carry),), setting.hyper))
 
     def batch(self, setting: Setting, data: Any, row: Any, key: Any, step: Any) -> Any:
         """The batch of one step, of the data on the device and the step's own row."""
@@ -98,7 +99,8 @@ class Gradient(Program):
 
     def step(self, setting: Setting, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
         args = (batch, key) if self.takes_key else (batch,)
-        return descend(self._loss(setting), setting.optimizer, carry, args, self.has_aux, feedback or {}, self.record)
+        with hyper.shapes_told(setting.hyper):
+            return descend(self._loss(setting), setting.optimizer, carry, args, self.has_aux, feedback or {}, self.record)
 
     def _loss(self, setting: Setting) -> Callable[..., Any]:
         return lambda *args: hyper.call(self.loss, args, setting.hyper)
@@ -137,7 +139,8 @@ class OwnStep(Program):
             )
         for (path, old), now in zip(jax.tree_util.tree_flatten_with_path(carry)[0], jax.tree.leaves(new), strict=True):
             _check_carried(jax.tree_util.keystr(path) or "(root)", old, jnp.asarray(now))
-        return like(carry, new), scalars("step", metrics)
+        with hyper.shapes_told(setting.hyper):
+            return like(carry, new), scalars("step", metrics)
 
     def kept(self, carry: Any) -> Any:
         return carry

@@ -151,7 +151,7 @@ def adafactor(
       multiply_by_parameter_scale: Whether to multiply by max(RMS(w), ε₂).
       clipping_threshold: d, above 0; ``None`` leaves a as it is.
       momentum: μ in [0, 1); none by default.
-      dtype_momentum: The type of M; by default the parameter's own, at least float32.
+      dtype_momentum: The type of M, where there is ``momentum``; by default the parameter's own, at least float32.
       weight_decay_rate: λ, at least 0: a number or a schedule; none by default. It is not multiplied by the rate.
       eps: ε, at least 0.
       factored: Whether to keep rows and columns at all.

@@ -180,10 +180,10 @@ def rmsprop(
       eps_in_sqrt: Whether ε stands inside the root, as in the lecture and in Keras.
       centered: Whether to subtract the square of the mean gradient.
       momentum: μ in [0, 1]; none by default.
-      nesterov: Whether the momentum looks one step ahead.
+      nesterov: Whether the momentum looks one step ahead; without ``momentum`` it changes nothing.
       bias_correction: Whether to divide the running means by 1 − βᵗ.
       rate_inside: Whether the rate goes into the momentum, as in Optax and Keras, or multiplies it from outside, as in PyTorch:
-        the same for a constant rate, another path as soon as the rate moves.
+        the same for a constant rate, another path as soon as the rate moves; without ``momentum`` it changes no update.
 
     Returns:
       The optimizer; its state is that of ``optax.rmsprop`` (without ``rate_inside``, in the order of the parts).

@@ -29,9 +29,9 @@ def sgd(
     Args:
       learning_rate: α, at least 0: a number, a schedule, or a prefix of the parameter tree with one of these per branch.
       momentum: μ in [0, 1]; none by default.
-      nesterov: Whether to look one step ahead; needs ``momentum``.
-      accumulator_dtype: The type of the velocity; by default the parameter's own, at least float32.
-      dampening: τ in [0, 1]; none by default. Needs ``momentum``; with τ = μ the velocity is a mean of the gradients.
+      nesterov: Whether to look one step ahead; without ``momentum`` it changes nothing, as in Optax (PyTorch refuses it).
+      accumulator_dtype: The type of the velocity, with ``momentum``; by default the parameter's own, at least float32.
+      dampening: τ in [0, 1]; none by default. An error without ``momentum``; with τ = μ the velocity is a mean of gradients.
 
     Returns:
       The optimizer; its state is that of ``optax.sgd``, with ``dampening`` a step count beside the velocity.

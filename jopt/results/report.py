@@ -139,11 +139,12 @@ def _span(values: Any) -> str:
 
 def _ran(record: SweepRecord) -> str:
     settings, seeds = record.diverged[..., 0].size, len(record.seeds)
-    steps = int(record.steps_done.max(initial=0))
+    last = int(record.steps_done.max(initial=0))
     how = "up to " if record.pruned.any() or record.left.any() or not record.complete else ""
     grid = f"{text.count(settings, 'setting')} x {text.count(seeds, 'seed')}"
+    steps = text.steps_trained(record.first, last, each=" each")
     end = "" if record.complete else ", when it had not come to its end"
-    return f"{grid} = {text.count(settings * seeds, 'lane')}, {how}{text.count(steps, 'step')} each{end}"
+    return f"{grid} = {text.count(settings * seeds, 'lane')}, {how}{steps}{end}"
 
 
 def _time(timings: Timings) -> str:

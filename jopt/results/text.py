@@ -35,6 +35,13 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def steps_trained(first: int, last: int, each: str = "") -> str:
+    """The steps from one to another in words; where a sweep went on, which ones: "10 steps, from step 20 to 30"."""
+    done = max(0, last - first)
+    which = f", from step {first:,} to {last:,}" if first and done else ""
+    return f"{done:,} step{'' if done == 1 else 's'}{each}{which}"
+
+
 def setting(values: Mapping[str, Any]) -> str:
     """A setting as "learning_rate=0.001, b1=0.9"."""
     return ", ".join(f"{name}={number(value)}" for name, value in values.items()) or "the only setting"

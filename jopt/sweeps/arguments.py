@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Protocol, get_args
 
+import jax
 import numpy as np
 
 from jopt.deciding import Pruner
@@ -15,6 +16,7 @@ from jopt.engine.job import Begun, Keep
 from jopt.engine.planning.plan import Plan
 from jopt.engine.running.on_ray.workers import RayWorkers
 from jopt.expanding import Groups
+from jopt.kinds import Choice, Grid
 from jopt.results import Trial
 from jopt.sweeps.checkpoint import Checkpoint, checkpoint_of, last_interval
 from jopt.sweeps.deciding import pruner_of, rungs_of
@@ -110,7 +112,7 @@ class Asked:
         told = callbacks_of(callbacks)
         return cls(
             steps=last,
-            batch_size=batch_size,  # checked with the data that it cuts
+            batch_size=_batch_size(batch_size),
             hyper=hyper,
             seeds=_seeds(seeds) if trial is None else _seeds_of(trial, seeds),
             samples=samples,
@@ -142,6 +144,23 @@ class Asked:
 def compared(optimizer: Any) -> dict[str, Any]:
     """The optimizers to be compared, by name; one that is compared with no other has none."""
     return optimizer.optimizers if isinstance(optimizer, Groups) else {"": optimizer}
+
+
+def _batch_size(size: Any) -> Any:
+    """A size, or an axis of sizes, each of which is checked with the data that it cuts; here, whether it is one of these."""
+    if isinstance(size, (list, tuple, range, set)) or (isinstance(size, (np.ndarray, jax.Array)) and size.ndim):
+        sizes = ", ".join(map(repr, np.asarray(list(size)).ravel()[:4].tolist()))
+        raise TypeError(
+            f"batch_size must be a whole number, or an axis of several, each a program of its own: jopt.choice({sizes}); but "
+            f"got {require.shown(size)}."
+        )
+    broken = [x for x in size.values if isinstance(x, float)] if isinstance(size, (Grid, Choice)) else []
+    if broken:
+        raise ValueError(
+            f"batch_size: {size!r} holds {broken[0]!r}, but sizes are whole numbers, which geomspace and linspace make with "
+            f"dtype=int: jopt.geomspace(16, 256, 3, dtype=int), or jopt.choice(16, 64)."
+        )
+    return size
 
 
 def _seeds(seeds: Any) -> list[int]:

@@ -17,10 +17,10 @@ from jopt.engine.planning.plan import Plan
 from jopt.engine.program import Gradient, Program
 from jopt.engine.running.on_ray.workers import RayWorkers
 from jopt.expanding import Groups, groups
-from jopt.hyper import check
 from jopt.results import GroupedResult, Result, SweepResult, Trial
-from jopt.sweeps.arguments import Asked, Pair, compared
+from jopt.sweeps.arguments import Asked, Pair
 from jopt.sweeps.checkpoint import Checkpoint
+from jopt.sweeps.functions import check_functions, check_optimizers
 from jopt.sweeps.monitored import monitors
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
@@ -29,7 +29,6 @@ from jopt.sweeps.telling import Callback
 from jopt.training import takes_key
 from jopt.values import checks, require
 from jopt.values.numbers import Axis
-from jopt.values.pairs import is_transformation
 from jopt.values.trees import is_function
 
 
@@ -128,8 +127,10 @@ def sweep(
       params: The initial parameters, a pytree of floating arrays; or ``init(key)``, which makes each seed's own, with ``hyper``
         where it names it; or a ``Trial`` of a sweep with ``keep="carry"``, to go on from: each of its seeds from its own
         parameters and state. It brings its seeds, and the sweep's ``seed``. Steps go on counting, and so do schedules, keys,
-        epochs and the steps between evaluations and records, so that 200 steps and 300 more are 500, bit for bit at the same
-        width. The optimizer has the trial's structure, with other numbers or axes where you like; then each setting starts
+        epochs and the steps between evaluations and records, so that 200 steps and 300 more are 500: bit for bit where
+        lanes run one by one (``plan=jopt.Plan(width=1)``) or, without axes, in blocks of the same shape; else to rounding, as
+        where one of several settings goes on alone. A record with steps before and after is two, each a mean of its own
+        steps. The optimizer has the trial's structure, with other numbers or axes where you like; then each setting starts
         from that state. All else is given again: ``batch_size``, ``hyper``, ``evaluate``, ``eval_every``, ``record``, ``keep``.
         Where parameters or data are spread over several devices (by a ``jax.sharding``), they stay so: each lane runs over all
         of these, one after the other, its state lies as its parameters, and so do the trial's; ``plan`` and ``workers`` then
@@ -147,13 +148,17 @@ def sweep(
       steps: Optimizer steps of each lane, at least 1; from a ``Trial`` how many more.
       batch_size: Examples per step of data given as arrays, reshuffled each epoch, without replacement; the examples that do
         not fill a last batch are left out of that epoch, others in each. ``None`` for all of them at each step. Several sizes
-        are an axis, ``jopt.choice(16, 64)``: one program each, and ``examples_seen`` beside ``step`` in the dataset.
+        are an axis, ``jopt.choice(16, 64)``: one program each. They are compared after equal steps, in which larger batches
+        have seen more examples: ``examples_seen``, beside ``step`` in the dataset, says how many.
       hyper: Numbers that are not the optimizer's (a dropout rate, a penalty, a fold), a pytree with axes where numbers or
         structure stand. Every function that has an argument named ``hyper`` (loss, init, evaluate, batch) is given the
         setting's, by keyword. Floats and arrays are numbers of the compiled program, and an axis of whole numbers arrives as
         int32; a whole number without an axis is Python's, and so is each of an axis that the program needs in Python (as a
-        shape, say), with a program of its own. ``Trial.hyper`` is a setting's. Of folds take the mean over their dimension:
-        ``best``, ``suggest`` and ``prune`` take each fold for a setting of its own.
+        shape, say), with a program of its own. ``Trial.hyper`` is a setting's. The keys of a dict are sorted, and so are their
+        dimensions. An axis that no function reads is warned of (numbers beside ``None`` are not looked at, nor is anything
+        under ``jax.disable_jit()``). JAX takes an index that is out of range for the nearest one that is not, so of two folds
+        ``choice(0, 1, 2)`` trains the second twice, without an error. Of folds take the mean over their dimension: ``best``,
+        ``suggest`` and ``prune`` take each fold for a setting of its own.
       seeds: How many seeds, or the seeds themselves, different ints in [0, 2³²).
       samples: How many settings to draw, where an axis is drawn.
       has_aux: Whether the loss returns auxiliary values; they are recorded like the loss.
@@ -209,7 +214,7 @@ def sweep(
       TypeError: For an argument of the wrong kind, for data that are no numbers, and under ``jit``, ``vmap`` or ``grad``.
       Exception: Whatever a function of the user's raises (loss, init, evaluate, data, pruner, callback), and KeyboardInterrupt.
         Each carries ``partial_result``, what was recorded until then: a result without parameters, NaN where nothing ran, of
-        which ``complete`` is False. Its note says so.
+        which ``complete`` is False. Where something was trained, a note says so.
 
     Example:
       >>> result = jopt.sweep(lambda w, _: w**2, jax.numpy.float32(1.0), jopt.sgd(jopt.choice(0.1, 0.5)), steps=3)
@@ -225,9 +230,10 @@ def sweep(
       ([4, 5], 5)
     """
     optimizer = groups(optimizer) if isinstance(optimizer, dict) else optimizer
-    _check_functions(loss, optimizer)
+    check_optimizers(loss, optimizer)
     init = params if is_function(params) else None
-    check(hyper, {"loss": loss, "params": init, "evaluate": evaluate, "data": data if is_function(data) else None})
+    called = {"params": (init, "key"), "evaluate": (evaluate, "params"), "data": (data, "key, step")}
+    check_functions(hyper, {"loss": (loss, ""), **called})
     if init is None:
         _check_params(params)
 
@@ -279,19 +285,3 @@ def _check_params(params: Any) -> None:
         checks.no_shapes("sweep", params)
         if not jax.tree.leaves(params):
             raise ValueError(f"sweep: params has no leaves to train: {params!r}; give a pytree of arrays, or init(key).")
-
-
-def _check_functions(loss: Any, optimizer: Any) -> None:
-    if not callable(loss):
-        raise TypeError(f"sweep takes (loss, params, optimizer, data); the loss is a {type(loss).__name__}, not a function.")
-    for name, value in compared(optimizer).items():
-        _check_optimizer(name, value)
-
-
-def _check_optimizer(name: str, value: Any) -> None:
-    if not is_transformation(value):
-        which = f"the optimizer {name!r}" if name else "the optimizer"
-        hint = "several are compared as a dict by name, and used together by jopt.sweep_steps"
-        if callable(value):
-            hint = "call the factory: jopt.adam(...)"
-        raise TypeError(f"sweep: {which} must be a transformation, but got {type(value).__name__}; {hint}.")

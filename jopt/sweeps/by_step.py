@@ -14,17 +14,16 @@ from jopt.engine.planning.plan import Plan
 from jopt.engine.program import OwnStep, Program
 from jopt.engine.running.on_ray.workers import RayWorkers
 from jopt.expanding import Groups, check_tree
-from jopt.hyper import check
 from jopt.results import GroupedResult, SweepResult, Trial
 from jopt.sweeps.arguments import Asked, Pair, compared
 from jopt.sweeps.checkpoint import Checkpoint
+from jopt.sweeps.functions import check_functions
 from jopt.sweeps.going_on import first_carry
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.running import run
 from jopt.sweeps.slices import Slice
 from jopt.sweeps.telling import Callback
 from jopt.values.numbers import Axis
-from jopt.values.trees import is_function
 
 
 @overload
@@ -181,7 +180,8 @@ def sweep_steps(
         if not callable(function) and (name == "step" or trial is None):
             raise TypeError(f"sweep_steps: {name} must be a function, but is a {type(function).__name__}.")
     make = None if isinstance(init, Trial) else init
-    check(hyper, {"init": make, "step": step, "evaluate": evaluate, "data": data if is_function(data) else None})
+    called = {"init": (make, "optimizer, key"), "step": (step, "optimizer, carry, batch, key")}
+    check_functions(hyper, {**called, "evaluate": (evaluate, "carry"), "data": (data, "key, step")})
     for name, value in compared(optimizer).items():
         check_tree(f"sweep_steps: the optimizer {name!r}" if name else "sweep_steps: the optimizer", value)
     if isinstance(optimizer, dict):

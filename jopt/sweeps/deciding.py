@@ -79,7 +79,7 @@ def metric_of(
     return metric, scores.directed(maximize, metric, mode)
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
     """Warns of the line outside of jopt that called it."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "jopt":
@@ -129,7 +129,7 @@ class Decider:
         """Once: early looks at constant rates mislead."""
         for job in self.jobs.values():
             if not decays(job.space.at(0).optimizer, job.steps):
-                _warn(
+                warn(
                     "prune: the learning rate does not decay, and early looks at such rates prefer those that are too high: "
                     "where gradients are noisy, large steps look best until it is time to settle. With one that decays, such "
                     "as jopt.cosine_decay_schedule(jopt.geomspace(...), steps), early looks mislead little."
@@ -181,7 +181,7 @@ class Decider:
         kept = np.broadcast_to(kept.reshape(len(kept), -1), lanes)
         if not self.ends and not (kept & rung.running[:, None]).any() and rung.running.any():
             best = int(np.argmin(np.where(rung.running, rung.mean_scores, np.inf)))  # a sweep is not lost for a rule
-            _warn(f"prune: {self.pruner!r} kept no setting at step {rung.step}, so the best one goes on.")
+            warn(f"prune: {self.pruner!r} kept no setting at step {rung.step}, so the best one goes on.")
             return np.broadcast_to(np.arange(lanes[0])[:, None] == best, lanes)
         return kept
 

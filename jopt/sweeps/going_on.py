@@ -9,6 +9,7 @@ import numpy as np
 
 from jopt.engine.job import Begun
 from jopt.results import Trial
+from jopt.values.pairs import by_name
 from jopt.values.trees import flatten
 
 
@@ -25,7 +26,15 @@ def begun_of(trial: Trial, every: int | None, by_step: bool) -> Begun:
     latest = int(due[-1]) if every and len(due) else None
     evaluated = {} if latest is None else {name: values[index][:, latest] for name, values in record.metrics.items()}
     fresh = latest is not None and int(record.eval_step[latest]) == record.last
-    return Begun(record.last, jax.tree.map(np.asarray, carry), evaluated, fresh)
+    return Begun(record.last, jax.tree.map(np.asarray, carry), evaluated, fresh, "" if by_step else _name_of(trial))
+
+
+def _name_of(trial: Trial) -> str:
+    """The rules of a trial's optimizer, by name; empty where its file could not be read back as one."""
+    try:
+        return by_name(trial.optimizer)
+    except Exception:  # whatever its factory raises
+        return ""
 
 
 def first_carry(trial: Trial, begun: Begun) -> Any:

@@ -51,8 +51,8 @@ def job_of(program: Callable[[Feed, Any], Program], given: Any, asked: Asked, fe
     )
 
 
-def of_group(jobs: Jobs, name: str) -> list[str]:
-    """The names of a group's jobs, one for each of its programs."""
+def of_group(jobs: Collection[str], name: str) -> list[str]:
+    """Of the names of jobs those of a group's, one for each of its programs."""
     return [key for key in jobs if key.split("/")[0] == name]
 
 

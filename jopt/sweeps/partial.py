@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from jopt.results import Result
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
-NOTHING = "jopt: nothing had been trained yet, so this error's .partial_result has no records."
+JAX_FRAMES = "JAX has removed its internal frames"  # words of the note that JAX gives to whatever passes through a trace
 
 
 @contextlib.contextmanager
 def partial_result(so_far: Callable[[], Result | None]) -> Iterator[None]:
-    """Whatever is raised here gets ``so_far()`` as its ``partial_result``, and a note that says so.
+    """Whatever is raised here gets ``so_far()`` as its ``partial_result``, and a note that says so where lanes were trained.
 
     Where there is no result yet, since an argument is wrong, nothing is added.
     """
@@ -31,15 +31,13 @@ def _attach(error: BaseException, result: Result | None) -> None:
     if result is None:
         return
     error.partial_result = result  # type: ignore[attr-defined]
-    steps = result.timings.lane_steps
-    if not steps and isinstance(error, (TypeError, ValueError)) and _is_ours(error):
-        return  # an argument is wrong, and nobody thinks that something was trained
-    error.add_note(
-        f"jopt: what the sweep had recorded until then, of {steps:,} lane-steps, is this error's .partial_result (at a prompt "
-        f"and in a notebook: sys.last_value.partial_result)."
-        if steps
-        else NOTHING
-    )
+    if steps := result.timings.lane_steps:
+        error.add_note(
+            f"jopt: what the sweep had recorded until then, of {steps:,} lane-steps, is this error's .partial_result (at a "
+            f"prompt and in a notebook: sys.last_value.partial_result)."
+        )
+    elif _is_ours(error):  # an argument is wrong, and nobody looks for the frames of JAX that led to it
+        error.__notes__ = [note for note in getattr(error, "__notes__", []) if JAX_FRAMES not in note]
 
 
 def _is_ours(error: BaseException) -> bool:

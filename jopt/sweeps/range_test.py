@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jopt.hyper import check_call
 from jopt.results.range_test import RangeTest
 from jopt.sweeps.by_step import sweep_steps
 from jopt.training import descend, takes_key
@@ -77,7 +78,9 @@ def lr_range_test(
         raise ValueError(f"lr_range_test: low and high must be 0 < low < high, but are {low!r} and {high!r}.")
     _check_rates(optimizer)
     checks.no_tracers("lr_range_test", params, optimizer, data)
-    if not is_function(params):
+    if is_function(params):
+        check_call("lr_range_test: params, as the function init,", params, ("key",))
+    else:
         checks.params("lr_range_test", params)
         checks.no_shapes("lr_range_test", params)
     with_key = takes_key(loss)

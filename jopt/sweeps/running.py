@@ -37,6 +37,7 @@ from jopt.sweeps.partial import partial_result
 from jopt.sweeps.searching import Part, Searching
 from jopt.sweeps.sharing import Sharing
 from jopt.sweeps.telling import Teller
+from jopt.sweeps.unread import tell_of_unread
 from jopt.values import checks
 from jopt.values.names import EVALUATED_EXAMPLES, EXAMPLES, check_names
 from jopt.values.numbers import Axis
@@ -45,10 +46,7 @@ from jopt.values.numbers import Axis
 def run(
     program: Callable[[Feed, Any], Program], given: Any, optimizer: Any, data: Any, asked: Asked, by_step: bool = False
 ) -> SweepResult | GroupedResult:
-    """Trains every lane of every group.
-
-    ``program`` makes what one lane does, ``given`` are parameters to start from; ``by_step`` is for ``sweep_steps``.
-    """
+    """Trains every lane. ``program`` makes what one does, ``given`` is where they start, ``by_step`` is for ``sweep_steps``."""
     checks.no_tracers("sweep", given, compared(optimizer), data, asked.hyper)
     with contextlib.ExitStack() as stack:
         # What a sweep moves between host and device it moves on purpose, so jax.transfer_guard lets it.
@@ -93,7 +91,7 @@ def run(
                 search.goes_on(durable.asked_before)
             finished = train(Part()) if search is None else search.carry_out(train)
             while isinstance(durable, Sharing) and durable.takes_over(rounds[-1].outcomes):
-                finished = train(Part())
+                finished = train(Part(again=True))
         results = {name: result_of(each, by_step) for name, each in finished.items()}
         result = _as_result(results, grouped)
         if durable is not None:
@@ -142,8 +140,7 @@ class _Work:
     """The jobs of a call, traced and carried out.
 
     Args:
-      jobs_of: makes the settings of each group and their jobs; it is told which axes of whole numbers in ``hyper`` shape the
-        program.
+      jobs_of: makes the settings of each group and their jobs, of the axes of whole numbers in ``hyper`` that shape programs.
       asked: the arguments of the call.
       grouped: whether several optimizers are compared.
       by_step: whether it is for ``sweep_steps``.
@@ -211,6 +208,8 @@ class _Work:
         with contextlib.closing(traced), eager.nans_explained():
             for key, job in self.jobs.items():
                 self._check(job, traced.runtimes[key].analysis.names)
+            if not (self.part.number or self.part.again):
+                tell_of_unread(self.asked.hyper, self.settings, {key: r.analysis for key, r in traced.runtimes.items()})
             if self.part.hear:
                 self.part.hear(traced.recorded)
             between = self._between(traced.recorded)

@@ -33,6 +33,7 @@ class Part:
       to_come: Settings of the rounds behind it, of all groups together.
       hear: Called with what jobs record, before anything is trained.
       asked: Of each group that is searched the names of its parameters, and all that was asked for until now.
+      again: Whether the same was begun before in this call, for lanes that another process has left.
     """
 
     draws: Mapping[str, Draws] | None = None
@@ -40,6 +41,7 @@ class Part:
     to_come: int = 0
     hear: Callable[[Recorded], None] | None = None
     asked: Mapping[str, tuple[list[str], Rounds]] = dataclasses.field(default_factory=dict)
+    again: bool = False
 
     def includes(self, group: str) -> bool:
         """Whether a group is trained: what is not searched is in the first round, as a whole."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from jopt.engine.job import Job
 from jopt.engine.running.reached import Decision, Reached
+from jopt.hyper import check_call
 from jopt.results import Progress
 from jopt.results.event import Event
 from jopt.spaces import Settings
@@ -28,6 +29,7 @@ def callbacks_of(callbacks: Any) -> tuple[Callback, ...]:
     for i, callback in enumerate(made):
         if not callable(callback):
             raise TypeError(f"callbacks[{i}] must be a function of an event, but is {require.shown(callback)}.")
+        check_call(f"callbacks[{i}]", callback, ("event",))
     return made
 
 

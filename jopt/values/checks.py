@@ -219,7 +219,7 @@ class _Leaf:
 
 def _difference(expected: Any, found: Any) -> str:
     """The types of two states, or the leaves in which states of one type differ."""
-    types = _outline(expected), _outline(found)
+    types = outline(expected), outline(found)
     if types[0] != types[1]:
         return f"expected {types[0]}, but got {types[1]}"
     want, have = leaf_paths(expected), leaf_paths(found)
@@ -230,12 +230,12 @@ def _difference(expected: Any, found: Any) -> str:
     return " and ".join(parts) or f"it has other containers than {types[0]} needs"
 
 
-def _outline(state: Any) -> str:
+def outline(state: Any) -> str:
     """The type of a state, with those of the parts of a chain."""
     if type(state) in (tuple, list):
-        return f"({', '.join(map(_outline, state))})"
+        return f"({', '.join(map(outline, state))})"
     if type(state) is dict and not all(isinstance(x, (jax.Array, _Leaf)) for x in state.values()):
-        return f"{{{', '.join(f'{key!r}: {_outline(x)}' for key, x in state.items())}}}"
+        return f"{{{', '.join(f'{key!r}: {outline(x)}' for key, x in state.items())}}}"
     return "an array" if isinstance(state, (jax.Array, _Leaf)) else type(state).__name__
 
 

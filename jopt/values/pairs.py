@@ -96,6 +96,16 @@ def is_transformation(x: Any) -> bool:
     return isinstance(x, optax.GradientTransformation)
 
 
+def by_name(optimizer: Any) -> str:
+    """An optimizer by the names of its rules, without their numbers: "chain(clip(...), adam(...))"."""
+    if not is_value(optimizer):
+        made_in = getattr(getattr(optimizer, "init", None), "__qualname__", "") or type(optimizer).__name__
+        return f"{made_in.split('.')[0]}(...)"
+    bound = optimizer.bound
+    leaves = [x for value in bound.arguments().values() for x in jax.tree.leaves(value, is_leaf=is_transformation)]
+    return f"{bound.spec.factory.name}({', '.join(by_name(x) for x in leaves if is_transformation(x)) or '...'})"
+
+
 def is_own(bound: Bound) -> bool:
     """Whether a rule is jopt's kind all through: no factory of Optax's made it, a part of it, or what it hands back."""
     if bound.spec.factory.lifted:

@@ -73,7 +73,7 @@ def analyse(
     carry = start.result
     leaves, treedef = flatten(carry)
     if begun is not None:
-        begun.check(carry)
+        begun.check(carry, setting.optimizer)
     evaluate = None if program.evaluation is None else trace(program.evaluate, setting, carry)
     row = jax.tree.map(lambda x: x[0], row)
     batch = _batch(program, setting, random)

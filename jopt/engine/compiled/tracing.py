@@ -17,13 +17,15 @@ import jax.extend.core
 import numpy as np
 
 from jopt.engine.compiled.hoisting import hoisted
-from jopt.engine.compiled.identity import Key, identify
+from jopt.engine.compiled.identity import Key, content, identify
+from jopt.engine.compiled.liveness import used
 from jopt.values import checks
 
 _LOGS = ("log", "debug", "cache", "traceback", "dump", "pprint", "distributed", "profil", "location")
 _seen: OrderedDict[Key, Key] = OrderedDict()  # one object for all equal keys, so that comparing them is quick
 _lock = threading.Lock()
 MOST_SEEN = 1024
+SMALL = 2**12  # elements of arrays that are compared by what they hold
 
 
 class Traced:
@@ -45,6 +47,18 @@ class Traced:
             while len(_seen) > MOST_SEEN:
                 _seen.popitem(last=False)
         self.arrays = tuple(_own(x, aval) for x, aval in self._arrays)
+
+    def is_same(self, other: Traced) -> bool:
+        """Whether another one computes the same of the same arrays: of one object each, or of small ones that hold the same."""
+        if self.key != other.key:
+            return False
+        pairs = zip((x for x, _ in self._arrays), (x for x, _ in other._arrays), strict=True)
+        return all(x is y or (np.size(x) <= SMALL and content(x) == content(y)) for x, y in pairs)
+
+    @functools.cached_property
+    def used(self) -> list[bool]:
+        """For each leaf of the arguments, whether a result hangs on it, or an effect; true where it is costly to say."""
+        return used(self.closed, [True] * len(self.closed.jaxpr.outvars))
 
     @functools.cached_property
     def program(self) -> Any:

@@ -251,7 +251,7 @@ class Lane:
         block.carry = self.calls.start(self.setting, self.start_key)
         self.records.key_kinds = key_kinds(block.carry)
         if begun is not None:
-            begun.check(block.carry)
+            begun.check(block.carry, self.setting.optimizer)
             leaves, treedef = flatten(begun.of(self.place[1]))
             block.carry = treedef.unflatten(self.calls.placed(leaves, jax.tree.leaves(block.carry)))
         if job.program.feedback or job.keep == "best":

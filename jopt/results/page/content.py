@@ -64,9 +64,10 @@ def _summary(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ran
     """What ran, and what became of it, in a line."""
     records = [part.record for part in parts.values()]
     lanes = sum(record.diverged.size for record in records)
-    steps = max(int(record.steps_done.max(initial=0)) for record in records)
+    last = max(int(record.steps_done.max(initial=0)) for record in records)
+    steps = text.steps_trained(records[0].first, last)
     ran = [text.count(len(parts), "optimizer")] if len(parts) > 1 else []
-    ran += [text.count(len(rows), "setting"), text.count(lanes, "training run"), f"{steps:,} steps"]
+    ran += [text.count(len(rows), "setting"), text.count(lanes, "training run"), steps]
     ends = [row.ended for row in rows]
     ended = [f"{ends.count(end)} {end}" for end in listing.STATES if end in ends]
     better = f"{scores.moment(records[0], ranked)}, {'lower' if ranked.mode == 'min' else 'higher'} is better"
