@@ -1,8 +1,9 @@
 """A learning rate for each part of a model, swept against each other: body and head.
 
 What goes wrong first: scaling the gradients of a part, `chain(scale the head by 0.1, adam(rate))`, does nothing. Adam divides
-by the size of the gradients, so a constant factor cancels. Each part needs an optimizer of its own. `optax.partition` gives it
-one, by labels in the structure of the parameters; lifted, its numbers are leaves of a jopt value, and axes may stand in them.
+by the size of the gradients, so a constant factor cancels. Each part needs an optimizer of its own. `jopt.partition` gives it
+one, by patterns over the paths of the parameters (or by labels, as Optax's); its numbers are leaves of a value, and axes may stand
+in them.
 """
 
 import jax
@@ -33,8 +34,8 @@ def loss(params, batch):
 def main(rates=5, steps=200, seeds=2):
     images, labels = load_digits(return_X_y=True)
     x, val_x, y, val_y = train_test_split((images / 16).astype(np.float32), labels, test_size=0.2, random_state=0)
-    parts = {name: jopt.adam(jopt.geomspace(1e-4, 1e-1, rates, name=f"{name}_rate")) for name in ("body", "head")}
-    optimizer = jopt.lift(optax.partition)(parts, {"body": "body", "head": "head"})
+    parts = {f"{name}/*": jopt.adam(jopt.geomspace(1e-4, 1e-1, rates, name=f"{name}_rate")) for name in ("body", "head")}
+    optimizer = jopt.partition(parts)
     scored = jopt.metrics(lambda params, data: {"val_loss": loss(params, data)}, data=(val_x, val_y))
     result = jopt.sweep(loss, init, optimizer, (x, y), steps=steps, batch_size=64, seeds=seeds, evaluate=scored)
     print(result.best())

@@ -261,7 +261,7 @@ def test_a_rule_on_matrices_takes_updates_that_something_else_has_made():
         (lambda: jopt.muon(0.1, (1.0, 2.0)), "ns_coeffs must be three numbers, or a triple for each step"),
         (lambda: jopt.orthogonalize(()), "ns_coeffs must be three numbers"),
         (lambda: jopt.muon(0.1, [(1.5, -0.5, 0.0)] * 6), "ns_coeffs has 6 triples, but ns_steps is 5; give ns_steps=6"),
-        (lambda: jopt.muon(0.1, ns_steps=0), "ns_steps must be a whole number of at least 1, but got 0"),
+        (lambda: jopt.muon(0.1, ns_steps=0), "ns_steps must be a whole number of at least 1 and under"),
         (lambda: jopt.muon(0.1, adjust="spectral"), r"adjust must be one of \['original', 'match_rms_adamw'\]"),
         (lambda: jopt.normuon(0.1, outputs="left"), r"outputs must be one of \['columns', 'rows'\], but got 'left'"),
         (lambda: jopt.muon(0.1, beta=1.0), r"muon: beta must lie in \[0, 1\)"),

@@ -215,6 +215,31 @@ class SweepResult(Kept, Ran, Result):
         """Pictures: ``.curves()``, ``.response()``, ``.heatmap()``, ``.rungs()`` ...; axes in, axes out."""
         return Plots(self.record)
 
+    def trial(self, setting: Any, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> Trial:
+        """Any setting as a ``Trial``, also one that is not the best: to look at, or to go on from.
+
+        Args:
+          setting: What was swept in it, by name, as in ``Trial.setting``, as far as that tells it from the others (numbers to
+            six digits); or its position in the grid.
+          metric: What to score, as in ``best``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best", as in ``best``.
+
+        Returns:
+          The setting as a ``Trial``; the score of one that diverged, or was pruned, is what it had come to.
+
+        Raises:
+          ValueError: For a setting that there is not, or that is not told from others; and as ``best``.
+
+        Example:
+          >>> rates = jopt.geomspace(0.01, 1.0, 3)
+          >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
+          >>> result.trial({"learning_rate": 0.01}).index
+          (0,)
+        """
+        ranked = scores.ranking([self.record], metric, mode, at)
+        return trial_at(self, ranked, find("trial", self.record, setting))
+
     def concat(self, other: SweepResult) -> SweepResult:
         """This result and another of the same problem in one.
 

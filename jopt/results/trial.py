@@ -216,7 +216,9 @@ class Trial:
         return self.result.state_at(self.index)
 
     def _of_best_seed(self, tree: Any) -> Any:
-        best = np.argmin(self.scores) if self.mode == "min" else np.argmax(self.scores)
+        worst = np.inf if self.mode == "min" else -np.inf
+        known = np.where(np.isfinite(self.scores), self.scores, worst)
+        best = np.argmin(known) if self.mode == "min" else np.argmax(known)
         return jax.tree.map(lambda leaf: np.asarray(leaf[int(best)]), tree)
 
     @property
@@ -241,17 +243,29 @@ def best_trial(result: Swept, ranked: scores.Ranking, group: str | None = None) 
 def top_trials(result: Swept, ranked: scores.Ranking, most: int, group: str | None = None) -> list[Trial]:
     """The best settings of a result, the best first; those that are out are not among them."""
     scored = scores.score(result.record, ranked)
-    return [
-        Trial(
-            setting=result.record.setting(index),
-            score=float(scored.mean[index]),
-            scores=scored.per_seed[index],
-            metric=ranked.metric,
-            mode=ranked.mode,
-            index=index,
-            result=result,
-            group=group,
-            at=ranked.at,
-        )
-        for index in scored.best_first(most)
-    ]
+    return [_trial(result, ranked, scored, index, group) for index in scored.best_first(most)]
+
+
+def trial_at(result: Swept, ranked: scores.Ranking, index: tuple[int, ...]) -> Trial:
+    """Any setting of a result, also one that is out."""
+    return _trial(result, ranked, scores.score(result.record, ranked), index, None)
+
+
+def _trial(
+    result: Swept, ranked: scores.Ranking, scored: scores.Scores, index: tuple[int, ...], group: str | None
+) -> Trial:
+    score = scored.mean[index]
+    if np.isnan(score):  # it is out
+        with np.errstate(invalid="ignore"):
+            score = scored.per_seed[index].mean()
+    return Trial(
+        setting=result.record.setting(index),
+        score=float(score),
+        scores=scored.per_seed[index],
+        metric=ranked.metric,
+        mode=ranked.mode,
+        index=index,
+        result=result,
+        group=group,
+        at=ranked.at,
+    )
