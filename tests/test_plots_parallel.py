@@ -13,7 +13,8 @@ from matplotlib.collections import LineCollection
 import jopt
 from jopt.results import GroupedResult
 from jopt.results.plots import style
-from jopt.results.plots.columns import columns_of, scale_for
+from jopt.results.plots.columns import columns_of
+from jopt.results.plots.scales import scale_of_axis
 from tests.test_results_plots import inside, legend, stars
 from tests.test_results_record import record, result
 
@@ -123,7 +124,7 @@ def test_numbers_over_decades_lie_on_a_logarithmic_axis_and_names_are_ticks():
     ],
 )
 def test_a_grid_has_the_scale_that_it_was_made_on(values, kind):
-    assert scale_for(np.array(values)).kind == kind
+    assert scale_of_axis(np.array(values)).kind == kind
 
 
 def test_the_lines_through_a_name_are_spread_by_score():

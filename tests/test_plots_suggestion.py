@@ -44,8 +44,8 @@ def test_the_response_shows_value_interval_and_basin_of_the_suggestion():
     made = result(valley())
     found, ax = made.suggest(metric="loss"), made.plot.response("loss")
     names = flat_legend(ax)
-    assert f"suggested: learning_rate={jopt.results.text.short(found.value)}" in names
-    assert f"interval: {jopt.results.text.short(found.low)} to {jopt.results.text.short(found.high)}" in names
+    assert f"suggested: learning_rate={jopt.results.text.number(found.value)}" in names
+    assert f"interval: {jopt.results.text.number(found.low)} to {jopt.results.text.number(found.high)}" in names
     assert any(name.startswith("within 5 % of the best: ") for name in names)
     (at,) = [line for line in ax.lines if line.get_xdata() == pytest.approx([found.value] * 2)]
     assert to_hex(at.get_color()) == suggested.COLOR
@@ -169,7 +169,7 @@ def test_the_picture_agrees_with_suggest_on_a_real_sweep_and_after_loading(tmp_p
         band = ax.patches[0]
         assert [band.get_x(), band.get_x() + band.get_width()] == pytest.approx([found.low, found.high])
         assert any(
-            name.startswith(f"suggested: learning_rate={jopt.results.text.short(found.value)}") for name in flat_legend(ax)
+            name.startswith(f"suggested: learning_rate={jopt.results.text.number(found.value)}") for name in flat_legend(ax)
         )
 
 

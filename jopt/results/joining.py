@@ -10,9 +10,10 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.kinds import Choice, Grid
+from jopt.kinds import Choice, Grid, merged
 from jopt.results.ran import either
 from jopt.results.record import SweepRecord, Timings
+from jopt.results.spacing import joined_kinds
 from jopt.results.trial import Swept
 from jopt.values.trees import flatten, structure
 
@@ -99,6 +100,7 @@ def _along(one: Swept, other: Swept, dim: str) -> dict[str, Any]:
     record = dataclasses.replace(
         a,
         coords={n: (d, v[order] if d == dim else v) for n, (d, v) in both.items()},
+        kinds=joined_kinds(a.kinds, b.kinds),
         seeds=along["seed"][order] if dim == "seed" else a.seeds,
         losses=_each(join, a.losses, b.losses),
         metrics=_each(join, a.metrics, b.metrics),
@@ -252,8 +254,7 @@ def _with_all(one: Any, other: Any, order: NDArray[np.intp]) -> Any:
             return x
         if id(x) not in made:
             group = None if x.group is x else groups.setdefault(id(x.group), object())
-            values = [*x.values, *y.values]
-            made[id(x)] = type(x)([values[i] for i in order], x.name, group)
+            made[id(x)] = merged(x, y, order.tolist(), group)
         return made[id(x)]
 
     return form.unflatten([both(x, y) for x, y in zip(ours, theirs, strict=True)])

@@ -141,9 +141,14 @@ class SweepResult(Kept, Ran, Result):
 
         The curve is that of the scores against the number, with all others as in the best setting; scores are means over seeds.
         *Value*: the mean of the minima of a parabola through the best point and its neighbours, and of Akima's curve, both on
-        the logarithm of a positive number and of scores that have ratios; for grids coarser than a factor of 3.5 Akima's alone.
-        *Interval*: as wide as these, the secants on both sides, the draws of seeds and divergence nearby make it, never beyond
-        the neighbours of the best point.
+        the logarithm of scores that have ratios; for grids coarser than a factor of 3.5 Akima's alone. *Interval*: as wide as
+        these, the secants on both sides, the draws of seeds and divergence nearby make it, never beyond the neighbours of the
+        best point. *Scale*: the number itself for an axis that was made evenly (``linspace``, ``uniform``), its logarithm for
+        ``geomspace``, ``decades`` and ``loguniform``; of given values their logarithms where these are spaced more evenly, and,
+        of two or beside 0, span a decade. So 0.001, 0.01, 0.1 with 0 are logarithmic; 0 and 0.9 are not.
+
+        A 0 on a logarithmic axis is no point of the curve. Where no other value is better than 0, it is the value: the
+        interval then reaches to the next one, a warning says so, and ``extend`` has values between the two.
 
         Args:
           name: Of the number; None: the learning rate, or the one number with an axis in its schedule, or the only one that was
@@ -164,8 +169,9 @@ class SweepResult(Kept, Ran, Result):
     def zoom(self, factor: float = 4, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> Any:
         """The optimizer with narrower axes around the best setting, to be swept next; its grid has the same shape.
 
-        Each axis keeps its number of values and gets a ``factor``-th of its span, on a logarithmic scale where its values are
-        positive and three times apart, or were drawn so. There it may go beyond the old ends; a linear one stays within them.
+        Each axis keeps its number of values and gets a ``factor``-th of its span, on the scale that ``suggest`` uses. A
+        logarithmic one may go beyond the old ends, if these are three times apart; a linear one stays within them. The 0 of a
+        logarithmic axis is left out, unless it is best: then it stays, with smaller values than before beside it.
 
         Args:
           factor: How much narrower, above 1.

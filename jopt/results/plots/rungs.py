@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jopt.results import scores, text
 from jopt.results.plots import style
 from jopt.results.plots.choosing import FEW
-from jopt.results.plots.curves import Asked, Curves, dot_the_lonely, draw_alone
+from jopt.results.plots.curves import Asked, Curves, draw_alone
 from jopt.results.plots.hues import Hues
 from jopt.results.plots.scales import Scale, View, view
 from jopt.results.record import SweepRecord
@@ -91,12 +91,13 @@ class Rungs(Curves):
         look: dict[str, Any] = (
             {"lw": 2.2, "zorder": 3} if best else {"lw": 1.6, "zorder": 2} if kept else {"lw": 0.8, "zorder": 1.6}
         )
-        (line,) = ax.plot(self.steps, values, color=color, alpha=1.0 if kept else 0.7, **look)
+        dashes = "-" if best else self.hues.dashes(flat)
+        (line,) = ax.plot(self.steps, values, color=color, ls=dashes, alpha=1.0 if kept else 0.7, **look)
         there = np.flatnonzero(np.isfinite(values))
         if not kept and len(there):
             end = float(self._seen.clip(values[there[-1]]))  # at the edge, where the line left the picture
             ax.plot(self.steps[there[-1]], end, "o", color=color, ms=3.5, zorder=2.5, clip_on=False)
-        dot_the_lonely(line, values)
+        style.dot_the_lonely(line, values)
         label = self._name(flat, best) if best or (kept and self.named) else ""
         line.set_label(label or "_nolegend_")
         return style.Entry(line, label)
