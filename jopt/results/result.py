@@ -144,8 +144,9 @@ class SweepResult(Kept, Ran, Result):
         the logarithm of scores that have ratios; for grids coarser than a factor of 3.5 Akima's alone. *Interval*: as wide as
         these, the secants on both sides, the draws of seeds and divergence nearby make it, never beyond the neighbours of the
         best point. *Scale*: the number itself for an axis that was made evenly (``linspace``, ``uniform``), its logarithm for
-        ``geomspace``, ``decades`` and ``loguniform``; of given values their logarithms where these are spaced more evenly, and,
-        of two or beside 0, span a decade. So 0.001, 0.01, 0.1 with 0 are logarithmic; 0 and 0.9 are not.
+        ``geomspace``, ``decades`` and ``loguniform``; of given values their logarithms where these are spaced more evenly (of
+        two values: where they are twofold apart), and beside 0 where they span a decade. So 0, 0.001, 0.01 are logarithmic; 0
+        and 0.9 are not.
 
         A 0 on a logarithmic axis is no point of the curve. Where no other value is better than 0, it is the value: the
         interval then reaches to the next one, a warning says so, and ``extend`` has values between the two.

@@ -12,14 +12,15 @@ from jopt.kinds import BY_MAGNITUDE, kind_of_all
 
 DRAWN = ("uniform", "loguniform")  # kinds of axes
 DECADE = 9.99  # a factor of ten, less what rounding may take from it
+TWOFOLD = 1.99  # one of two
 
 
 def is_log(values: Any, kind: str | None = None) -> bool:
     """Whether the numbers of an axis lie on a logarithmic scale, on which the 0 among them has a place of its own.
 
     An axis that was made evenly (``linspace``, ``uniform``) or by magnitude (``geomspace``, ``decades``, ``loguniform``) says
-    so. Of other values the logarithms must be spaced more evenly than the numbers themselves; of two positive ones, and beside
-    0, the positive ones must span a decade at least. So 0, 0.001, 0.01 are logarithmic, 0 and 0.9 or 0, 0.5 and 0.9 are not.
+    so. Of other values the logarithms must be spaced more evenly than the numbers themselves; two must be twofold apart; and
+    beside 0 the positive ones must span a decade. So 0, 0.001, 0.01 are logarithmic, 0 and 0.9 or 0, 0.5 and 0.9 are not.
 
     Args:
       values: Of the axis.
@@ -32,10 +33,9 @@ def is_log(values: Any, kind: str | None = None) -> bool:
         return False
     if kind is not None:
         return kind in BY_MAGNITUDE
-    wide = bool(positive[-1] >= DECADE * positive[0])
-    if len(positive) == 2:
-        return wide
-    return (wide or found[0] > 0) and _unevenness(np.log(positive)) < _unevenness(found)
+    if positive[-1] < (DECADE if found[0] == 0 else TWOFOLD if len(found) == 2 else 1.0) * positive[0]:
+        return False
+    return len(positive) == 2 or _unevenness(np.log(positive)) < _unevenness(found)
 
 
 def _unevenness(places: NDArray[np.float64]) -> float:

@@ -154,15 +154,19 @@ class Curves:
 
     def _mark_exits(self, ax: Axes, row: int, seen: View) -> bool:
         flat = self.chosen.settled[row]
-        color, size = style.BEST if flat == self.chosen.best else self.hues.color(flat), 5.0 if self.named else 3.0
-        return sum(edges.mark_exits(ax, self.at(flat), line, seen, color, size) for line in self.lines_of(row)) > 0
+        color, size = self.color_of(flat), 5.0 if self.named else 3.0
+        return sum(edges.mark_exits(ax, self.at(flat), line, seen, color, size=size) for line in self.lines_of(row)) > 0
+
+    def color_of(self, flat: int) -> Any:
+        """The colour of a setting that did not diverge."""
+        return style.BEST if flat == self.chosen.best else self.hues.color(flat)
 
     def draw_settled(self, ax: Axes, row: int) -> style.Entry:
         """Draws one that did not diverge; returns what the legend says of it."""
         flat, role = self.chosen.settled[row], self.chosen.roles[row]
         best = flat == self.chosen.best
         steps = self.at(flat)
-        color = style.BEST if best else self.hues.color(flat)
+        color = self.color_of(flat)
         lines = self.lines_of(row)
         look: dict[str, Any] = {"color": color, "zorder": 3 if best else 2, "ls": "-" if best else self.hues.dashes(flat)}
         width = (2.2 if best else 1.3 if self.named else 0.9) * (1.0 if len(lines) == 1 else 0.6)

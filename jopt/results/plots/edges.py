@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 ABOVE, BELOW = "^", "v"
 
 
-def mark_exits(ax: Axes, x: NDArray[Any], y: NDArray[Any], seen: View, color: Any, size: float = 5.0) -> bool:
-    """Marks where a line leaves the view; whether it does."""
-    across = Scale() if ax.get_xscale() == "linear" else Scale("log") if ax.get_xscale() == "log" else None
-    return _mark(ax, [_crossings(x, y, edge, sign, seen.scale, across) for edge, sign in _edges(seen)], seen, color, size)
+def mark_exits(
+    ax: Axes, x: NDArray[Any], y: NDArray[Any], seen: View, color: Any, *, across: Scale | None = None, size: float = 5.0
+) -> bool:
+    """Marks where a line leaves the view, over an x axis of some scale (None: linear); whether it does."""
+    along = across or Scale()
+    return _mark(ax, [_crossings(x, y, edge, sign, seen.scale, along) for edge, sign in _edges(seen)], seen, color, size)
 
 
 def mark_points(ax: Axes, x: NDArray[Any], y: NDArray[Any], seen: View, color: Any) -> bool:
@@ -38,7 +40,7 @@ def _edges(seen: View) -> tuple[tuple[float, int], tuple[float, int]]:
     return (seen.high, 1), (seen.low, -1)
 
 
-def _crossings(x: NDArray[Any], y: NDArray[Any], edge: float, sign: int, up: Scale, across: Scale | None) -> NDArray[Any]:
+def _crossings(x: NDArray[Any], y: NDArray[Any], edge: float, sign: int, up: Scale, across: Scale) -> NDArray[Any]:
     """Where a line that was inside, or begins outside, crosses an edge."""
     with np.errstate(invalid="ignore"):
         outside = sign * (y - edge) > 0
@@ -48,8 +50,6 @@ def _crossings(x: NDArray[Any], y: NDArray[Any], edge: float, sign: int, up: Sca
         heights, at = up.forward(y), up.forward(edge)
         share = (at - heights[before]) / (heights[left] - heights[before])
     share = np.where(np.isfinite(share), np.clip(share, 0.0, 1.0), 1.0)
-    if across is None:  # on the scale with a place for zero a line is none in a formula as short
-        return np.asarray(x[left])
     places = across.forward(x)
     return across.inverse(places[before] + share * (places[left] - places[before]))
 

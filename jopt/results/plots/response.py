@@ -29,14 +29,14 @@ def draw_response(
     require.flag("suggestion", suggestion)
     line = profile(record, ranked, x)
     ax = style.axes(ax, 8.0)
-    seen = _set_scales(ax, [line], [record], ranked)
+    seen, scale = _set_scales(ax, [line], [record], ranked)
     if line.others:
         other = _color_of(line, color)
         entries = _draw_points(ax, line, other, record.kinds.get(other))
     else:
         _no_color(line, color)
         entries = _draw_line(ax, line, style.GROUPS[0], _about(line, len(record.seeds)) if line.best is not None else "")
-    entries += [*_range(line, len(record.seeds)), *edges.entry(_mark_beyond(ax, line, seen, style.GROUPS[0]))]
+    entries += [*_range(line, len(record.seeds)), *edges.entry(_mark_beyond(ax, line, seen, scale, style.GROUPS[0]))]
     entries += _draw_diverged(ax, line, style.OUT, _row_height(1) / 2, ranked.mode)
     if line.best is not None:
         score = float(line.mean[line.best])
@@ -83,7 +83,7 @@ def draw_compare(
     ax = style.axes(ax, 9.0)
     single = {n: scores.score(r, ranked) for n, r in records.items() if not r.dims}
     levels = np.array([float(scored.mean) for scored in single.values()])
-    seen = _set_scales(ax, list(lines.values()), records.values(), ranked, levels)
+    seen, scale = _set_scales(ax, list(lines.values()), records.values(), ranked, levels)
     gone = False
     entries = []
     for row, name in enumerate(records):
@@ -91,7 +91,7 @@ def draw_compare(
         height = _row_height(len(records)) * (row + 0.5)
         if name in lines:
             entries += _draw_group(ax, name, lines[name], color, height, ranked.mode)
-            gone |= _mark_beyond(ax, lines[name], seen, color)
+            gone |= _mark_beyond(ax, lines[name], seen, scale, color)
         else:
             entries += _draw_level(ax, name, float(single[name].mean), color)
     style.legend(ax, [*entries, *_compare_notes(list(lines.values()), records), *edges.entry(gone)])
@@ -132,7 +132,7 @@ def _set_scales(
     records: Collection[SweepRecord],
     ranked: scores.Ranking,
     more: NDArray[Any] | None = None,
-) -> View:
+) -> tuple[View, Scale]:
     values = np.concatenate([*[np.concatenate([line.low, line.high]) for line in lines], [] if more is None else more])
     crossed = any(np.isnan(line.mean).any() for line in lines)
     rows = len(records)
@@ -143,27 +143,30 @@ def _set_scales(
     style.label_axes(
         ax, " / ".join(map(style.words, names)), f"{style.words(ranked.metric)} ({scores.moment(next(iter(records)), ranked)})"
     )
-    _lay_out(ax, lines)
+    scale = _lay_out(ax, lines)
     if not np.isfinite(values).any():
         ax.set_yticks([])  # no score, so no scale
-    return seen
+    return seen, scale
 
 
-def _mark_beyond(ax: Axes, line: Profile, seen: View, color: str) -> bool:
+def _mark_beyond(ax: Axes, line: Profile, seen: View, scale: Scale, color: str) -> bool:
     """Marks where scores lie beyond the frame; whether any does."""
-    mark = edges.mark_points if line.apart else edges.mark_exits
-    return mark(ax, line.x, line.mean, seen, color)
+    if line.apart:
+        return edges.mark_points(ax, line.x, line.mean, seen, color)
+    return edges.mark_exits(ax, line.x, line.mean, seen, color, across=scale)
 
 
-def _lay_out(ax: Axes, lines: Sequence[Profile]) -> None:
+def _lay_out(ax: Axes, lines: Sequence[Profile]) -> Scale:
     named = [line for line in lines if line.ticks]
     if named:
         ax.set_xticks(range(len(named[0].ticks)), list(map(style.wrapped_tick, named[0].ticks)), parse_math=False)
         ax.margins(x=0.1)
-    else:
-        values = np.concatenate([line.x for line in lines]) if lines else np.zeros(0)
-        scale = scale_of_axis(values, kind_of_all(line.kind for line in lines)) if lines else Scale()
-        scale.lay_out(ax, values)
+    if named or not lines:
+        return Scale()
+    values = np.concatenate([line.x for line in lines])
+    scale = scale_of_axis(values, kind_of_all(line.kind for line in lines))
+    scale.lay_out(ax, values)
+    return scale
 
 
 def _row_height(rows: int) -> float:

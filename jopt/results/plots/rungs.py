@@ -87,7 +87,7 @@ class Rungs(Curves):
         """Draws a setting, with a dot where it was pruned; the legend names the best, and the kept where they are few."""
         flat, values = self.chosen.settled[row], self.settled.mean[row]
         kept, best = flat in self.kept, flat == self.chosen.best
-        color = style.BEST if best else PRUNED if self.named and not kept else self.hues.color(flat)
+        color = self.color_of(flat)
         look: dict[str, Any] = (
             {"lw": 2.2, "zorder": 3} if best else {"lw": 1.6, "zorder": 2} if kept else {"lw": 0.8, "zorder": 1.6}
         )
@@ -101,6 +101,11 @@ class Rungs(Curves):
         label = self._name(flat, best) if best or (kept and self.named) else ""
         line.set_label(label or "_nolegend_")
         return style.Entry(line, label)
+
+    def color_of(self, flat: int) -> Any:
+        """The colour of a setting; grey for what was pruned where few were kept."""
+        grey = self.named and flat not in self.kept and flat != self.chosen.best
+        return PRUNED if grey else super().color_of(flat)
 
     def _name(self, flat: int, best: bool) -> str:
         return ("best: " if best else "kept: ") + style.setting(self.record, flat)

@@ -154,7 +154,7 @@ def _label_height(ax: Axes) -> float:
 def _place(ax: Axes, entries: Sequence[Entry], title: str | None, place: dict[str, Any]) -> Any:
     # The labels are set afterwards, because one that begins with "_" would be left out.
     made = ax.legend([entry.handle for entry in entries], ["."] * len(entries), fontsize="small", title=title, **place)
-    made.get_title().set(text=_wrapped(title or ""), fontsize="small", parse_math=False)
+    made.get_title().set(text=_wrapped(title or "", place.get("ncols", 1)), fontsize="small", parse_math=False)
     for shown, entry in zip(made.get_texts(), entries, strict=True):
         shown.set(text=_wrapped(entry.label), parse_math=False)
     return made
@@ -174,8 +174,8 @@ def wrapped_tick(label: str) -> str:
     return "\n".join(textwrap.wrap(label, TICK, break_on_hyphens=False)) or label
 
 
-def _wrapped(label: str) -> str:
-    return "\n".join(textwrap.wrap(label, WIDEST, break_on_hyphens=False)) or label
+def _wrapped(label: str, columns: int = 1) -> str:
+    return "\n".join(textwrap.wrap(label, WIDEST * columns, break_on_hyphens=False)) or label
 
 
 def diverged_entry(label: str, line: bool) -> Entry:
