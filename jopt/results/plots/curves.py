@@ -13,7 +13,7 @@ from jopt.results import scores, text
 from jopt.results.plots import choosing, edges, style
 from jopt.results.plots.choosing import FEW, Top
 from jopt.results.plots.hues import Hues
-from jopt.results.plots.scales import View, view, view_of_rates
+from jopt.results.plots.scales import View, frame_steps, view, view_of_rates
 from jopt.results.record import SweepRecord
 from jopt.values import require
 
@@ -149,7 +149,7 @@ class Curves:
         gone = [self._mark_exits(ax, row, seen) for row in range(len(self.chosen.settled))]
         style.label_axes(ax, style.words(self.across), style.words(self.name) + choosing.smoothing(self.smooth))
         shown = [*self.chosen.settled, *self.chosen.diverged]
-        _frame_steps(ax, self.steps, self.per_step[shown] if shown else self.per_step)
+        frame_steps(ax, self.steps, self.per_step[shown] if shown else self.per_step)
         return [*(entry for entry in entries if entry.label), *edges.entry(any(gone))]
 
     def _mark_exits(self, ax: Axes, row: int, seen: View) -> bool:
@@ -257,17 +257,6 @@ def _per_step(record: SweepRecord, x: X) -> NDArray[Any]:
     dim, each = record.examples
     shape = [len(each) if name == dim else 1 for name in record.dims]
     return np.broadcast_to(np.reshape(each, shape), record.shape).ravel()
-
-
-def _frame_steps(ax: Axes, steps: NDArray[Any], per_step: NDArray[Any]) -> None:
-    """The steps from where the first record begins; whole numbers, and no empty width where there is one of them."""
-    from matplotlib.ticker import MaxNLocator
-
-    spacing = steps[1] - steps[0] if len(steps) > 1 else steps[0]
-    low = max(0, steps[0] - spacing) * per_step.min()
-    high = max(steps[-1], 1) * per_step.max()
-    ax.set_xlim(low, high + 0.02 * (high - low))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def draw_curves(record: SweepRecord, ranked: scores.Ranking, asked: Asked, ax: Axes | None) -> Axes:

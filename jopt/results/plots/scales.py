@@ -198,3 +198,14 @@ def _fenced(places: NDArray[Any], mode: str, kept: list[float]) -> tuple[float, 
     if reach > 0 and mode == "max":
         low = min([max(low, float(first - reach)), *kept])
     return low, high
+
+
+def frame_steps(ax: Axes, steps: NDArray[Any], per_step: NDArray[Any]) -> None:
+    """The steps from where the first record begins; whole numbers, and no empty width where there is one of them."""
+    from matplotlib.ticker import MaxNLocator
+
+    spacing = steps[1] - steps[0] if len(steps) > 1 else steps[0]
+    low = max(0, steps[0] - spacing) * per_step.min()
+    high = max(steps[-1], 1) * per_step.max()
+    ax.set_xlim(low, high + 0.02 * (high - low))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
