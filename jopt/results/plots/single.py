@@ -194,8 +194,8 @@ class Plots:
     ) -> Axes:
         """Parallel coordinates: an axis for each swept number, a line for each setting, which ends at its score.
 
-        For any number of axes. Each is linear or logarithmic as ``SweepResult.suggest`` says; what is no number has its name for
-        a tick. Where there are few values, the lines through each are spread a little, by score.
+        For any number of axes. Each is linear or logarithmic as ``SweepResult.suggest`` says; what is no number has its name
+        for a tick. Where there are few values, the lines through each are spread a little, by score.
         Good scores are dark and on top, the best is red; what is worse than before training is drawn at the edge.
 
         The colour bar at the right is the axis of the scores, and says when they are from; settings without one end before it:
