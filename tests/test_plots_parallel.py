@@ -242,3 +242,18 @@ def test_a_sweep_with_structure_is_drawn_before_and_after_loading(tmp_path):
     assert [tick.get_text() for tick in first.get_xticklabels()] == ["learning rate", "momentum", "nesterov", "l2"]
     assert flat(first) == flat(second)
     assert {"None", "0.5"} <= {text.get_text() for text in first.texts}
+
+
+def test_lines_end_beside_a_wide_label_and_do_not_touch_it():
+    coords = {
+        "learning_rate": ("learning_rate", np.array([0.03, 0.3])),
+        "momentum": ("momentum", np.array([None, 0.9], object)),
+        "nesterov": ("nesterov", np.array([False, True])),
+    }
+    ax = result(record(np.arange(8.0).reshape(2, 2, 2) + 1, coords=coords)).plot.parallel("loss")
+    ax.figure.canvas.draw()
+    for label in ax.texts:
+        ends = [ax.transData.transform((x, 0))[0] for line in lines(ax) for x in line[:, 0] if np.isfinite(x)]
+        box = label.get_window_extent()
+        assert min(abs(x - box.x0) for x in ends if x < box.x0) > 2.0, label.get_text()
+        assert not any(box.x0 < x < box.x1 for x in ends), label.get_text()
