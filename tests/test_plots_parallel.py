@@ -255,5 +255,5 @@ def test_lines_end_beside_a_wide_label_and_do_not_touch_it():
     for label in ax.texts:
         ends = [ax.transData.transform((x, 0))[0] for line in lines(ax) for x in line[:, 0] if np.isfinite(x)]
         box = label.get_window_extent()
-        assert min(abs(x - box.x0) for x in ends if x < box.x0) > 2.0, label.get_text()
+        assert min(abs(x - box.x0) for x in ends if x < box.x0) > 8.0, label.get_text()
         assert not any(box.x0 < x < box.x1 for x in ends), label.get_text()

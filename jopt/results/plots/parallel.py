@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WIDTH = 1.75  # inches from one axis to the next
 BESIDE = 0.16  # inches, what a tick label needs beside its text: 5 points to the axis, the rest to the lines
-SHRUNK = 0.82  # of the width of new axes, at least, that a layout leaves them beside tick labels and the colour bar
+SHRUNK = 0.9  # of the width of axes, about the least that a layout leaves them beside tick labels and the colour bar
 BAR = 0.1  # inches, the width of the colour bar
 ROOM = 0.7  # inches beside the axes that it and its numbers need
 PRUNED = "0.72"
