@@ -2,9 +2,10 @@
 
 What goes wrong first: a loss that puts the parameters into a model made outside, `nnx.update(model, params)`, is stopped with
 "Cannot mutate ... from a different trace level": JAX traces the loss, and an object from outside the trace must not change in
-it. So the model is taken apart once, outside, and each trace merges one of its own, which it may change as it likes. With batch
-norm or dropout it has more than parameters: `description, params, rest = nnx.split(model, nnx.Param, ...)`; the rest goes into the
-carry of `jopt.sweep_steps`, and `nnx.merge(description, params, rest, copy=True)` makes the copy that the trace may change.
+it. So the model is taken apart once, outside, and each trace merges one of its own, which it may change as it likes.
+
+With batch norm or dropout it has more than parameters: `description, params, rest = nnx.split(model, nnx.Param, ...)`; the rest
+goes into the carry of `jopt.sweep_steps`, and `nnx.merge(description, params, rest, copy=True)` is a copy that may change.
 """
 
 import jax

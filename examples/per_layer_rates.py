@@ -2,8 +2,8 @@
 
 What goes wrong first: scaling the gradients of a part, `chain(scale the head by 0.1, adam(rate))`, does nothing. Adam divides
 by the size of the gradients, so a constant factor cancels. Each part needs an optimizer of its own. `jopt.partition` gives it
-one, by patterns over the paths of the parameters (or by labels, as Optax's); its numbers are leaves of a value, and axes may stand
-in them.
+one, by patterns over the paths of the parameters (or by labels, as Optax's); its numbers are leaves of a value, and axes may
+stand in them.
 """
 
 import jax

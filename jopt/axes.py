@@ -99,7 +99,7 @@ def decades(start: float, stop: float, *, name: str | None = None) -> Grid:
     down = 1 if powers >= 0 else -1
     first = decimal.Decimal(repr(float(start)))
     inner = [float(first.scaleb(down * k)) for k in range(1, abs(round(powers)))]
-    return Grid([start, *inner, stop] if round(powers) else [start], name)
+    return Grid([start, *inner, stop] if round(powers) else [start], name, kind="geomspace")
 
 
 def choice(*values: Any, name: str | None = None) -> Any:  # it stands for whatever its values are: a bool, say
@@ -170,7 +170,8 @@ def zipped(*axes: Grid | Choice | Sequence[Any]) -> tuple[Any, ...]:
         raise ValueError(f"zipped takes at least one axis, all of one length of at least 1, but got lengths {lengths}.")
     group = object()
     return tuple(
-        given(axis.values, axis.name, group) if isinstance(axis, (Grid, Choice)) else given(axis, None, group) for axis in axes
+        given(axis.values, axis.name, group, axis.kind) if isinstance(axis, (Grid, Choice)) else given(axis, None, group)
+        for axis in axes
     )
 
 
@@ -245,12 +246,12 @@ def _is_whole(name: str, dtype: Any) -> bool:
 
 def _grid(owner: str, start: float, stop: float, spaced: np.ndarray, name: str | None, dtype: Any) -> Grid:
     if not _is_whole(owner, dtype):
-        return Grid(_between(start, stop, spaced), name)
+        return Grid(_between(start, stop, spaced), name, kind=owner)
     ends = whole_number(start, "start"), whole_number(stop, "stop")
     values = [int(x) for x in np.rint(np.clip(spaced, min(ends), max(ends)))]
     if len(set(values)) < len(values):
         raise ValueError(f"{owner}: {len(values)} whole numbers from {ends[0]} to {ends[1]} would repeat some; lower num.")
-    return Grid(values, name)
+    return Grid(values, name, kind=owner)
 
 
 def _between(start: float, stop: float, spaced: np.ndarray) -> list[float]:

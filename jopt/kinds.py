@@ -13,13 +13,18 @@ from jopt.values.names import labels
 from jopt.values.numbers import Axis, is_number
 from jopt.values.require import real, shown, tree
 
+BY_MAGNITUDE = ("geomspace", "loguniform")  # kinds of axes whose values lie on a logarithmic scale
+
 
 class Grid(Axis):
     """An axis with given numbers, in order: whole ones where all are whole. Used twice, one object is one axis."""
 
-    def __init__(self, values: Iterable[Any], name: str | None = None, group: object | None = None) -> None:
+    def __init__(
+        self, values: Iterable[Any], name: str | None = None, group: object | None = None, kind: str | None = None
+    ) -> None:
         self.values = _numbers(values)
         self.name = _name(name)
+        self.kind = kind
         self.group = self if group is None else group
         if not self.values:
             raise ValueError("An axis needs at least one value, but got none.")
@@ -62,6 +67,7 @@ class Drawn(Axis):
         if whole:
             self.values = (whole_number(low, "low"), whole_number(high, "high"))
         self.log = log
+        self.kind = "loguniform" if log else "uniform"
         self.whole = whole  # whether only whole numbers are drawn, both ends among them
         self.name = _name(name)
         if not self.values[0] < self.values[1]:
@@ -80,13 +86,34 @@ class Drawn(Axis):
 
     def __repr__(self) -> str:
         ends = ", ".join(f"{x}" if self.whole else f"{x:.3g}" for x in self.values)
-        return f"{'loguniform' if self.log else 'uniform'}({ends}{', dtype=int' if self.whole else ''})"
+        return f"{self.kind}({ends}{', dtype=int' if self.whole else ''})"
 
 
-def given(values: Iterable[Any], name: str | None = None, group: object | None = None) -> Grid | Choice:
+def given(
+    values: Iterable[Any], name: str | None = None, group: object | None = None, kind: str | None = None
+) -> Grid | Choice:
     """The axis of some values: a grid where all are numbers, or are meant to be."""
     values = tuple(values)
-    return (Grid if all(is_number(x) or _is_refused(x) for x in values) else Choice)(values, name, group)
+    if all(is_number(x) or _is_refused(x) for x in values):
+        return Grid(values, name, group, kind)
+    return Choice(values, name, group)
+
+
+def merged(x: Grid | Choice, y: Grid | Choice, order: Sequence[int], group: object | None) -> Grid | Choice:
+    """An axis of the values of two of one type, in an order of those of ``x`` and then those of ``y``."""
+    values = [*x.values, *y.values]
+    made = type(x)([values[i] for i in order], x.name, group)
+    made.kind = kind_of_all([x.kind, y.kind])
+    return made
+
+
+def kind_of_all(kinds: Iterable[str | None]) -> str | None:
+    """What is known of several axes as one: their kind, or whether they lie by magnitude; None where they differ."""
+    found = set(kinds)
+    if len(found) == 1 or None in found:
+        return None if None in found else found.pop()
+    by_magnitude = {kind in BY_MAGNITUDE for kind in found}
+    return None if len(by_magnitude) != 1 else "geomspace" if by_magnitude.pop() else "linspace"
 
 
 def number(x: Any, name: str = "a value of an axis") -> float:

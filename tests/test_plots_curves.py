@@ -52,7 +52,7 @@ def test_curves_of_all_settings_have_a_line_each_and_a_colour_bar():
     ax.figure.canvas.draw()
     assert len(ax.lines) == 20 + 6 + 6  # settled, diverged, their crosses
     assert len(ax.collections) == 0
-    assert [text.split(":")[0] for text in legend(ax)] == ["best", "diverged (6 settings)"]
+    assert [text.split(":")[0] for text in legend(ax)] == ["best", "each line", "diverged (6 settings)"]
     assert ax.get_legend().get_title().get_text() == ""
     colorbar = ax.figure.axes[1]
     assert (colorbar.get_ylabel(), colorbar.get_yscale()) == ("learning rate", "log")
@@ -227,8 +227,69 @@ def test_lines_that_the_legend_names_have_colours_of_their_own():
 def test_many_lines_coloured_by_few_values_have_them_in_the_legend():
     rec = record(np.arange(12.0).reshape(4, 3) + 1, seeds=1)
     ax = result(rec).plot.curves("loss", top="all", color="b1")
-    assert flat(ax) == ["best: learning_rate=0.001, b1=0.5", "b1=0.5", "b1=0.9", "b1=0.99"]
+    rates = [f"learning_rate={rate}" for rate in ("0.001", "0.01", "0.1", "1")]
+    assert flat(ax) == ["best: learning_rate=0.001, b1=0.5", "b1=0.5", "b1=0.9", "b1=0.99", *rates]
     assert len(ax.figure.axes) == 1
+
+
+def test_lines_of_one_colour_have_dashes_by_another_number_which_the_legend_names():
+    rec = record(np.arange(12.0).reshape(4, 3) + 1, seeds=1)
+    ax = result(rec).plot.curves("loss", top="all")
+    looks = [(tuple(np.ravel(line.get_color())), line.get_linestyle()) for line in ax.lines]
+    assert len(set(looks)) == 12
+    handles = dict(zip(flat(ax), ax.get_legend().legend_handles, strict=True))
+    assert [handles[f"b1={b1}"].get_linestyle() for b1 in (0.5, 0.9, 0.99)] == ["-", "--", ":"]
+    assert {style for _, style in looks} == {"-", "--", ":"}
+
+
+NINE = {"learning_rate": ("learning_rate", RATES[:9])}
+
+
+def test_what_neither_colours_nor_dashes_stand_for_is_said():
+    values = {"learning_rate": ("learning_rate", RATES[:9]), "b1": ("b1", np.linspace(0.1, 0.9, 5))}
+    ax = result(record(np.arange(45.0).reshape(9, 5) + 1, seeds=1, coords=values)).plot.curves("loss", top="all")
+    assert "not told apart: b1" in flat(ax)
+    assert {line.get_linestyle() for line in ax.lines} == {"-"}
+    alone = result(record(np.arange(9.0) + 1, seeds=1, coords=NINE)).plot.curves("loss", top="all")
+    assert not [label for label in flat(alone) if "told apart" in label]
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ({"select": {"learning_rate": slice(1e-3, 1e-2), "b1": 0.9}}, "2 of 12 settings: learning_rate 0.001 to 0.01; b1=0.9"),
+        ({"select": {"learning_rate": slice(None, 1e-2)}, "top": 2}, "2 of the 6 settings with learning_rate to 0.01"),
+        ({"select": {"b1": [0.5, 0.9]}}, "8 of 12 settings: b1=0.5, 0.9"),
+        ({"select": {"b1": slice(0.5, None)}}, ""),
+    ],
+)
+def test_the_legend_says_what_was_selected_and_how_many_that_are(options, title):
+    ax = result(record(np.arange(12.0).reshape(4, 3) + 1, seeds=1)).plot.curves("loss", **options)
+    assert ax.get_legend().get_title().get_text().replace("\n", " ") == title
+
+
+def test_each_seed_has_its_own_line_of_a_rate_where_seeds_differ():
+    rec = record([1.0, 2.0], seeds=2)
+    rate = np.ones((2, 2, 5)) * np.array([1.0, 0.1])[:, None, None]
+    rate[0, 0, 2:], rate[0, 1, 3:] = 0.5, 0.5
+    rec = dataclasses.replace(rec, losses={**rec.losses, "rate": rate})
+    ax = result(rec).plot.rate("loss")
+    drawn = {tuple(line.get_ydata()) for line in ax.lines}
+    assert drawn == {(1, 1, 0.5, 0.5, 0.5), (1, 1, 1, 0.5, 0.5), (0.1,) * 5}
+    assert not ax.collections
+    assert "2 thin lines: a seed each, where seeds differ" in flat(ax)
+
+
+def test_the_frame_is_marked_where_a_line_goes_on_beyond_it():
+    rec = record(np.linspace(1.0, 1.5, 9), seeds=1, coords=NINE)
+    rec.losses["loss"][8, 0, 2] = 1e6
+    ax = result(rec).plot.curves("loss", top="all")
+    (mark,) = [line for line in ax.lines if line.get_marker() == "^"]
+    assert rec.step[1] < mark.get_xdata()[0] < rec.step[2]
+    assert mark.get_ydata()[0] == pytest.approx(ax.get_ylim()[1])
+    assert "goes on beyond the frame" in flat(ax)
+    whole = result(record(np.linspace(1.0, 1.5, 9), seeds=1, coords=NINE)).plot.curves("loss", top="all")
+    assert not [line for line in whole.lines if line.get_marker() == "^"]
 
 
 def test_a_few_values_close_together_have_colours_far_apart():
@@ -344,7 +405,9 @@ def test_axes_of_a_figure_without_a_layout_make_room_for_the_legend_themselves()
 
 def test_a_setting_alone_needs_no_name():
     ax = result(record([1.0], noise=0.5)).plot.curves("loss")
-    assert legend(ax) == ["band: lowest to highest of 2 seeds"]
+    assert legend(ax) == ["mean of 2 seeds", "band: lowest to highest of 2 seeds"]
+    smooth = result(record([1.0], noise=0.5)).plot.curves("loss", smooth=2)
+    assert legend(smooth) == ["mean of 2 seeds, smoothed", "band: lowest to highest of 2 seeds", "faint: as it was recorded"]
     assert result(record([1.0], seeds=1)).plot.curves("loss").get_legend() is None
 
 

@@ -13,7 +13,8 @@ from matplotlib.collections import LineCollection
 import jopt
 from jopt.results import GroupedResult
 from jopt.results.plots import style
-from jopt.results.plots.columns import columns_of, scale_for
+from jopt.results.plots.columns import columns_of
+from jopt.results.plots.scales import scale_of_axis
 from tests.test_results_plots import inside, legend, stars
 from tests.test_results_record import record, result
 
@@ -123,7 +124,7 @@ def test_numbers_over_decades_lie_on_a_logarithmic_axis_and_names_are_ticks():
     ],
 )
 def test_a_grid_has_the_scale_that_it_was_made_on(values, kind):
-    assert scale_for(np.array(values)).kind == kind
+    assert scale_of_axis(np.array(values)).kind == kind
 
 
 def test_the_lines_through_a_name_are_spread_by_score():
@@ -241,3 +242,18 @@ def test_a_sweep_with_structure_is_drawn_before_and_after_loading(tmp_path):
     assert [tick.get_text() for tick in first.get_xticklabels()] == ["learning rate", "momentum", "nesterov", "l2"]
     assert flat(first) == flat(second)
     assert {"None", "0.5"} <= {text.get_text() for text in first.texts}
+
+
+def test_lines_end_beside_a_wide_label_and_do_not_touch_it():
+    coords = {
+        "learning_rate": ("learning_rate", np.array([0.03, 0.3])),
+        "momentum": ("momentum", np.array([None, 0.9], object)),
+        "nesterov": ("nesterov", np.array([False, True])),
+    }
+    ax = result(record(np.arange(8.0).reshape(2, 2, 2) + 1, coords=coords)).plot.parallel("loss")
+    ax.figure.canvas.draw()
+    for label in ax.texts:
+        ends = [ax.transData.transform((x, 0))[0] for line in lines(ax) for x in line[:, 0] if np.isfinite(x)]
+        box = label.get_window_extent()
+        assert min(abs(x - box.x0) for x in ends if x < box.x0) > 8.0, label.get_text()
+        assert not any(box.x0 < x < box.x1 for x in ends), label.get_text()

@@ -44,8 +44,8 @@ def test_the_response_shows_value_interval_and_basin_of_the_suggestion():
     made = result(valley())
     found, ax = made.suggest(metric="loss"), made.plot.response("loss")
     names = flat_legend(ax)
-    assert f"suggested: learning_rate={jopt.results.text.short(found.value)}" in names
-    assert f"interval: {jopt.results.text.short(found.low)} to {jopt.results.text.short(found.high)}" in names
+    assert f"suggested: learning_rate={jopt.results.text.number(found.value)}" in names
+    assert f"interval: {jopt.results.text.number(found.low)} to {jopt.results.text.number(found.high)}" in names
     assert any(name.startswith("within 5 % of the best: ") for name in names)
     (at,) = [line for line in ax.lines if line.get_xdata() == pytest.approx([found.value] * 2)]
     assert to_hex(at.get_color()) == suggested.COLOR
@@ -86,7 +86,8 @@ def test_nothing_of_the_suggestion_lies_over_the_data():
     data = ax.lines[0]
     crossing = crosses(ax)[0]
     (bar,) = [line for line in ax.lines if line.get_marker() == "|"]
-    for artist in (*ax.patches, *(line for line in ax.lines if line not in (data, crossing, bar, *stars(ax)))):
+    (beyond,) = [line for line in ax.lines if line.get_marker() == "^"]  # at the edge: the data go on
+    for artist in (*ax.patches, *(line for line in ax.lines if line not in (data, crossing, bar, beyond, *stars(ax)))):
         assert artist.get_zorder() < data.get_zorder()
     ax.figure.canvas.draw()
     lowest = ax.transData.transform(np.column_stack(data.get_data()))[:, 1]
@@ -169,7 +170,7 @@ def test_the_picture_agrees_with_suggest_on_a_real_sweep_and_after_loading(tmp_p
         band = ax.patches[0]
         assert [band.get_x(), band.get_x() + band.get_width()] == pytest.approx([found.low, found.high])
         assert any(
-            name.startswith(f"suggested: learning_rate={jopt.results.text.short(found.value)}") for name in flat_legend(ax)
+            name.startswith(f"suggested: learning_rate={jopt.results.text.number(found.value)}") for name in flat_legend(ax)
         )
 
 
@@ -217,8 +218,35 @@ def test_a_best_value_beside_what_was_pruned_is_not_called_the_edge_of_its_axis(
     assert not any("the edge of its axis" in name for name in names)
 
 
+def test_a_curve_of_logarithms_beside_zero_stays_in_the_frame_and_near_the_best():
+    values = np.append(0.0, np.geomspace(1e-3, 10.0, 5))
+    rec = record([2.5, 2.4, 2.2, 1.1, 0.25, 2.3], coords={"learning_rate": ("learning_rate", values)})
+    ax = result(rec).plot.response("loss")
+    (parabola,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert parabola.get_ydata().min() > ax.get_ylim()[0]
+    assert any(name.startswith("suggested: learning_rate=1.2") for name in flat_legend(ax))
+    at = result(dataclasses.replace(rec, losses={"loss": rec.losses["loss"][::-1]})).plot.response("loss")
+    assert not [line for line in at.lines if line.get_linestyle() in ("--", ":") and len(line.get_xdata()) > 2]
+
+
+def test_one_drawn_axis_is_points_with_the_suggestion_beside_them():
+    rec = dataclasses.replace(valley(), kinds={"learning_rate": "loguniform"})
+    ax = result(rec).plot.response("loss")
+    assert (ax.lines[0].get_linestyle(), ax.lines[0].get_marker()) == ("None", "o")
+    assert [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert result(valley()).plot.response("loss").lines[0].get_linestyle() == "-"
+
+
+def test_a_legend_writes_a_number_in_one_way():
+    rec = record([1.0, 0.5, 0.2, 0.6, 0.9], coords={"b2": ("b2", np.array([0.0025, 0.0079, 0.0251, 0.0795, 0.251]))})
+    names = flat_legend(result(rec).plot.response("loss"))
+    assert any(name.startswith("best: b2=0.0251") for name in names)
+    assert "within 5 % of the best: 0.0251 alone" in names
+    assert not any("e-" in name for name in names)
+
+
 @pytest.mark.parametrize("low", [0.0, -1.0])
-def test_an_axis_that_holds_zero_is_fitted_on_a_linear_scale(low):
+def test_an_even_axis_that_holds_zero_is_fitted_on_a_linear_scale(low):
     values = np.linspace(low, 1.0, 9)
     rec = record(1 + (values - 0.4) ** 2, coords={"momentum": ("momentum", values)})
     ax = result(rec).plot.response("loss")

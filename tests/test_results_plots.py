@@ -80,7 +80,7 @@ def test_the_response_has_log_axes_where_they_belong():
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert ax.get_xlabel() == "learning rate"
     near = result(record([4.0, 3.5])).plot.response("loss", ax=plt.subplots()[1])
-    assert (near.get_xscale(), near.get_yscale()) == ("linear", "linear")
+    assert (near.get_xscale(), near.get_yscale()) == ("log", "linear")
 
 
 def test_the_response_shows_what_diverged_at_the_top_and_marks_the_best():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jopt.results import scores
 from jopt.results.record import SweepRecord
+from jopt.results.spacing import is_log
 from jopt.results.suggesting import Curve, Floats, Minimum, Shape, minimum, shape
 
 
@@ -29,37 +30,104 @@ class Turned(NamedTuple):
         return f"{self.shift:g} - {metric}" if self.shift else metric
 
 
+class Points(NamedTuple):
+    """The scores along one number.
+
+    Attributes:
+      values: [points], of the number, ascending, as far as they were not pruned.
+      scores: [points, seeds], turned so that lower is better; infinite where a run was not finite.
+      before: The score before the first step, turned too; infinite where it is not known.
+      zero: Whether the first value is 0 and has no place on the scale of the others, which is logarithmic.
+      log: Whether that is their scale.
+      pruned: [values], of the number, ascending, that were pruned and are no points.
+    """
+
+    values: Floats
+    scores: Floats
+    before: float
+    zero: bool
+    log: bool
+    pruned: Floats
+
+    def curve(self) -> Curve:
+        """What a minimum is looked for on: without the 0 of a logarithmic scale."""
+        first = int(self.zero)
+        x, by_ratio = self.values[first:], bool((self.scores >= 0).all())
+        return Curve(np.log(x) if self.log else x, self.scores[first:], self.before, by_ratio, self.log)
+
+
 class Fit(NamedTuple):
     """A curve along one number, and where it is lowest.
 
     Attributes:
       name: Of the number.
-      values: [points], of the number, ascending.
-      curve: The scores there, turned so that lower is better.
+      points: All scores.
+      curve: Those of them that it goes through.
       found: Its minimum.
-      about: What it is like there.
+      about: What scores are like around the best.
       turned: How scores were turned.
-      pruned: [values], of the number, ascending, that were pruned and are no points.
+      place: The best of the points.
     """
 
     name: str
-    values: Floats
+    points: Points
     curve: Curve
     found: Minimum
     about: Shape
     turned: Turned
-    pruned: Floats
+    place: int
+
+    @property
+    def at_zero(self) -> bool:
+        """Whether the best is the 0 that the curve does not have."""
+        return self.points.zero and self.place == 0
+
+    @property
+    def values(self) -> Floats:
+        """[points of the curve], of the number."""
+        return self.points.values[int(self.points.zero) :]
+
+    @property
+    def value(self) -> float:
+        """What is suggested: where the curve is lowest, or the 0 beside it where no point of the curve is better."""
+        return 0.0 if self.at_zero else float(self.number(self.found.x))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """In which the best lies; it begins at the 0 beside the curve where nothing else lies below the best."""
+        low, high = (float(self.number(x)) for x in (self.found.low, self.found.high))
+        if self.at_zero:
+            return 0.0, float(self.values[0])
+        below = self.points.zero and self.found.edge < 0 and not self.beside_pruned
+        return 0.0 if below else low, high
+
+    @property
+    def rule(self) -> str:
+        """How the value was found, in words."""
+        return (
+            "the best point, 0, which has no place on the logarithmic scale of the others" if self.at_zero else self.found.rule
+        )
+
+    @property
+    def lost(self) -> bool:
+        """Whether even the best was not finite, or ended no better than before its first step."""
+        if self.at_zero:
+            return bool(self.points.scores[0].mean() >= self.points.before)
+        return bool(self.curve.lost()[self.found.place])
 
     @property
     def edge(self) -> int:
-        """-1 or 1 where the lowest point is the first or the last value of its axis, else 0."""
+        """-1 or 1 where the best is the first or last value of its axis, or the first above 0 on a logarithmic one; else 0."""
+        if self.at_zero:
+            return -1 if len(self.values) > 1 else 0
         return 0 if self.beside_pruned else self.found.edge
 
     @property
     def beside_pruned(self) -> bool:
-        """Whether the lowest point is the first or the last only because what lies beyond was pruned."""
-        beyond = self.pruned < self.values[0] if self.found.edge < 0 else self.pruned > self.values[-1]
-        return bool(self.found.edge and beyond.any())
+        """Whether the best is the first or the last only because what lies beyond was pruned."""
+        pruned = self.points.pruned
+        beyond = pruned < self.values[0] if self.found.edge < 0 else pruned > self.values[-1]
+        return bool(self.found.edge and not self.at_zero and beyond.any())
 
     def number(self, x: Any) -> Any:
         """Values of the number, of places on the curve's own scale."""
@@ -83,27 +151,35 @@ def _is_ordered(record: SweepRecord, dim: str, values: NDArray[Any]) -> bool:
 
 def fitted(record: SweepRecord, ranked: scores.Ranking, index: tuple[int, ...], name: str) -> Fit:
     """The curve through one setting along one of its numbers, and the minimum."""
-    values, curve, turned = curve_of(record, ranked, index, name)
-    found = minimum(curve) if len(values) > 2 else _of_few(curve)
-    pruned = np.setdiff1d(np.asarray(record.coordinate(name)[1], np.float64), values)
-    return Fit(name, values, curve, found, shape(curve, found.place), turned, pruned)
+    points, turned = points_of(record, ranked, index, name)
+    curve = points.curve()
+    found = minimum(curve) if len(curve.x) > 2 else _of_few(curve)
+    place = found.place + points.zero
+    if points.zero and points.scores[0].mean() <= points.scores[place].mean():
+        place = 0
+    return Fit(name, points, curve, found, shape(points.values, points.scores, points.before, place), turned, place)
 
 
-def curve_of(record: SweepRecord, ranked: scores.Ranking, index: tuple[int, ...], name: str) -> tuple[Floats, Curve, Turned]:
-    """The numbers of an axis, ascending, the scores through one setting along it, and how these were turned."""
-    along, values = record.coordinate(name)
+def points_of(record: SweepRecord, ranked: scores.Ranking, index: tuple[int, ...], name: str) -> tuple[Points, Turned]:
+    """The scores through one setting along one of its numbers, and how they were turned."""
+    along, every = record.coordinate(name)
     at = tuple(slice(None) if axis == along else i for axis, i in enumerate(index))
     per_seed = np.where(record.diverged[at], np.nan, scores.score(record, ranked).per_seed[at])
-    order = np.argsort(values)
+    order = np.argsort(every)
     order = order[~np.asarray((record.pruned | record.left)[at].any(axis=-1))[order]]  # they have no score of a whole run
-    values, per_seed = np.asarray(values, np.float64)[order], per_seed[order]
+    values, per_seed = np.asarray(every, np.float64)[order], per_seed[order]
     turned = _turned(per_seed, ranked.mode)
-    per_seed = np.where(np.isfinite(per_seed), turned(per_seed), np.inf)
     before = _before(record, ranked.metric)
-    before = float(turned(before)) if math.isfinite(before) else math.inf
-    log_x = bool(values[0] > 0)
-    by_ratio = bool((per_seed >= 0).all())
-    return values, Curve(np.log(values) if log_x else values, per_seed, before, by_ratio, log_x), turned
+    log = is_log(every, record.kinds.get(name)) and bool(values[-1] > 0)
+    points = Points(
+        values=values,
+        scores=np.where(np.isfinite(per_seed), turned(per_seed), np.inf),
+        before=float(turned(before)) if math.isfinite(before) else math.inf,
+        zero=log and bool(values[0] == 0),
+        log=log,
+        pruned=np.setdiff1d(np.asarray(every, np.float64), values),
+    )
+    return points, turned
 
 
 def _turned(per_seed: Floats, mode: str) -> Turned:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from jopt.engine.files import AnyPath
 from jopt.results import page, report, scores, storage, studies, tables, tensorboard, text
+from jopt.results.finding import find
 from jopt.results.record import SweepRecord, Timings
 from jopt.results.scores import At, Mode
-from jopt.results.trial import Swept, Trial, best_trial, top_trials
+from jopt.results.trial import Swept, Trial, best_trial, top_trials, trial_at
 from jopt.values import require
 from jopt.values.numbers import whole
 
@@ -101,6 +102,42 @@ class Result(abc.ABC):
         ranked = scores.ranking(self._records().values(), metric, mode, at)
         found = [trial for name, part in self._parts().items() for trial in top_trials(part, ranked, n, name or None)]
         return sorted(found, key=lambda trial: trial.score if ranked.mode == "min" else -trial.score)[:n]
+
+    def trial(
+        self,
+        setting: Any,
+        metric: str | None = None,
+        mode: Mode | None = None,
+        at: At | None = None,
+        group: str | None = None,
+    ) -> Trial:
+        """Any setting as a ``Trial``, also one that is not the best: to look at, or to go on from.
+
+        Args:
+          setting: What was swept in it, by name, as in ``Trial.setting``, as far as that tells it from the others (numbers to
+            six digits); or its position in the grid.
+          metric: What to score, as in ``best``.
+          mode: "min" or "max", as in ``best``.
+          at: "last" or "best", as in ``best``.
+          group: Whose setting it is, in a sweep of several optimizers.
+
+        Returns:
+          The setting as a ``Trial``; the score of one that diverged, or was pruned, is what it had come to.
+
+        Raises:
+          ValueError: For a setting or a group that there is not, for a setting that is not told from others; and as ``best``.
+
+        Example:
+          >>> rates = jopt.geomspace(0.01, 1.0, 3)
+          >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
+          >>> result.trial({"learning_rate": 0.01}).index
+          (0,)
+        """
+        parts = self._parts()
+        if (group or "") not in parts:
+            raise ValueError(f"trial: group must be one of {[*parts]}, but is {group!r}.")
+        part = parts[group or ""]
+        return trial_at(part, scores.ranking([part.record], metric, mode, at), find("trial", part.record, setting), group)
 
     def table(self, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> str:
         """The best setting, its score and the diverged lanes, as aligned plain text.

@@ -40,6 +40,10 @@ def find(what: str, record: SweepRecord, setting: Any) -> tuple[int, ...]:
 
 def _same(x: Any, wanted: Any) -> bool:
     wanted = wanted.item() if isinstance(wanted, np.generic) else wanted
-    if isinstance(x, bool) or isinstance(wanted, bool) or not (require.real(x) is not None and require.real(wanted) is not None):
+    if (
+        isinstance(x, bool)
+        or isinstance(wanted, bool)
+        or not (require.real(x) is not None and require.real(wanted) is not None)
+    ):
         return type(x) is type(wanted) and bool(x == wanted)
     return math.isclose(x, wanted, rel_tol=DIGITS)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.kinds import Choice, Grid
+from jopt.results.matching import check_others, same, same_values, with_all
 from jopt.results.ran import differing, either
 from jopt.results.record import SweepRecord, Timings
+from jopt.results.spacing import joined_kinds
 from jopt.results.trial import Swept
-from jopt.values.trees import flatten, structure
+from jopt.values.trees import structure
 
 Join = Callable[[Any, Any], Any]  # of two arrays that hold the same of one result and of the other
 PER_LANE = ("diverged_at", "steps_done", "pruned_at", "left_at")
@@ -77,13 +78,13 @@ def _along_lanes(one: Swept, other: Swept) -> dict[str, Any]:
             f"Results that are joined must have the same axes, but one has {list(a.dims)} and the other {list(b.dims)}; an "
             f"axis of one value is jopt.choice(value)."
         )
-    differing = [dim for dim in a.dims if not _same_values(a, b, dim)]
+    differing = [dim for dim in a.dims if not same_values(a, b, dim)]
     differing += [] if np.array_equal(a.seeds, b.seeds) else ["seed"]
     if len(differing) != 1:
         how = f"in {' and in '.join(map(repr, differing))}" if differing else "in no axis, nor in their seeds"
         raise ValueError(f"Results are joined along the one axis in which they differ, or their seeds, but these differ {how}.")
     (dim,) = differing
-    _check_others(one, other, dim)
+    check_others(one, other, dim)
     return _along(one, other, dim)
 
 
@@ -100,6 +101,7 @@ def _along(one: Swept, other: Swept, dim: str) -> dict[str, Any]:
     record = dataclasses.replace(
         a,
         coords={n: (d, v[order] if d == dim else v) for n, (d, v) in both.items()},
+        kinds=joined_kinds(a.kinds, b.kinds),
         seeds=along["seed"][order] if dim == "seed" else a.seeds,
         losses=_each(join, a.losses, b.losses),
         metrics=_each(join, a.metrics, b.metrics),
@@ -124,7 +126,7 @@ def _along(one: Swept, other: Swept, dim: str) -> dict[str, Any]:
         of, own = source(index)
         return of.hyper_at(own)
 
-    optimizer = _with_all(one.optimizer, other.optimizer, order)
+    optimizer = with_all(one.optimizer, other.optimizer, order)
     return {**made, "optimizer": optimizer, "optimizer_at": optimizer_at, "hyper_at": hyper_at}
 
 
@@ -201,68 +203,19 @@ def _along_steps(one: Swept, other: Swept) -> dict[str, Any]:
 def _where(one: Swept, other: Swept) -> tuple[Any, ...]:
     """Where the settings of a result that goes on stand in the grid of the first one; ``(...,)``: they are the same."""
     a, b = one.record, other.record
-    if a.dims == b.dims and all(_same_values(a, b, dim) for dim in a.dims):
+    if a.dims == b.dims and all(same_values(a, b, dim) for dim in a.dims):
         places: list[tuple[Any, ...]] = [(...,)]
     else:
         places = list(np.ndindex(a.shape)) if not b.dims else []
     start = (0,) * len(b.dims)
     for place in places:
         at = start if place == (...,) else place
-        if one.optimizer_at(at) == other.optimizer_at(start) and _same(one.hyper_at(at), other.hyper_at(start)):
+        if one.optimizer_at(at) == other.optimizer_at(start) and same(one.hyper_at(at), other.hyper_at(start)):
             return place
     raise ValueError(
         "What goes on is joined to the settings that it goes on from, but it has others: other axes, or an optimizer or hyper "
         "that is none of the first result's."
     )
-
-
-def _check_others(one: Swept, other: Swept, dim: str) -> None:
-    """Raises where two results differ in more than the numbers along ``dim``."""
-    a, b, start = one.record, other.record, (0,) * len(one.record.dims)
-    swept = {name: (a.setting(start)[name], b.setting(start)[name]) for name in a.names_along(dim)}
-    axes = [[*x.values] for x in jax.tree.leaves(one.optimizer) if isinstance(x, (Grid, Choice))]
-    in_hyper = [pair for name, pair in swept.items() if a.coords[name][1].tolist() not in axes]
-    alike = {
-        "optimizers differ": _same(one.optimizer_at(start), other.optimizer_at(start), swept.values()),
-        "numbers in hyper= differ": _same(one.hyper_at(start), other.hyper_at(start), in_hyper),
-    }
-    if differ := [what for what, found in alike.items() if not found]:
-        numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) for pair in swept.values() for x in pair)
-        hint = "" if numbers else ", as along an axis of structure; sweep all its values in one call"
-        raise ValueError(
-            f"Results are joined along the one axis in which they differ, here {dim!r}, but their {differ[0]} in more{hint}."
-        )
-
-
-def _same(one: Any, other: Any, swept: Collection[Any] = ()) -> bool:
-    """Whether two trees are equal, but for numbers that are one of some pairs."""
-    (ours, form), (theirs, others) = flatten(one), flatten(other)
-    return bool(form == others) and all(
-        x is y or np.array_equal(x, y) or (np.ndim(x) == 0 and (x, y) in swept) for x, y in zip(ours, theirs, strict=True)
-    )
-
-
-def _with_all(one: Any, other: Any, order: NDArray[np.intp]) -> Any:
-    """An optimizer whose axis has the values of both."""
-    (ours, form), theirs = flatten(one), jax.tree.leaves(other)
-    made: dict[int, Grid | Choice] = {}
-    groups: dict[int, object] = {}
-
-    def both(x: Any, y: Any) -> Any:
-        if not isinstance(x, (Grid, Choice)) or x.values == y.values:
-            return x
-        if id(x) not in made:
-            group = None if x.group is x else groups.setdefault(id(x.group), object())
-            values = [*x.values, *y.values]
-            made[id(x)] = type(x)([values[i] for i in order], x.name, group)
-        return made[id(x)]
-
-    return form.unflatten([both(x, y) for x, y in zip(ours, theirs, strict=True)])
-
-
-def _same_values(a: SweepRecord, b: SweepRecord, dim: str) -> bool:
-    names = a.names_along(dim)
-    return names == b.names_along(dim) and all(np.array_equal(a.coords[n][1], b.coords[n][1]) for n in names)
 
 
 def _each(join: Join, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:

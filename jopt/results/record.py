@@ -54,6 +54,8 @@ class SweepRecord:
       sweep_seed: The root of the keys and of the order of the data.
       left_at: [*dims, seed], the step at which the lane was left behind, where another one went on and the results were joined;
         NaN means never.
+      kinds: How the axis of a number was made, by the name of the number: "linspace", "geomspace" (``decades`` too), "uniform"
+        or "loguniform". A number that is missing took values that were given, or nobody knows.
       complete: Whether every lane has come to its end; False: the sweep was stopped before, and what did not run is NaN.
     """
 
@@ -74,6 +76,7 @@ class SweepRecord:
     sweep_seed: int = 0
     complete: bool = True
     left_at: NDArray[Any] = field(default_factory=lambda: np.array(np.nan))
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks names and shapes: a mislabelled result is worse than none."""

@@ -141,9 +141,15 @@ class SweepResult(Kept, Ran, Result):
 
         The curve is that of the scores against the number, with all others as in the best setting; scores are means over seeds.
         *Value*: the mean of the minima of a parabola through the best point and its neighbours, and of Akima's curve, both on
-        the logarithm of a positive number and of scores that have ratios; for grids coarser than a factor of 3.5 Akima's alone.
-        *Interval*: as wide as these, the secants on both sides, the draws of seeds and divergence nearby make it, never beyond
-        the neighbours of the best point.
+        the logarithm of scores that have ratios; for grids coarser than a factor of 3.5 Akima's alone. *Interval*: as wide as
+        these, the secants on both sides, the draws of seeds and divergence nearby make it, never beyond the neighbours of the
+        best point. *Scale*: the number itself for an axis that was made evenly (``linspace``, ``uniform``), its logarithm for
+        ``geomspace``, ``decades`` and ``loguniform``; of given values their logarithms where these are spaced more evenly (of
+        two values: where they are twofold apart), and beside 0 where they span a decade. So 0, 0.001, 0.01 are logarithmic; 0
+        and 0.9 are not.
+
+        A 0 on a logarithmic axis is no point of the curve. Where no other value is better than 0, it is the value: the
+        interval then reaches to the next one, a warning says so, and ``extend`` has values between the two.
 
         Args:
           name: Of the number; None: the learning rate, or the one number with an axis in its schedule, or the only one that was
@@ -164,8 +170,9 @@ class SweepResult(Kept, Ran, Result):
     def zoom(self, factor: float = 4, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> Any:
         """The optimizer with narrower axes around the best setting, to be swept next; its grid has the same shape.
 
-        Each axis keeps its number of values and gets a ``factor``-th of its span, on a logarithmic scale where its values are
-        positive and three times apart, or were drawn so. There it may go beyond the old ends; a linear one stays within them.
+        Each axis keeps its number of values and gets a ``factor``-th of its span, on the scale that ``suggest`` uses. A
+        logarithmic one may go beyond the old ends, if these are three times apart; a linear one stays within them. The 0 of a
+        logarithmic axis is left out, unless it is best: then it stays, with smaller values than before beside it.
 
         Args:
           factor: How much narrower, above 1.
@@ -214,31 +221,6 @@ class SweepResult(Kept, Ran, Result):
     def plot(self) -> Plots:
         """Pictures: ``.curves()``, ``.response()``, ``.heatmap()``, ``.rungs()`` ...; axes in, axes out."""
         return Plots(self.record)
-
-    def trial(self, setting: Any, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> Trial:
-        """Any setting as a ``Trial``, also one that is not the best: to look at, or to go on from.
-
-        Args:
-          setting: What was swept in it, by name, as in ``Trial.setting``, as far as that tells it from the others (numbers to
-            six digits); or its position in the grid.
-          metric: What to score, as in ``best``.
-          mode: "min" or "max", as in ``best``.
-          at: "last" or "best", as in ``best``.
-
-        Returns:
-          The setting as a ``Trial``; the score of one that diverged, or was pruned, is what it had come to.
-
-        Raises:
-          ValueError: For a setting that there is not, or that is not told from others; and as ``best``.
-
-        Example:
-          >>> rates = jopt.geomspace(0.01, 1.0, 3)
-          >>> result = jopt.sweep(lambda x, batch: (x**2).sum(), jnp.ones(2), jopt.sgd(rates), steps=5, progress=False)
-          >>> result.trial({"learning_rate": 0.01}).index
-          (0,)
-        """
-        ranked = scores.ranking([self.record], metric, mode, at)
-        return trial_at(self, ranked, find("trial", self.record, setting))
 
     def concat(self, other: SweepResult) -> SweepResult:
         """This result and another of the same problem in one.

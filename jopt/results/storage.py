@@ -140,7 +140,7 @@ def _names(settings: Listed, seeds: NDArray[Any]) -> list[str]:
 
 def _about(result: Stored, lanes: NDArray[Any]) -> dict[str, Any]:
     record = result.record
-    taken = ("dims", "coords", "seeds", "step", "eval_step", "maximize", "examples", "first", "keep", "sweep_seed", "complete")
+    taken = ("dims", "kinds", "seeds", "step", "eval_step", "maximize", "examples", "first", "keep", "sweep_seed", "complete")
     return {
         **{name: getattr(record, name) for name in taken},
         "coords": {name: (dim, values) for name, (dim, values) in record.coords.items()},
@@ -265,6 +265,7 @@ def _read_record(store: Together, problem: int, about: dict[str, Any], complete:
     return SweepRecord(
         dims=tuple(_typed(dim, str) for dim in about["dims"]),
         coords=about["coords"],
+        kinds=_typed(about.get("kinds", {}), dict),
         seeds=about["seeds"],
         step=about["step"],
         eval_step=about["eval_step"],

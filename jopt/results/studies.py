@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from jopt.expanding import axes_of
 from jopt.kinds import Choice, Drawn, Grid
 from jopt.results import scores
-from jopt.results.plots.scales import scale_of
 from jopt.results.record import SweepRecord
+from jopt.results.spacing import is_log
 from jopt.results.trial import Swept
 from jopt.values.names import SAMPLE, labels
 
@@ -201,7 +201,7 @@ def _domain(values: NDArray[Any], axis: Any, dim: str) -> Range | tuple[Any, ...
     low, high = values.min().item(), values.max().item()
     if isinstance(axis, Drawn):
         return Range(min(low, axis.values[0]), max(high, axis.values[1]), axis.whole, axis.log)
-    return Range(low, high, values.dtype.kind in "iu", scale_of(values).kind == "log")
+    return Range(low, high, values.dtype.kind in "iu", bool(low > 0) and is_log(values, getattr(axis, "kind", None)))
 
 
 def _together(domains: Sequence[Range | tuple[Any, ...]], values: Sequence[Any]) -> Any:

@@ -169,10 +169,10 @@ class Shape:
     """What a curve is like around its minimum.
 
     Attributes:
-      basin: The lowest and the highest x of the grid around the minimum whose scores are within 5 % of the best.
-      sensitivity: The mean over the grid of how much worse than the best a number is, at most as much as before the first
+      basin: The lowest and the highest value around the best whose scores are within 5 % of its.
+      sensitivity: The mean over the values of how much worse than the best a number is, at most as much as before the first
         step (Wortsman et al. 2023, arXiv:2309.14322), in units of the score.
-      wall: The first x above the minimum where a run was not finite; None: there is none.
+      wall: The first value above the best where a run was not finite; None: there is none.
     """
 
     basin: tuple[float, float]
@@ -180,10 +180,10 @@ class Shape:
     wall: float | None
 
 
-def shape(curve: Curve, place: int) -> Shape:
-    """What a curve is like around its lowest point."""
+def shape(values: Floats, scores: Floats, before: float, place: int) -> Shape:
+    """What scores [values, seeds] are like around the best; ``before`` is that before the first step."""
     with np.errstate(invalid="ignore", over="ignore"):
-        mean = curve.scores.mean(axis=1)
+        mean = scores.mean(axis=1)
     best = mean[place]
     good = np.isfinite(mean) & (mean <= best + 0.05 * abs(best))
     first = last = place
@@ -191,7 +191,7 @@ def shape(curve: Curve, place: int) -> Shape:
         first -= 1
     while last < len(mean) - 1 and good[last + 1]:
         last += 1
-    capped = np.minimum(np.where(np.isfinite(mean), mean, curve.before), curve.before)
-    sensitivity = float(np.mean(capped - best)) if math.isfinite(curve.before) else float("nan")
-    beyond = [float(curve.x[i]) for i in range(place + 1, len(mean)) if not np.isfinite(curve.scores[i]).all()]
-    return Shape((float(curve.x[first]), float(curve.x[last])), sensitivity, beyond[0] if beyond else None)
+    capped = np.minimum(np.where(np.isfinite(mean), mean, before), before)
+    sensitivity = float(np.mean(capped - best)) if math.isfinite(before) else float("nan")
+    beyond = [float(values[i]) for i in range(place + 1, len(mean)) if not np.isfinite(scores[i]).all()]
+    return Shape((float(values[first]), float(values[last])), sensitivity, beyond[0] if beyond else None)

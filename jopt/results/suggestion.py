@@ -37,7 +37,7 @@ class Suggestion:
       warnings: What speaks against trusting it, sentences; empty: nothing.
       optimizer: The best setting's optimizer with this value in it, where the number is the optimizer's.
       extend: The axis to run next, where the best value is the first or the last of its axis, and the number may go
-        beyond it; else None.
+        beyond it; between 0 and the values above it, where it is 0 or next to it on a logarithmic axis; else None.
       trial: The best setting, from whose numbers the others are.
 
     Example:
@@ -64,7 +64,8 @@ class Suggestion:
         what = "" if self.name == RATE else f"{self.name} "
         whose = "" if self.trial.group is None else f"{self.trial.group}: "
         told = "; ".join(each.rstrip(".") for each in (*self.reasons, *(f"but {each}" for each in self.warnings)))
-        return f"{whose}use {what}{text.short(self.value)} ({text.short(self.low)} to {text.short(self.high)}): {told}."
+        value, low, high = map(text.number, (self.value, self.low, self.high))
+        return f"{whose}use {what}{value} ({low} to {high}): {told}."
 
 
 def suggest(
@@ -83,18 +84,15 @@ def suggest(
         raise ValueError(report.no_best({"": record}, ranked.metric))
     name = which(result, name)
     fit = fitted(record, ranked, trial.index, name)
-    found, whole = fit.found, record.coordinate(name)[1].dtype.kind in "iu"
-    further = extended(trial.optimizer, fit, whole)
-    value, low, high = (float(fit.number(v)) for v in (found.x, found.low, found.high))
+    further = extended(trial.optimizer, fit, record.coordinate(name)[1].dtype.kind in "iu")
     return Suggestion(
         name,
-        value,
-        low,
-        high,
-        found.rule,
+        fit.value,
+        *fit.interval,
+        fit.rule,
         tuple(_reasons(fit, trial.metric)),
         tuple(_warnings(fit, trial, name in _rates(result, trial.index), further is not None)),
-        _with(trial.optimizer, name, value),
+        _with(trial.optimizer, name, fit.value),
         further,
         trial,
     )
@@ -143,42 +141,51 @@ def _rates(result: Swept, index: tuple[int, ...]) -> set[str]:
 
 
 def _reasons(fit: Fit, metric: str) -> list[str]:
-    found, about = fit.found, fit.about
-    low, high = (float(fit.number(x)) for x in about.basin)
-    basin = f"{text.short(low)} to {text.short(high)} are" if low < high else f"only {text.short(low)} is"
-    told = [f"{found.rule}", f"{basin} within 5 % of the best {fit.turned.name(metric)}"]
-    if math.isfinite(about.sensitivity) and len(fit.values) > 1:
-        others = "the other values that were not pruned" if len(fit.pruned) else "other values of the axis"
-        told.append(f"{others} cost {about.sensitivity:.3g} of {metric} on average")
-    if about.wall is not None and fit.curve.log_x:
-        told.append(f"{math.exp(about.wall - found.x):.2g} times as much diverges")
+    about, points = fit.about, fit.points
+    low, high = map(text.number, about.basin)
+    basin = f"{low} to {high} are" if low != high else f"only {low} is"
+    told = [fit.rule, f"{basin} within 5 % of the best {fit.turned.name(metric)}"]
+    if points.zero and not fit.at_zero:
+        told.append("0 is worse, and no point of the curve, which is one of logarithms")
+    if math.isfinite(about.sensitivity) and len(points.values) > 1:
+        others = "the other values that were not pruned" if len(points.pruned) else "other values of the axis"
+        told.append(f"{others} cost {text.number(about.sensitivity)} of {metric} on average")
+    if about.wall is not None and fit.curve.log_x and not fit.at_zero:
+        told.append(f"{about.wall / fit.value:.2g} times as much diverges")
     return told
 
 
 def _warnings(fit: Fit, trial: Trial, of_rate: bool, further: bool) -> list[str]:
-    found, curve = fit.found, fit.curve
-    finite = np.asarray(np.isfinite(curve.scores).all(axis=1))
+    points = fit.points.scores
+    finite = np.asarray(np.isfinite(points).all(axis=1))
     told = [] if trial.result.record.complete else ["the sweep was stopped before it had come to its end"]
-    if curve.lost()[found.place]:
+    if fit.lost:
         told.append("even the best is no better than before the first step")
     if fit.beside_pruned:
-        told.append(f"what lies {'below' if found.edge < 0 else 'above'} was pruned, so that its end is not known")
+        told.append(f"what lies {'below' if fit.found.edge < 0 else 'above'} was pruned, so that its end is not known")
     if fit.edge:
-        which = "first" if fit.edge < 0 else "last"
-        told.append(
-            f"the best value is the {which} of its axis, so that the best may lie beyond{' (run .extend)' if further else ''}"
-        )
-    if found.place + 1 < len(finite) and not finite[found.place + 1]:
+        told.append(f"{_edge(fit)}{' (run .extend)' if further else ''}")
+    if fit.place + 1 < len(finite) and not finite[fit.place + 1]:
         told.append("the next value above diverges")
     if finite.sum() < 5:
         few = f"only {finite.sum()} values of the axis have" if finite.sum() > 1 else "only one value of the axis has"
         told.append(f"{few} a score")
-    lowest = np.argmin(np.where(np.isfinite(curve.scores), curve.scores, np.inf), axis=0)
-    if np.ptp(lowest) > 1:
+    if np.ptp(np.argmin(points, axis=0)) > 1:
         told.append("seeds disagree by more than a step of the grid")
     if of_rate and not decays(trial.optimizer, int(trial.result.record.step[-1])):
         told.append("the rate does not decay, and the best such rate gets smaller the longer a run is")
     return told
+
+
+def _edge(fit: Fit) -> str:
+    """Why the best may be none of the values."""
+    if fit.at_zero:
+        return (
+            f"0 is as good as any of the others or better, so that the best may lie between it and {text.number(fit.values[0])}"
+        )
+    if fit.edge < 0 and fit.points.zero:
+        return "the best value is the first above 0, so that the best may lie between the two"
+    return f"the best value is the {'first' if fit.edge < 0 else 'last'} of its axis, so that the best may lie beyond"
 
 
 def _with(optimizer: Any, name: str, value: float) -> Any:

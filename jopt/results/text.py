@@ -22,14 +22,6 @@ def number(value: Any) -> str:
     return re.sub(r"e([+-])0*(\d)", lambda m: "e" + m[1].replace("+", "") + m[2], shown)
 
 
-def short(x: float) -> str:
-    """A number in two digits, "3.2e-3"; of what is near one as results show it."""
-    if x == 0 or 0.1 <= abs(x) < 1e4:
-        return number(float(x))
-    mantissa, exponent = f"{x:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
 def count(number: int, noun: str) -> str:
     """A number of things: "1 lane", "3 lanes"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -246,14 +246,12 @@ def top_trials(result: Swept, ranked: scores.Ranking, most: int, group: str | No
     return [_trial(result, ranked, scored, index, group) for index in scored.best_first(most)]
 
 
-def trial_at(result: Swept, ranked: scores.Ranking, index: tuple[int, ...]) -> Trial:
+def trial_at(result: Swept, ranked: scores.Ranking, index: tuple[int, ...], group: str | None = None) -> Trial:
     """Any setting of a result, also one that is out."""
-    return _trial(result, ranked, scores.score(result.record, ranked), index, None)
+    return _trial(result, ranked, scores.score(result.record, ranked), index, group)
 
 
-def _trial(
-    result: Swept, ranked: scores.Ranking, scored: scores.Scores, index: tuple[int, ...], group: str | None
-) -> Trial:
+def _trial(result: Swept, ranked: scores.Ranking, scored: scores.Scores, index: tuple[int, ...], group: str | None) -> Trial:
     score = scored.mean[index]
     if np.isnan(score):  # it is out
         with np.errstate(invalid="ignore"):

@@ -8,11 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.axes import geomspace, linspace, loguniform, uniform
+from jopt.axes import choice, geomspace, linspace, loguniform, uniform
 from jopt.kinds import Drawn, Grid
+from jopt.results.spacing import DECADE, is_log
 from jopt.results.trial import Trial
 from jopt.values import require
 from jopt.values.trees import flatten
+
+WIDE = 3.0  # the ends of a logarithmic axis are so far apart, at least, where one may go beyond them
 
 
 def zoomed(value: Any, trial: Trial, factor: float) -> Any:
@@ -39,25 +42,39 @@ def _narrower(axis: Any, best: float, factor: float) -> Any:
         raise ValueError("zoom: axes that are walked together (jopt.zipped) have no span of their own; sweep them by hand.")
     if len(axis.values) < 2:
         return axis
-    low, high = min(axis.values), max(axis.values)
-    log = axis.log if isinstance(axis, Drawn) else low > 0 and high / low >= 3
-    if log:
-        half = math.log(high / low) / factor / 2
-        ends = best * math.exp(-half), best * math.exp(half)
-    else:  # moved, not cut, at the ends of the axis: beyond them a number may not be allowed
-        width = (high - low) / factor
-        begin = min(max(best - width / 2, low), high - width)
-        ends = begin, begin + width
+    log = is_log(axis.values, axis.kind)
+    inside = [x for x in axis.values if x > 0] if log else axis.values  # the 0 of a logarithmic axis has no place on it
+    low, high = min(inside), max(inside)
+    if log and best <= 0:
+        return _towards_zero(axis, low, min((low / high) ** (1 / factor), 1 / DECADE))
+    ends = _around(best, low, high, factor, log)
     if axis.whole if isinstance(axis, Drawn) else all(isinstance(x, int) for x in axis.values):
-        return _whole(axis, best, ends, log)
+        return _whole(axis, best, (low, high), ends, log)
     if isinstance(axis, Drawn):
         return (loguniform if log else uniform)(*ends, name=axis.name)
     return (geomspace if log else linspace)(*ends, len(axis.values), name=axis.name)
 
 
-def _whole(axis: Any, best: float, ends: tuple[float, float], log: bool) -> Any:
+def _around(best: float, low: float, high: float, factor: float, log: bool) -> tuple[float, float]:
+    """The ends of a part of an axis; moved, not cut, at those of the axis, unless its scale is logarithmic and wide."""
+    at, first, last = (math.log(x) if log else x for x in (best, low, high))
+    width = (last - first) / factor
+    begin = at - width / 2
+    if not log or high / low < WIDE:  # beyond the ends a number may not be allowed
+        begin = min(max(begin, first), last - width)
+    return (math.exp(begin), math.exp(begin + width)) if log else (begin, begin + width)
+
+
+def _towards_zero(axis: Any, least: float, share: float) -> Any:
+    """0, and beside it as many values as before, up to the least of those, over a decade at least: so it stays logarithmic."""
+    if all(isinstance(x, int) for x in axis.values):
+        return linspace(0, max(least, len(axis.values) - 1), len(axis.values), name=axis.name, dtype=int)
+    return choice(0.0, *geomspace(least * share, least, len(axis.values) - 1).values, name=axis.name)
+
+
+def _whole(axis: Any, best: float, inside: tuple[int, int], ends: tuple[float, float], log: bool) -> Any:
     """An axis of whole numbers between two ends, wider where there are fewer of them than the axis has values."""
-    first, last, count = min(axis.values), max(axis.values), len(axis.values)
+    (first, last), count = inside, len(axis.values)
     low, high = (max(1, round(end)) if log else round(end) for end in ends)
     if high - low < count - 1:
         low = min(max(round(best) - count // 2, first), last - count + 1)

@@ -105,6 +105,7 @@ def recorded(settings: Settings, jobs: Sequence[Job], records: Sequence[Records]
     return SweepRecord(
         dims=tuple(d.name for d in settings.dimensions),
         coords={name: (d.name, labels(values)) for d in settings.dimensions for name, _, values in d.members},
+        kinds={name: axis.kind for d in settings.dimensions for name, axis, _ in d.members if axis.kind},
         seeds=np.asarray(first.seeds),
         step=records[0].record_steps,
         eval_step=records[0].eval_steps if records[0].metrics else np.zeros(0, np.int64),

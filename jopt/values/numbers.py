@@ -24,6 +24,7 @@ class Axis:
     values: tuple[Any, ...]
     name: str | None
     numeric = True  # whether its values are numbers; else it stands for what is structure
+    kind: str | None = None  # how it was made: "linspace", "geomspace", "uniform" or "loguniform"; None: of given values
 
     def _no_number(self, *_: Any, **__: Any) -> Any:
         raise TypeError(

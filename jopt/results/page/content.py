@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jopt.kinds import kind_of_all
 from jopt.results import report, scores, text
 from jopt.results.page import layout, listing, thinning
 from jopt.results.page.answer import Answer, answer
@@ -78,9 +79,10 @@ def _axes(records: Sequence[SweepRecord], rows: Sequence[Row], told: Answer) -> 
     """The axes of the charts: what has several values."""
     names = _varied(rows)[:AXES]
     order = {name: [x for r in records if name in r.coords for x in r.coords[name][1].tolist()] for name in names}
+    how = {name: kind_of_all(r.kinds.get(name) for r in records if name in r.coords) for name in names}
     return [
         {
-            **layout.axis(name, [row.setting.get(name, layout.ABSENT) for row in rows], order[name]),
+            **layout.axis(name, [row.setting.get(name, layout.ABSENT) for row in rows], order[name], how[name]),
             "suggested": [
                 {"group": s.trial.group or "", "value": s.value, "low": s.low, "high": s.high}
                 for s in told.suggestions

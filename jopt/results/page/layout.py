@@ -27,8 +27,8 @@ class _Places(NamedTuple):
     marks: list[tuple[float, str]]
 
 
-def axis(name: str, values: Sequence[Any], order: Sequence[Any] = ()) -> dict[str, Any]:
-    """One axis, with a value of each setting; those that are no numbers stand in some ``order``.
+def axis(name: str, values: Sequence[Any], order: Sequence[Any] = (), how: str | None = None) -> dict[str, Any]:
+    """One axis, made ``how`` a record says, with a value of each setting; what is no number stands in some ``order``.
 
     Returns:
       kind: "linear", "log" or "listed", where values have places of their own.
@@ -39,7 +39,7 @@ def axis(name: str, values: Sequence[Any], order: Sequence[Any] = ()) -> dict[st
       marks: Some places between the ends, with labels.
     """
     present = [value for value in values if value is not ABSENT]
-    found = _numbers(present) if all(map(is_number, present)) else _names(present, order)
+    found = _numbers(present, how) if all(map(is_number, present)) else _names(present, order)
     low, high = float(np.min(found.along)), float(np.max(found.along))
 
     def share(place: float) -> float:
@@ -64,9 +64,9 @@ def _names(present: Sequence[Any], order: Sequence[Any]) -> _Places:
     return _Places("listed", at, at, [known[0], known[-1]], [(float(i), each) for i, each in enumerate(known)])
 
 
-def _numbers(present: Sequence[Any]) -> _Places:
+def _numbers(present: Sequence[Any], how: str | None) -> _Places:
     numbers = np.asarray(present, np.float64)
-    scale, order = scales.scale_of(numbers), np.unique(numbers)
+    scale, order = scales.scale_of_axis(numbers, how), np.unique(numbers)
     kind = "listed" if scale.kind == "zero" else scale.kind
     along = scale.forward(numbers)
     marks = [(float(scale.forward(x)), text.number(float(x))) for x in _marked(order, kind)]
@@ -81,6 +81,8 @@ def _marked(order: NDArray[Any], kind: str) -> Iterable[float]:
     if kind == "linear":
         return [float(x) for x in np.linspace(order[0], order[-1], 5)]
     first, last = math.ceil(math.log10(order[0]) - 1e-9), math.floor(math.log10(order[-1]) + 1e-9)
+    if last - first < 1:  # one whole power, or none
+        return [float(x) for x in np.geomspace(order[0], order[-1], 5)]
     step = max(1, -(-(last - first) // MARKS))
     return [10.0**power for power in range(first, last + 1, step)]
 

@@ -31,6 +31,8 @@ class Chosen(NamedTuple):
       lost: Those that did not diverge, and yet have no score that is finite.
       diverged: Those that diverged.
       total: How many there were to choose from.
+      size: How many the sweep has.
+      told: What was selected, in words.
     """
 
     settled: tuple[int, ...]
@@ -39,12 +41,20 @@ class Chosen(NamedTuple):
     lost: tuple[int, ...]
     diverged: tuple[int, ...]
     total: int
+    size: int
+    told: str = ""
 
     @property
     def title(self) -> str | None:
         """What the legend says of settings that are not shown."""
         shown = len(self.settled) + len(self.diverged)
-        return None if shown == self.total else f"{len(self.settled)} of {self.total} settings"
+        if shown == self.size:
+            return None
+        if not self.told:
+            return f"{len(self.settled)} of {self.size} settings"
+        if shown == self.total:
+            return f"{shown} of {self.size} settings: {self.told}"
+        return f"{len(self.settled)} of the {self.total} settings with {self.told}"
 
 
 def choose(
@@ -73,7 +83,8 @@ def choose(
     best = int(order[0]) if len(order) and among.sum() > 1 else None
     roles = roles or tuple("best" if flat == best else "" for flat in settled)
     lost = np.flatnonzero(among & ~out & np.isnan(scored))
-    return Chosen(_ints(settled), roles, best, _ints(lost), _ints(diverged), int(among.sum()))
+    told = "; ".join(_told(record, name, wanted) for name, wanted in (select or {}).items())
+    return Chosen(_ints(settled), roles, best, _ints(lost), _ints(diverged), int(among.sum()), among.size, told)
 
 
 def _handful(order: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -95,6 +106,18 @@ def _selected(record: SweepRecord, select: Mapping[str, Any]) -> NDArray[np.bool
         shape[axis] = -1
         kept &= _matching(name, values, wanted).reshape(shape)
     return kept.ravel()
+
+
+def _told(record: SweepRecord, name: str, wanted: Any) -> str:
+    """What of one axis was selected, in words."""
+    _, values = record.coordinate(name)
+    if isinstance(wanted, slice) and _numeric(values):
+        ends = [None if end is None else style.value(end) for end in (wanted.start, wanted.stop)]
+        return (
+            f"{name} {ends[0]} to {ends[1]}" if all(ends) else f"{name} from {ends[0]}" if ends[0] else f"{name} to {ends[1]}"
+        )
+    found = dict.fromkeys(style.value(value) for value in values[_matching(name, values, wanted)])
+    return f"{name}={', '.join(found)}"
 
 
 def _matching(name: str, values: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:

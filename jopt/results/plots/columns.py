@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.results.plots import style
-from jopt.results.plots.scales import Scale, scale_of
+from jopt.results.plots.scales import Scale, scale_of_axis
 from jopt.results.record import SweepRecord
 
 MARGIN = 0.04  # of the height, under the lowest value and over the highest
@@ -44,14 +44,15 @@ def columns_of(record: SweepRecord, rank: NDArray[Any]) -> tuple[Column, ...]:
     names = [name for dim in record.dims for name in record.names_along(dim)]
     several = [name for name in names if len(record.coords[name][1]) > 1]
     where = np.indices(record.shape).reshape(len(record.dims), -1)
-    return tuple(_column(name, *record.coordinate(name), where, rank) for name in several or names)
+    return tuple(_column(record, name, where, rank) for name in several or names)
 
 
-def _column(name: str, axis: int, values: NDArray[Any], where: NDArray[Any], rank: NDArray[Any]) -> Column:
+def _column(record: SweepRecord, name: str, where: NDArray[Any], rank: NDArray[Any]) -> Column:
+    axis, values = record.coordinate(name)
     mine = where[axis]
     if values.dtype.kind not in "iuf":
         return _named(name, [style.value(found) for found in values], mine, rank)
-    scale = scale_for(values)
+    scale = scale_of_axis(values, record.kinds.get(name))
     places = _stretched(scale.forward(values), scale.forward(values))
     found, level = np.unique(values, return_inverse=True)
     if len(found) > EACH:
@@ -79,20 +80,6 @@ def _spread(places: NDArray[np.float64], level: NDArray[Any], rank: NDArray[Any]
         members = members[np.argsort(rank[members], kind="stable")]
         spread[members] += np.linspace(-0.5, 0.5, len(members)) * width * min(1.0, len(members) / MANY)
     return spread
-
-
-def scale_for(values: NDArray[Any]) -> Scale:
-    """A grid's own scale, where its values are evenly apart or evenly multiplied; else the one they are best read on."""
-    found = np.unique(values[np.isfinite(values)].astype(np.float64))
-    if len(found) > 2 and np.allclose(np.diff(found), found[1] - found[0], rtol=1e-3, atol=0.0):
-        return Scale()
-    if (
-        len(found) > 2
-        and found[0] > 0
-        and np.allclose(np.diff(np.log(found)), np.log(found[1] / found[0]), rtol=1e-3, atol=0.0)
-    ):
-        return Scale("log", float(found[0]))
-    return scale_of(values)
 
 
 def _stretched(places: NDArray[Any], ends: NDArray[Any], margin: float = MARGIN) -> NDArray[np.float64]:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jopt.results import scores, text
-from jopt.results.plots import choosing, style
+from jopt.results.plots import choosing, edges, style
 from jopt.results.plots.choosing import FEW, Top
 from jopt.results.plots.hues import Hues
-from jopt.results.plots.scales import View, view, view_of_rates
+from jopt.results.plots.scales import View, frame_steps, view, view_of_rates
 from jopt.results.record import SweepRecord
 from jopt.values import require
 
@@ -57,19 +57,21 @@ class Lines(NamedTuple):
       mean: [setting, n], smoothed where that was asked for.
       low: [setting, n], smoothed as the mean.
       high: [setting, n], smoothed as the mean.
+      each: [setting, seed, n], smoothed as the mean.
     """
 
     raw: NDArray[np.float64]
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    each: NDArray[np.float64]
 
 
 def _lines(values: NDArray[Any], smooth: float | None) -> Lines:
     values = np.asarray(values, np.float64)
     even = values if smooth is None else choosing.smoothed(values, smooth)
     with np.errstate(invalid="ignore", over="ignore"):
-        return Lines(values.mean(1), even.mean(1), even.min(1), even.max(1))
+        return Lines(values.mean(1), even.mean(1), even.min(1), even.max(1), even)
 
 
 class Curves:
@@ -84,11 +86,13 @@ class Curves:
       ended: [diverged], the step at which the first seed diverged.
       named: Whether the legend has a line for each; else colours stand for a hyperparameter.
       hues: The colours.
+      by_seed: Whether each seed has a line of its own where they differ: a mean of rates is one at which none ran.
     """
 
     def __init__(self, record: SweepRecord, ranked: scores.Ranking, name: str, asked: Asked) -> None:
         self.record, self.mode, self.name, self.smooth = record, ranked.mode, name, asked.smooth
         self.across, self.per_step = asked.x, _per_step(record, asked.x)
+        self.by_seed = name.split(".")[0] == "rate"
         self.chosen = choosing.choose(record, ranked, asked.top, asked.select)
         _, self.steps, values = record.ran(name)
         values = values.reshape(-1, len(record.seeds), len(self.steps))
@@ -104,8 +108,8 @@ class Curves:
         """All values of the settings that did not diverge; where all did, theirs until they did."""
         if not self.chosen.settled:
             return np.where(self.steps < self.ended[:, None], self.diverged.raw, np.nan)
-        edges = [self.settled.low, self.settled.high] if self.banded else [self.settled.mean]
-        return np.stack([*edges, self.settled.raw])
+        ends = [self.settled.low, self.settled.high] if self.banded or self.by_seed else [self.settled.mean]
+        return np.stack([*ends, self.settled.raw])
 
     def starts(self) -> list[float]:
         """Where the settings that did not diverge start; where all did, these."""
@@ -115,8 +119,17 @@ class Curves:
     @property
     def banded(self) -> bool:
         """Whether there are bands: of a few lines, and where seeds differ."""
-        low, high = self.settled.low, self.settled.high
-        return self.named and bool((low < high).any())
+        return self.named and self.differing and not self.by_seed
+
+    @property
+    def differing(self) -> bool:
+        """Whether seeds differ in any setting that did not diverge."""
+        return bool((self.settled.low < self.settled.high).any())
+
+    def lines_of(self, row: int) -> NDArray[Any]:
+        """[lines, n], what is drawn of a setting that did not diverge: the mean; of a rate each seed, where they differ."""
+        own = self.by_seed and bool((self.settled.low[row] < self.settled.high[row]).any())
+        return self.settled.each[row] if own else self.settled.mean[row : row + 1]
 
     @property
     def title(self) -> str | None:
@@ -133,22 +146,35 @@ class Curves:
         for row in range(len(self.chosen.diverged)):
             self._draw_diverged(ax, row, seen)
         entries = [self.draw_settled(ax, row) for row in range(len(self.chosen.settled))]
+        gone = [self._mark_exits(ax, row, seen) for row in range(len(self.chosen.settled))]
         style.label_axes(ax, style.words(self.across), style.words(self.name) + choosing.smoothing(self.smooth))
         shown = [*self.chosen.settled, *self.chosen.diverged]
-        _frame_steps(ax, self.steps, self.per_step[shown] if shown else self.per_step)
-        return [entry for entry in entries if entry.label]
+        frame_steps(ax, self.steps, self.per_step[shown] if shown else self.per_step)
+        return [*(entry for entry in entries if entry.label), *edges.entry(any(gone))]
+
+    def _mark_exits(self, ax: Axes, row: int, seen: View) -> bool:
+        flat = self.chosen.settled[row]
+        color, size = self.color_of(flat), 5.0 if self.named else 3.0
+        return sum(edges.mark_exits(ax, self.at(flat), line, seen, color, size=size) for line in self.lines_of(row)) > 0
+
+    def color_of(self, flat: int) -> Any:
+        """The colour of a setting that did not diverge."""
+        return style.BEST if flat == self.chosen.best else self.hues.color(flat)
 
     def draw_settled(self, ax: Axes, row: int) -> style.Entry:
         """Draws one that did not diverge; returns what the legend says of it."""
         flat, role = self.chosen.settled[row], self.chosen.roles[row]
         best = flat == self.chosen.best
         steps = self.at(flat)
-        color = style.BEST if best else self.hues.color(flat)
-        width = 2.2 if best else 1.3 if self.named else 0.9
+        color = self.color_of(flat)
+        lines = self.lines_of(row)
+        look: dict[str, Any] = {"color": color, "zorder": 3 if best else 2, "ls": "-" if best else self.hues.dashes(flat)}
+        width = (2.2 if best else 1.3 if self.named else 0.9) * (1.0 if len(lines) == 1 else 0.6)
         if self.smooth is not None:
             ax.plot(steps, self.settled.raw[row], color=color, lw=0.7, alpha=0.3, zorder=1.2)
-        (line,) = ax.plot(steps, self.settled.mean[row], color=color, lw=width, zorder=3 if best else 2)
-        dot_the_lonely(line, self.settled.mean[row])
+        for values in lines[::-1]:  # the last one drawn is the first, and the one that the legend shows
+            (line,) = ax.plot(steps, values, lw=width, label="_nolegend_", **look)
+            style.dot_the_lonely(line, values)
         if self.banded:
             ax.fill_between(steps, self.settled.low[row], self.settled.high[row], color=color, alpha=0.13, lw=0)
         label = self._label(flat, role) if self.named or best else ""
@@ -156,10 +182,16 @@ class Curves:
         return style.Entry(line, label)
 
     def _label(self, flat: int, role: str) -> str:
-        if self.chosen.total == 1:
-            return ""
+        if self.chosen.size == 1:
+            return self._alone(flat)
         name = style.setting(self.record, flat) + self._end_of(flat)
         return f"{role}: {name}" if role else name
+
+    def _alone(self, flat: int) -> str:
+        """What the legend says of the line of a sweep of one setting: it needs no name."""
+        seeds = len(self.record.seeds)
+        mean = [f"mean of {seeds} seeds"] if seeds > 1 and not (self.by_seed and self.differing) else []
+        return ", ".join([*mean, *(["smoothed"] if self.smooth is not None else [])]) + self._end_of(flat)
 
     def _end_of(self, flat: int) -> str:
         """How a setting ended, where that is not the end of the run."""
@@ -172,7 +204,9 @@ class Curves:
     def _draw_diverged(self, ax: Axes, row: int, seen: View) -> None:
         # The line ends where it leaves the picture, at the latest where a seed diverged: what is
         # evaluated after that is finite but means nothing.
-        line, steps = self.diverged.raw[row], self.at(self.chosen.diverged[row])
+        flat = self.chosen.diverged[row]
+        first = int(np.nanargmin(self.record.diverged_at.reshape(-1, len(self.record.seeds))[flat]))
+        line, steps = self.diverged.each[row, first] if self.by_seed else self.diverged.raw[row], self.at(flat)
         over = ~np.isfinite(line) | (self.steps >= self.ended[row])
         length = int(np.argmax(over)) if over.any() else len(line)
         gone = (line[:length] > seen.high) | (line[:length] < seen.low)
@@ -192,10 +226,21 @@ class Curves:
 
     def notes(self) -> list[style.Entry]:
         """What the legend says beside the lines."""
-        bands = [style.range_entry(len(self.record.seeds))] if self.banded else []
         count = len(self.chosen.diverged)
         label = f"diverged ({text.count(count, 'setting')})"
-        return [*bands, *([style.diverged_entry(label, line=True)] if count else [])]
+        out = [style.diverged_entry(label, line=True)] if count else []
+        return [*self._of_seeds(), *(style.raw_entry() if self.smooth is not None and self.chosen.settled else []), *out]
+
+    def _of_seeds(self) -> list[style.Entry]:
+        """What the legend says of several seeds that differ."""
+        seeds = len(self.record.seeds)
+        if self.banded:
+            return [style.range_entry(seeds)]
+        if not self.differing:
+            return []
+        if self.by_seed:
+            return [style.line_entry(f"{seeds} thin lines: a seed each, where seeds differ")]
+        return [style.line_entry(f"each line: mean of {seeds} seeds")] if self.chosen.size > 1 else []
 
 
 def _per_step(record: SweepRecord, x: X) -> NDArray[Any]:
@@ -212,26 +257,6 @@ def _per_step(record: SweepRecord, x: X) -> NDArray[Any]:
     dim, each = record.examples
     shape = [len(each) if name == dim else 1 for name in record.dims]
     return np.broadcast_to(np.reshape(each, shape), record.shape).ravel()
-
-
-def _frame_steps(ax: Axes, steps: NDArray[Any], per_step: NDArray[Any]) -> None:
-    """The steps from where the first record begins; whole numbers, and no empty width where there is one of them."""
-    from matplotlib.ticker import MaxNLocator
-
-    spacing = steps[1] - steps[0] if len(steps) > 1 else steps[0]
-    low = max(0, steps[0] - spacing) * per_step.min()
-    high = max(steps[-1], 1) * per_step.max()
-    ax.set_xlim(low, high + 0.02 * (high - low))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-
-
-def dot_the_lonely(line: Any, values: NDArray[Any]) -> None:
-    """Dots where a value has no neighbour that a line could join it to."""
-    there = np.isfinite(values)
-    before, after = np.append(False, there[:-1]), np.append(there[1:], False)
-    lonely = np.flatnonzero(there & ~before & ~after)
-    if len(lonely):
-        line.set(marker="o", markersize=4, markevery=lonely.tolist())
 
 
 def draw_curves(record: SweepRecord, ranked: scores.Ranking, asked: Asked, ax: Axes | None) -> Axes:

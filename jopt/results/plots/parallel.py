@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 1.75  # inches from one axis to the next
-CHARACTER = 0.068  # inches of one character of a tick label
+BESIDE = 0.16  # inches, what a tick label needs beside its text: 5 points to the axis, the rest to the lines
+SHRUNK = 0.9  # of the width of axes, about the least that a layout leaves them beside tick labels and the colour bar
 BAR = 0.1  # inches, the width of the colour bar
 ROOM = 0.7  # inches beside the axes that it and its numbers need
 PRUNED = "0.72"
@@ -91,11 +92,10 @@ def _width(paths: Paths) -> float:
 def _draw(ax: Axes, paths: Paths, seen: View) -> None:
     _leave_room(ax)
     _lay_out(ax, paths)
-    gaps = _gaps(ax, paths)
+    gaps = _gaps(ax, _tick(ax, paths.columns))
     norm = seen.scale.norm(seen.low, seen.high)
     entries = [*_draw_out(ax, paths, gaps), *_far(paths, seen)]
     best = _draw_scored(ax, paths, gaps, norm, seen)
-    _tick(ax, paths.columns)
     if not np.isnan(paths.mean).all():
         _add_bar(ax, paths, norm)
     style.legend(ax, [*best, *entries], under=True)
@@ -123,23 +123,26 @@ def _lay_out(ax: Axes, paths: Paths) -> None:
         ax.axvline(place, color="black", lw=0.8, zorder=2.8)
 
 
-def _gaps(ax: Axes, paths: Paths) -> list[float]:
+def _gaps(ax: Axes, labels: list[list[Any]]) -> list[float]:
     """For each axis how far before it the lines end, so that they do not run under its labels."""
-    spacing = ax.get_window_extent().width / ax.figure.dpi / len(paths.columns)
-    longest = [max(len(line) for label in c.ticks for line in style.wrapped_tick(label).split("\n")) for c in paths.columns]
-    return [0.0, *(min(0.6, (0.1 + CHARACTER * length) / spacing) for length in longest[1:]), 0.0]
+    spacing = SHRUNK * ax.get_window_extent().width / (len(labels) + 1)
+    widths = [max(label.get_window_extent().width for label in each) / ax.figure.dpi for each in labels]
+    return [0.0, *(min(0.6, (BESIDE + width) * ax.figure.dpi / spacing) for width in widths), 0.0]
 
 
-def _tick(ax: Axes, columns: tuple[Column, ...]) -> None:
-    """The labels of all axes but the first, which has ticks of its own, left of each in a gap of the lines."""
+def _tick(ax: Axes, columns: tuple[Column, ...]) -> list[list[Any]]:
+    """The labels of all axes but the first, which has ticks of its own, left of each in a gap of the lines; returns them."""
     from matplotlib.transforms import ScaledTranslation
 
     left = ax.transData + ScaledTranslation(-5 / 72, 0, ax.figure.dpi_scale_trans)
+    made: list[list[Any]] = [[] for _ in columns[1:]]
     for place, column in enumerate(columns[1:], 1):
         for label, height in column.ticks.items():
             ax.plot(place, height, marker="_", ms=6, mew=0.8, color="black", clip_on=False, zorder=2.9)
             shown = style.wrapped_tick(label)
-            ax.text(place, height, shown, ha="right", va="center", fontsize="small", transform=left, parse_math=False)
+            look: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": "small", "parse_math": False}
+            made[place - 1].append(ax.text(place, height, shown, transform=left, **look))
+    return made
 
 
 def _line(paths: Paths, gaps: list[float], flat: int, end: float) -> NDArray[np.float64]:

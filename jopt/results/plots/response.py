@@ -3,95 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jopt.kinds import kind_of_all
 from jopt.results import scores, text
 from jopt.results.along import capped
-from jopt.results.plots import style
-from jopt.results.plots.scales import Scale, scale_of, view
+from jopt.results.plots import edges, style
+from jopt.results.plots.profile import Profile, is_numeric, profile
+from jopt.results.plots.scales import Scale, View, scale_of_axis, view
 from jopt.results.plots.suggested import draw_suggestion, fit_of
 from jopt.results.record import SweepRecord
 from jopt.values import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-class Profile(NamedTuple):
-    """Scores along one hyperparameter, in its order, the others at their best.
-
-    Attributes:
-      name: The hyperparameter.
-      x: [n], its values; of values that are no numbers, their places.
-      ticks: The names of the places of values that are no numbers, each once; () of numbers.
-      mean: [n], over seeds; NaN where nothing survived.
-      low: [n], lowest seed.
-      high: [n], highest seed.
-      best: Position of the best, or None.
-      others: Hyperparameters drawn together with this one, name -> values [n]: then no line joins the values.
-      at_best: Names of the axes that are at their best.
-      out: What to call values that have no score.
-    """
-
-    name: str
-    x: NDArray[Any]
-    ticks: tuple[str, ...]
-    mean: NDArray[Any]
-    low: NDArray[Any]
-    high: NDArray[Any]
-    best: int | None
-    others: Mapping[str, NDArray[Any]]
-    at_best: tuple[str, ...]
-    out: str
-
-    @property
-    def where(self) -> str:
-        """The value of the best."""
-        assert self.best is not None
-        return self.ticks[int(self.x[self.best])] if self.ticks else style.value(self.x[self.best])
-
-
-def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profile:
-    """The scores of a record along one hyperparameter (None: the first with several values)."""
-    name = _first_swept(record) if x is None else x
-    axis, values = record.coordinate(name)
-    kinds = [(type(value), value) for value in ([] if _is_numeric(values) else values.tolist())]  # True is not 1
-    each = list(dict.fromkeys(kinds))
-    places = np.array([each.index(kind) for kind in kinds]) if each else values
-    order = np.argsort(places, kind="stable")
-    scored = scores.score(record, ranked)
-    along = scored.at_best([axis])
-    mean, per_seed = along.mean[order], along.per_seed[order]
-    out = np.isnan(mean)
-    index = scores.Scores(mean, per_seed, ranked.mode).best_index()
-    dim = record.dims[axis]
-    drawn = [] if dim in record.coords else [other for other in record.names_along(dim) if other != name]
-    return Profile(
-        name=name,
-        x=places[order],
-        ticks=tuple(style.value(value) for _, value in each),
-        mean=mean,
-        low=np.where(out, np.nan, per_seed.min(-1)),
-        high=np.where(out, np.nan, per_seed.max(-1)),
-        best=None if index is None else index[0],
-        others={other: np.asarray(record.coords[other][1])[order] for other in drawn},
-        at_best=tuple(each for each, size in zip(record.dims, record.shape, strict=True) if each != dim and size > 1),
-        out=style.why_out(record, np.isnan(scored.mean)),
-    )
-
-
-def _is_numeric(values: NDArray[Any]) -> bool:
-    return values.dtype.kind in "iuf"
-
-
-def _first_swept(record: SweepRecord) -> str:
-    if not record.dims:
-        raise ValueError("One setting has no response to show; sweep an axis, or use plot.curves().")
-    several = [dim for dim, size in zip(record.dims, record.shape, strict=True) if size > 1]
-    return record.names_along((several or list(record.dims))[0])[0]
 
 
 def draw_response(
@@ -101,13 +29,14 @@ def draw_response(
     require.flag("suggestion", suggestion)
     line = profile(record, ranked, x)
     ax = style.axes(ax, 8.0)
-    _set_scales(ax, [line], [record], ranked)
+    seen, scale = _set_scales(ax, [line], [record], ranked)
     if line.others:
-        entries = _draw_points(ax, line, _color_of(line, color))
+        other = _color_of(line, color)
+        entries = _draw_points(ax, line, other, record.kinds.get(other))
     else:
         _no_color(line, color)
         entries = _draw_line(ax, line, style.GROUPS[0], _about(line, len(record.seeds)) if line.best is not None else "")
-    entries += _range(line, len(record.seeds))
+    entries += [*_range(line, len(record.seeds)), *edges.entry(_mark_beyond(ax, line, seen, scale, style.GROUPS[0]))]
     entries += _draw_diverged(ax, line, style.OUT, _row_height(1) / 2, ranked.mode)
     if line.best is not None:
         score = float(line.mean[line.best])
@@ -128,7 +57,7 @@ def _about(line: Profile, seeds: int) -> str:
 
 def _color_of(line: Profile, color: str | None) -> str:
     if color is None:
-        return next((name for name, values in line.others.items() if _is_numeric(values)), next(iter(line.others)))
+        return next((name for name, values in line.others.items() if is_numeric(values)), next(iter(line.others)))
     if color not in line.others:
         known = ", ".join(line.others)
         raise ValueError(f"response: the number {color!r} was not drawn together with {line.name!r}; {known} was.")
@@ -154,16 +83,18 @@ def draw_compare(
     ax = style.axes(ax, 9.0)
     single = {n: scores.score(r, ranked) for n, r in records.items() if not r.dims}
     levels = np.array([float(scored.mean) for scored in single.values()])
-    _set_scales(ax, list(lines.values()), records.values(), ranked, levels)
+    seen, scale = _set_scales(ax, list(lines.values()), records.values(), ranked, levels)
+    gone = False
     entries = []
     for row, name in enumerate(records):
         color = style.GROUPS[row % len(style.GROUPS)]
         height = _row_height(len(records)) * (row + 0.5)
         if name in lines:
             entries += _draw_group(ax, name, lines[name], color, height, ranked.mode)
+            gone |= _mark_beyond(ax, lines[name], seen, scale, color)
         else:
             entries += _draw_level(ax, name, float(single[name].mean), color)
-    style.legend(ax, [*entries, *_compare_notes(list(lines.values()), records)])
+    style.legend(ax, [*entries, *_compare_notes(list(lines.values()), records), *edges.entry(gone)])
     return ax
 
 
@@ -201,30 +132,41 @@ def _set_scales(
     records: Collection[SweepRecord],
     ranked: scores.Ranking,
     more: NDArray[Any] | None = None,
-) -> None:
+) -> tuple[View, Scale]:
     values = np.concatenate([*[np.concatenate([line.low, line.high]) for line in lines], [] if more is None else more])
-    seen = view(capped(values, records, ranked), ranked.mode)
     crossed = any(np.isnan(line.mean).any() for line in lines)
     rows = len(records)
-    seen.widened(ranked.mode, _row_height(rows) * rows if crossed else 0.0).apply(ax)
+    seen = view(capped(values, records, ranked), ranked.mode)
+    seen = seen.widened(ranked.mode, _row_height(rows) * rows if crossed else 0.0)
+    seen.apply(ax)
     names = sorted({line.name for line in lines})
     style.label_axes(
         ax, " / ".join(map(style.words, names)), f"{style.words(ranked.metric)} ({scores.moment(next(iter(records)), ranked)})"
     )
-    _lay_out(ax, lines)
+    scale = _lay_out(ax, lines)
     if not np.isfinite(values).any():
         ax.set_yticks([])  # no score, so no scale
+    return seen, scale
 
 
-def _lay_out(ax: Axes, lines: Sequence[Profile]) -> None:
+def _mark_beyond(ax: Axes, line: Profile, seen: View, scale: Scale, color: str) -> bool:
+    """Marks where scores lie beyond the frame; whether any does."""
+    if line.apart:
+        return edges.mark_points(ax, line.x, line.mean, seen, color)
+    return edges.mark_exits(ax, line.x, line.mean, seen, color, across=scale)
+
+
+def _lay_out(ax: Axes, lines: Sequence[Profile]) -> Scale:
     named = [line for line in lines if line.ticks]
     if named:
         ax.set_xticks(range(len(named[0].ticks)), list(map(style.wrapped_tick, named[0].ticks)), parse_math=False)
         ax.margins(x=0.1)
-    else:
-        scale = scale_of(np.concatenate([line.x for line in lines])) if lines else Scale()
-        ax.set_xscale(**scale.options())
-        scale.mark_gap(ax)
+    if named or not lines:
+        return Scale()
+    values = np.concatenate([line.x for line in lines])
+    scale = scale_of_axis(values, kind_of_all(line.kind for line in lines))
+    scale.lay_out(ax, values)
+    return scale
 
 
 def _row_height(rows: int) -> float:
@@ -233,7 +175,7 @@ def _row_height(rows: int) -> float:
 
 
 def _draw_line(ax: Axes, line: Profile, color: str, label: str) -> list[style.Entry]:
-    if line.others or line.ticks:
+    if line.apart:
         (drawn,) = ax.plot(line.x, line.mean, "o", color=color, ms=4.5, label=label)
         _draw_bars(ax, line, color)
     else:
@@ -243,17 +185,17 @@ def _draw_line(ax: Axes, line: Profile, color: str, label: str) -> list[style.En
     return [style.Entry(drawn, label)] if label else []
 
 
-def _draw_points(ax: Axes, line: Profile, other: str) -> list[style.Entry]:
+def _draw_points(ax: Axes, line: Profile, other: str, kind: str | None) -> list[style.Entry]:
     shades = line.others[other]
     places = np.column_stack([line.x, line.mean])
     ax.update_datalim(places[np.isfinite(places).all(axis=1)])  # Matplotlib 3.9 scales a scatter before it knows where it lies
     _draw_bars(ax, line, "0.7")
-    if not _is_numeric(shades):
+    if not is_numeric(shades):
         return _draw_kinds(ax, line, other)
-    scale = scale_of(shades)
+    scale = scale_of_axis(shades, kind)
     norm = scale.norm(float(shades.min()), float(shades.max()))
     points = ax.scatter(line.x, line.mean, c=shades, cmap=style.colormap(), norm=norm, s=26, zorder=3)
-    style.colorbar(points, ax, other)
+    style.colorbar(points, ax, other, **scale.tick(shades))
     return []
 
 
@@ -278,7 +220,7 @@ def _differs(line: Profile) -> bool:
 
 
 def _range(line: Profile, seeds: int) -> list[style.Entry]:
-    return [style.range_entry(seeds, bars=bool(line.others or line.ticks))] if _differs(line) else []
+    return [style.range_entry(seeds, bars=line.apart)] if _differs(line) else []
 
 
 def _draw_diverged(ax: Axes, line: Profile, color: str, height: float, mode: str) -> list[style.Entry]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jopt.results import scores, text
 from jopt.results.plots import style
 from jopt.results.plots.choosing import FEW
-from jopt.results.plots.curves import Asked, Curves, dot_the_lonely, draw_alone
+from jopt.results.plots.curves import Asked, Curves, draw_alone
 from jopt.results.plots.hues import Hues
 from jopt.results.plots.scales import Scale, View, view
 from jopt.results.record import SweepRecord
@@ -87,19 +87,25 @@ class Rungs(Curves):
         """Draws a setting, with a dot where it was pruned; the legend names the best, and the kept where they are few."""
         flat, values = self.chosen.settled[row], self.settled.mean[row]
         kept, best = flat in self.kept, flat == self.chosen.best
-        color = style.BEST if best else PRUNED if self.named and not kept else self.hues.color(flat)
+        color = self.color_of(flat)
         look: dict[str, Any] = (
             {"lw": 2.2, "zorder": 3} if best else {"lw": 1.6, "zorder": 2} if kept else {"lw": 0.8, "zorder": 1.6}
         )
-        (line,) = ax.plot(self.steps, values, color=color, alpha=1.0 if kept else 0.7, **look)
+        dashes = "-" if best else self.hues.dashes(flat)
+        (line,) = ax.plot(self.steps, values, color=color, ls=dashes, alpha=1.0 if kept else 0.7, **look)
         there = np.flatnonzero(np.isfinite(values))
         if not kept and len(there):
             end = float(self._seen.clip(values[there[-1]]))  # at the edge, where the line left the picture
             ax.plot(self.steps[there[-1]], end, "o", color=color, ms=3.5, zorder=2.5, clip_on=False)
-        dot_the_lonely(line, values)
+        style.dot_the_lonely(line, values)
         label = self._name(flat, best) if best or (kept and self.named) else ""
         line.set_label(label or "_nolegend_")
         return style.Entry(line, label)
+
+    def color_of(self, flat: int) -> Any:
+        """The colour of a setting; grey for what was pruned where few were kept."""
+        grey = self.named and flat not in self.kept and flat != self.chosen.best
+        return PRUNED if grey else super().color_of(flat)
 
     def _name(self, flat: int, best: bool) -> str:
         return ("best: " if best else "kept: ") + style.setting(self.record, flat)

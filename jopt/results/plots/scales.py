@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jopt.results import text
+from jopt.results.spacing import is_log
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOG_SPAN = 1.5  # decades from which a log scale reads better than a linear one
+LOG_SPAN = 1.5  # decades from which scores read better on a log scale than on a linear one
+NARROW = 0.7  # decades in which 1, 2 and 5 are too few ticks
 GAP = 0.5  # decades between the place of zero and the smallest number, at least
 GAP_SHARE = 0.1  # of the decades above: so much that the labels of both fit
 FENCE = 3.0  # interquartile ranges beyond the quartiles: Tukey's "far out"
@@ -66,14 +70,43 @@ class Scale(NamedTuple):
             return SymLogNorm(linthresh=self.least, linscale=0.9 * self.gap, vmin=low, vmax=high, base=10)
         return (LogNorm if self.kind == "log" else Normalize)(low, high)
 
+    def tick(self, values: Any) -> dict[str, Any]:
+        """Locator and formatter of an axis of some numbers, as ``colorbar`` takes them; none where matplotlib's own do."""
+        from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+
+        if self.kind != "log" or (decades := _decades(values)) >= LOG_SPAN:
+            return {}
+        locator = LogLocator(subs=(1, 2, 5)) if decades >= NARROW else MaxNLocator(6, steps=[1, 2, 5, 10])
+        return {"ticks": locator, "format": FuncFormatter(lambda x, _: text.number(float(f"{x:.12g}")))}
+
+    def lay_out(self, ax: Axes, values: Any) -> None:
+        """Makes it the scale of the x axis, with ticks that read well."""
+        from matplotlib.ticker import NullFormatter
+
+        ax.set_xscale(**self.options())
+        for name, made in self.tick(values).items():
+            (ax.xaxis.set_major_locator if name == "ticks" else ax.xaxis.set_major_formatter)(made)
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        self.mark_gap(ax)
+
     def mark_gap(self, ax: Axes) -> None:
         """A dotted line of the x axis between zero's own place and the smallest number."""
         if self.kind == "zero":
             ax.axvline(float(self.inverse(self.gap / 2)), color="0.75", lw=0.8, ls=":", zorder=0)
 
 
+def _decades(values: Any) -> float:
+    return float(np.log10(np.max(values)) - np.log10(np.min(values)))
+
+
+def scale_of_axis(values: Any, kind: str | None = None) -> Scale:
+    """The scale of the numbers of an axis, made as ``kind`` says: that on which they are suggested and zoomed, too."""
+    values = np.asarray(values, np.float64)
+    return _by_magnitude(values[np.isfinite(values)]) if is_log(values, kind) else Scale()
+
+
 def scale_of(values: Any) -> Scale:
-    """The scale on which some numbers read best: by magnitude where the positive ones span ``LOG_SPAN`` decades."""
+    """The scale on which some scores read best: by magnitude where the positive ones span ``LOG_SPAN`` decades."""
     values = np.asarray(values)
     if values.dtype.kind not in "iuf":
         return Scale()
@@ -81,10 +114,13 @@ def scale_of(values: Any) -> Scale:
     positive = finite[finite > 0]
     if (finite < 0).any() or positive.size < 2:
         return Scale()
-    least, most = float(positive.min()), float(positive.max())
-    decades = float(np.log10(most) - np.log10(least))
-    if decades < LOG_SPAN:
-        return Scale()
+    return Scale() if _decades(positive) < LOG_SPAN else _by_magnitude(finite)
+
+
+def _by_magnitude(finite: NDArray[Any]) -> Scale:
+    """Logarithmic, with a place of its own for zero where it is among the numbers."""
+    positive = finite[finite > 0]
+    least, decades = float(positive.min()), _decades(positive)
     if positive.size == finite.size:
         return Scale("log", least)
     # A whole power of ten, so that no tick stands between it and zero.
@@ -162,3 +198,14 @@ def _fenced(places: NDArray[Any], mode: str, kept: list[float]) -> tuple[float, 
     if reach > 0 and mode == "max":
         low = min([max(low, float(first - reach)), *kept])
     return low, high
+
+
+def frame_steps(ax: Axes, steps: NDArray[Any], per_step: NDArray[Any]) -> None:
+    """The steps from where the first record begins; whole numbers, and no empty width where there is one of them."""
+    from matplotlib.ticker import MaxNLocator
+
+    spacing = steps[1] - steps[0] if len(steps) > 1 else steps[0]
+    low = max(0, steps[0] - spacing) * per_step.min()
+    high = max(steps[-1], 1) * per_step.max()
+    ax.set_xlim(low, high + 0.02 * (high - low))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))

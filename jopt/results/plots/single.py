@@ -52,7 +52,10 @@ class Plots:
         Of more than seven settings five are shown: the best, the quartiles and the worst of those that did not diverge.
         Settings that diverged have a cross where they left the picture or became infinite, a few of them with the dashed
         line that leads there. The best is red and on top. Limits are chosen by the settings that did not diverge.
-        More than seven lines have no bands, and colours that stand for one hyperparameter.
+        More than seven lines have no bands, and colours that stand for one hyperparameter; where several lines have one colour,
+        their dashes stand for another that has up to four values, and the legend says what is not told apart. A triangle at
+        the frame marks where a line goes on beyond it. The legend's title says how many settings are shown, and what was
+        selected.
 
         Args:
           metric: What to draw; None: what ``best`` ranks by.
@@ -97,6 +100,7 @@ class Plots:
     ) -> Axes:
         """The learning rate as it ran, what schedule and plateau made of it, of the settings that ``curves`` shows.
 
+        Where the seeds of a setting differ, as with a plateau, each has a thin line of its own: none ran at their mean.
         It needs a sweep with ``record=("rate",)``.
 
         Args:
@@ -131,8 +135,10 @@ class Plots:
         """The score against one swept number, the other axes at their best value for each.
 
         The band runs from the lowest to the highest seed; values at which every setting diverged
-        have a cross at the edge of the axes. Settings that were drawn (``loguniform``, ``uniform``) are points, coloured by
-        another number that was drawn with the first. Zero has a place of its own on a logarithmic axis.
+        have a cross at the edge of the axes, and a triangle marks where scores lie beyond it. Settings that were drawn
+        (``loguniform``, ``uniform``) are points, with a bar for the band, coloured by another number that was drawn with the
+        first, if any. The axis is linear or logarithmic as ``SweepResult.suggest`` says; zero has a place of its own on a
+        logarithmic one.
 
         Behind a number that has an order and three scores at least stands what ``suggest`` makes of it: the value, its interval
         as a band, the parabola and Akima's curve whose minima it lies between (on the logarithm of scores that have ratios),
@@ -188,8 +194,8 @@ class Plots:
     ) -> Axes:
         """Parallel coordinates: an axis for each swept number, a line for each setting, which ends at its score.
 
-        For any number of axes. Numbers that are evenly multiplied, or span decades, lie on a logarithmic axis; what is no
-        number has its name for a tick. Where there are few values, the lines through each are spread a little, by score.
+        For any number of axes. Each is linear or logarithmic as ``SweepResult.suggest`` says; what is no number has its name
+        for a tick. Where there are few values, the lines through each are spread a little, by score.
         Good scores are dark and on top, the best is red; what is worse than before training is drawn at the edge.
 
         The colour bar at the right is the axis of the scores, and says when they are from; settings without one end before it:

@@ -66,6 +66,15 @@ def star(ax: Axes, x: float, y: float, color: str) -> Any:
     return ax.plot(x, y, "*", color=color, ms=14, mec="white", ls="", zorder=4, clip_on=False)[0]
 
 
+def dot_the_lonely(line: Any, values: NDArray[Any]) -> None:
+    """Dots where a value has no neighbour that a line could join it to."""
+    there = np.isfinite(values)
+    before, after = np.append(False, there[:-1]), np.append(there[1:], False)
+    lonely = np.flatnonzero(there & ~before & ~after)
+    if len(lonely):
+        line.set(marker="o", markersize=4, markevery=lonely.tolist())
+
+
 # Text. Names are the user's own: no "$" of theirs is mathematics, and no leading "_" hides a label.
 
 
@@ -145,7 +154,7 @@ def _label_height(ax: Axes) -> float:
 def _place(ax: Axes, entries: Sequence[Entry], title: str | None, place: dict[str, Any]) -> Any:
     # The labels are set afterwards, because one that begins with "_" would be left out.
     made = ax.legend([entry.handle for entry in entries], ["."] * len(entries), fontsize="small", title=title, **place)
-    made.get_title().set_fontsize("small")
+    made.get_title().set(text=_wrapped(title or "", place.get("ncols", 1)), fontsize="small", parse_math=False)
     for shown, entry in zip(made.get_texts(), entries, strict=True):
         shown.set(text=_wrapped(entry.label), parse_math=False)
     return made
@@ -165,8 +174,8 @@ def wrapped_tick(label: str) -> str:
     return "\n".join(textwrap.wrap(label, TICK, break_on_hyphens=False)) or label
 
 
-def _wrapped(label: str) -> str:
-    return "\n".join(textwrap.wrap(label, WIDEST, break_on_hyphens=False)) or label
+def _wrapped(label: str, columns: int = 1) -> str:
+    return "\n".join(textwrap.wrap(label, WIDEST * columns, break_on_hyphens=False)) or label
 
 
 def diverged_entry(label: str, line: bool) -> Entry:
@@ -183,6 +192,20 @@ def range_entry(seeds: int, bars: bool = False) -> Entry:
 
     handle = Line2D([], [], color="0.7", ls="", marker="|", ms=10) if bars else Patch(color="0.5", alpha=0.25, lw=0)
     return Entry(handle, f"{'bar' if bars else 'band'}: lowest to highest of {text.count(seeds, 'seed')}")
+
+
+def line_entry(label: str) -> Entry:
+    """What a legend says of lines of any colour."""
+    from matplotlib.lines import Line2D
+
+    return Entry(Line2D([], [], color="0.4", lw=0.9), label)
+
+
+def raw_entry() -> list[Entry]:
+    """What a legend says of the faint lines behind smoothed ones."""
+    from matplotlib.lines import Line2D
+
+    return [Entry(Line2D([], [], color="0.4", lw=0.7, alpha=0.4), "faint: as it was recorded")]
 
 
 def why_out(record: SweepRecord, out: NDArray[np.bool_]) -> str:

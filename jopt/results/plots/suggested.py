@@ -26,7 +26,7 @@ def fit_of(record: SweepRecord, ranked: scores.Ranking, name: str) -> Fit | None
     if index is None or name not in ordered(record):
         return None
     fit = fitted(record, ranked, index, name)
-    return fit if len(fit.values) > 2 else None
+    return fit if len(fit.points.values) > 2 else None
 
 
 def draw_suggestion(ax: Axes, fit: Fit, record: SweepRecord, ranked: scores.Ranking, shown: Floats) -> list[style.Entry]:
@@ -52,22 +52,22 @@ def _through(record: SweepRecord, ranked: scores.Ranking, name: str) -> str:
 
 
 def _value(ax: Axes, fit: Fit, through: str) -> style.Entry:
-    at = float(fit.number(fit.found.x))
-    line = ax.axvline(at, color=COLOR, lw=1.6, zorder=1.1)
-    edge = ", the edge of its axis: the best may lie beyond" if fit.edge else ""
+    line = ax.axvline(fit.value, color=COLOR, lw=1.6, zorder=1.1)
+    beyond = f"between 0 and {text.number(fit.values[0])}" if fit.points.zero and fit.edge < 0 else "beyond"
+    edge = f", the edge of its axis: the best may lie {beyond}" if fit.edge else ""
     edge = ", at the edge of what was not pruned" if fit.beside_pruned else edge
-    return style.Entry(line, f"suggested: {fit.name}={text.short(at)}{through}{edge}")
+    return style.Entry(line, f"suggested: {fit.name}={text.number(fit.value)}{through}{edge}")
 
 
 def _interval(ax: Axes, fit: Fit) -> style.Entry:
-    low, high = (float(fit.number(x)) for x in (fit.found.low, fit.found.high))
+    low, high = fit.interval
     band = ax.axvspan(low, high, color=COLOR, alpha=0.14, lw=0, zorder=0.6)
-    return style.Entry(band, f"interval: {text.short(low)} to {text.short(high)}")
+    return style.Entry(band, f"interval: {text.number(low)} to {text.number(high)}")
 
 
 def _curves(ax: Axes, fit: Fit, shown: Floats) -> list[style.Entry]:
-    """The parabola and Akima's curve around the lowest point; there are none where that is the first or the last."""
-    if fit.found.edge:
+    """The parabola and Akima's curve around the lowest point; there are none where the best is the first or the last."""
+    if fit.found.edge or fit.at_zero:
         return []
     near = slice(fit.found.place - 1, fit.found.place + 2)
     x, heights = fit.curve.x, fit.curve.heights()
@@ -106,11 +106,11 @@ def _points(ax: Axes, fit: Fit, shown: Floats) -> list[style.Entry]:
 
 def _basin(ax: Axes, fit: Fit, ranked: scores.Ranking) -> style.Entry:
     """A bar on the good edge of the axes, where no data are."""
-    low, high = (float(fit.number(x)) for x in fit.about.basin)
+    low, high = fit.about.basin
     height = 0.0 if ranked.mode == "min" else 1.0
     look: dict[str, Any] = {"color": BASIN, "lw": 4, "ms": 9, "mew": 2, "solid_capstyle": "butt", "clip_on": False}
     (bar,) = ax.plot([low, high], [height] * 2, "-|", transform=ax.get_xaxis_transform(), zorder=2.6, **look)
-    where = f"{text.short(low)} to {text.short(high)}" if low < high else f"{text.short(low)} alone"
+    where = f"{text.number(low)} to {text.number(high)}" if low < high else f"{text.number(low)} alone"
     complement = f" {fit.turned.name(ranked.metric)}" if fit.turned.shift else ""
     return style.Entry(bar, f"within 5 % of the best{complement}: {where}")
 
@@ -118,13 +118,13 @@ def _basin(ax: Axes, fit: Fit, ranked: scores.Ranking) -> style.Entry:
 def _wall(ax: Axes, fit: Fit, record: SweepRecord, right: float, others: str) -> list[style.Entry]:
     """The part of the axes above the minimum in which runs diverge, or end no better than they began, shaded."""
     lost = np.flatnonzero(fit.curve.lost())
-    lost = lost[lost > fit.found.place]
+    lost = lost[lost + fit.points.zero > fit.place]
     if not len(lost):
         return []
     begin = float(fit.values[lost[0]])
     wall: Any = ax.axvspan(begin, max(right, begin), fc="0.94", ec="0.8", hatch="//", lw=0, zorder=0.5)
-    far = None if fit.about.wall is None else float(fit.number(fit.about.wall))
+    far = fit.about.wall
     what = "diverges" if record.diverged.any() else "not finite"
-    told = [] if far is not None and np.isclose(far, begin) else [f"ends no better than it began: from {text.short(begin)}"]
-    told += [] if far is None else [f"{what}: from {text.short(far)}"]
+    told = [] if far is not None and np.isclose(far, begin) else [f"ends no better than it began: from {text.number(begin)}"]
+    told += [] if far is None else [f"{what}: from {text.number(far)}"]
     return [style.Entry(wall, "; ".join(told) + others)]

@@ -163,11 +163,18 @@ class _Decoder:
     def _grid_(self, _: Any, number: int, name: str | None, group: int | None, *values: Any) -> Axis:
         return self._put(number, Grid(map(self.of, values), name, self._group(group)))
 
+    def _linspace_(self, _: Any, number: int, name: str | None, group: int | None, *values: Any) -> Axis:
+        return self._put(number, Grid(map(self.of, values), name, self._group(group), "linspace"))
+
+    def _geomspace_(self, _: Any, number: int, name: str | None, group: int | None, *values: Any) -> Axis:
+        return self._put(number, Grid(map(self.of, values), name, self._group(group), "geomspace"))
+
     def _choice_(self, _: Any, number: int, name: str | None, group: int | None, *values: Any) -> Axis:
         return self._put(number, Choice(map(self.of, values), name, self._group(group)))
 
     def _drawn_(self, _: Any, number: int, name: str | None, log: bool, low: float, high: float) -> Axis:
-        return self._put(number, Drawn(low, high, log=log, name=name))
+        whole = isinstance(low, int) and isinstance(high, int)
+        return self._put(number, Drawn(low, high, log=log, whole=whole, name=name))
 
     def _put(self, number: int, axis: Axis) -> Axis:
         self.axes[number] = axis

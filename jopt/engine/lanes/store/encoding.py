@@ -142,7 +142,8 @@ class _Encoder:
         if not isinstance(axis, (Grid, Choice)):
             return ["gone", described(axis), False]
         group = None if axis.group is axis else self.groups.setdefault(id(axis.group), (len(self.groups), axis.group))[0]
-        return ["grid" if isinstance(axis, Grid) else "choice", number, axis.name, group, *map(self.of, axis.values)]
+        word = axis.kind or ("grid" if isinstance(axis, Grid) else "choice")
+        return [word, number, axis.name, group, *map(self.of, axis.values)]
 
     def _kind(self, x: Any) -> Any:
         """Types of numbers, as arguments such as ``mu_dtype`` take them."""
