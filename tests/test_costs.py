@@ -37,6 +37,39 @@ def convolution(**params):
     return lambda x, kernel: lax.conv_general_dilated(x, kernel, **{"window_strides": (1, 1), "padding": "SAME", **params})
 
 
+def test_factorizations_are_counted_and_shared_among_workers_while_a_sweep_runs():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    def loss(w, _):
+        return jnp.linalg.eigh(w @ w.T + SQUARE)[0].sum()
+
+    def swept(function, workers):
+        during = []
+        rates = jopt.sgd(jopt.choice(0.1, 0.2))
+        jopt.sweep(
+            function,
+            SQUARE,
+            rates,
+            steps=4,
+            evaluate=lambda w: {"m": w[0, 0]},
+            eval_every=2,
+            workers=workers,
+            callbacks=lambda _: during.append(threads()),
+        )
+        return during
+
+    assert counted(loss, SQUARE, None).factorizations == 1
+    jax.block_until_ready(jnp.linalg.eigh(SQUARE))  # LAPACK is there
+    with threadpoolctl.threadpool_limits(3):
+        before = threads()
+        assert {n for each in swept(loss, 64) for n in each} == {1}
+        assert swept(lambda w, _: (w @ w).sum(), 64)[0] == before  # no factorization
+        assert threads() == before
+
+
 def gradient(function):
     """The result, and for a loss that is linear in it the gradients of both arguments: nothing but convolutions."""
 

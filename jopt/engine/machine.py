@@ -7,6 +7,7 @@ import ctypes
 import functools
 import os
 import pathlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,35 @@ def devices_for(workers: int | None) -> list[Any]:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def sharing_lapack(workers: int) -> Iterator[None]:
+    """Shares the cores of this machine among the workers that factorize matrices at once.
+
+    XLA calls LAPACK for that, whose threads are the process's own and wait for each other: Shampoo of 64 x 64 matrices took
+    twice as long on two workers, 0.29 s with a thread for each and 0.59 s without (8 lanes, 200 steps, 2 cores).
+    """
+    import scipy.linalg.cython_lapack  # noqa: F401  # whose threads they are
+    from threadpoolctl import ThreadpoolController
+
+    with _lapack:
+        if not _limits:  # of sweeps in several threads the first one's holds, to the end of the last
+            _limits.append(ThreadpoolController().limit(limits=max(1, cores() // workers), user_api="blas"))
+        else:
+            _limits.append(None)
+    try:
+        yield
+    finally:
+        with _lapack:
+            limit = _limits[0]
+            _limits.pop()
+            if not _limits:
+                limit.restore_original_limits()
+
+
+_limits: list[Any] = []
+_lapack = threading.Lock()
 
 
 def mesh_of(*trees: Any) -> Mesh | None:

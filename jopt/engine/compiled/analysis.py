@@ -40,6 +40,7 @@ class Analysis:
     carry_bytes: int
     fingerprint: str  # of the computation, the same in another process
     convolutions: int
+    factorizations: int
     flops: float  # of a step of one lane, operations on single elements included
 
     @property
@@ -134,6 +135,7 @@ def _costs_of(stepped: Traced, data: Any) -> dict[str, Any]:
     found = {
         "fingerprint": hashlib.sha256(described.encode()).hexdigest()[:32],
         "convolutions": counted.convolutions,
+        "factorizations": counted.factorizations,
         "flops": counted.flops + counted.elements,
     }
     with _lock:

@@ -10,7 +10,7 @@ from typing import Any
 import jax.extend.core
 import numpy as np
 
-from jopt.engine.compiled.flops import elements, flops
+from jopt.engine.compiled.flops import elements, factorizes, flops
 
 # Passes of a loop that goes on until something has converged, which a jaxpr does not tell. A guess: line searches take one
 # to five, coupled Newton iterations for the root of a matrix ten to twenty.
@@ -26,18 +26,20 @@ class Costs:
       elements: Operations on single elements. They matter in loops inside a step: a loss of 50 passes over 1,024 numbers was
         several times as quick in blocks of two lanes as in one of 64.
       convolutions: How many convolutions there are, those inside a loop once for each pass.
+      factorizations: In the same way, how many factorizations.
     """
 
     flops: float = 0.0
     elements: float = 0.0
     convolutions: int = 0
+    factorizations: int = 0
 
     def __add__(self, other: Costs) -> Costs:
-        return Costs(self.flops + other.flops, self.elements + other.elements, self.convolutions + other.convolutions)
+        return Costs(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
 
     def times(self, passes: int) -> Costs:
         """The same, carried out so many times."""
-        return Costs(passes * self.flops, passes * self.elements, passes * self.convolutions)
+        return Costs(*(passes * x for x in dataclasses.astuple(self)))
 
 
 def count(program: Any) -> Costs:
@@ -58,7 +60,7 @@ def _total(program: Any, numbers: Mapping[Any, float]) -> Costs:
 
 def _equation(equation: Any, numbers: Mapping[Any, float]) -> Costs:
     name = equation.primitive.name
-    own = Costs(flops(equation), elements(equation), int(name == "conv_general_dilated"))
+    own = Costs(flops(equation), elements(equation), int(name == "conv_general_dilated"), int(factorizes(equation)))
     return own + _CALLS.get(name, _all)(equation, [_number(v, numbers) for v in equation.invars])
 
 

@@ -30,6 +30,11 @@ def flops(equation: Any) -> float:
     return (4.0 if multiplied else 1.0) * float(formula(equation))
 
 
+def factorizes(equation: Any) -> bool:
+    """Whether LAPACK carries out an equation on CPUs."""
+    return equation.primitive.name in _LAPACK
+
+
 def elements(equation: Any) -> float:
     """Operations on single elements, a sine as much as a sum; 0 where numbers are only moved, chosen or compared."""
     name = equation.primitive.name
@@ -160,3 +165,4 @@ _FORMULAS: dict[str, Callable[[Any], Any]] = {
     "triangular_solve": _triangular_solve,
     "fft": _fft,
 }
+_LAPACK = _FORMULAS.keys() - {"dot_general", "ragged_dot_general", "conv_general_dilated", "fft"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol
@@ -74,6 +75,7 @@ class Sweep:
         self.slots = [Slot(i, device) for i, device in enumerate(machine.devices_for(workers))] if crew is None else crew.slots
         self.caller = Caller([job.feed.close for job in jobs.values()])
         self.runtimes = {name: Runtime(job, self.caller, len(self.slots)) for name, job in jobs.items()}
+        self.here = crew is None
         self.workers = _Workers(type(self).make_worker if crew is None else crew.make_worker)
         retries = RETRIES if crew is None else crew.retries
         self.runs = {
@@ -97,6 +99,17 @@ class Sweep:
 
         ``tick`` is called in this thread whenever something was heard of the workers, and now and then while nothing is.
         """
+        with self._lapack():
+            self._carry_out(asked, tick, between, saver)
+
+    def _lapack(self) -> contextlib.AbstractContextManager[None]:
+        factorizing = any(runtime.analysis.factorizations for runtime in self.runtimes.values())
+        if not factorizing or not self.here or self.slots[0].device.platform != "cpu":
+            return contextlib.nullcontext()
+        lanes = sum(len(run.job.space.places) * len(run.job.seeds) for run in self.runs.values())
+        return machine.sharing_lapack(min(len(self.slots), lanes))
+
+    def _carry_out(self, asked: Plan, tick: Callable[[], None], between: Between | None, saver: Saver | None) -> None:
         self.caller.on_wait = tick if saver is None else saver.beside(tick, self.runtimes.values())
         for run in self.runs.values():
             run.saver = saver
