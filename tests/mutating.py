@@ -109,6 +109,8 @@ def apply(mutation: Mutation) -> None:
             old.update(new)
         elif getattr(new, "__module__", None) == name and not inspect.isclass(new):
             _recode(old, new)
+        elif isinstance(new, (int, float, tuple)):  # a constant, which functions read where they run
+            setattr(module, key, new)
 
 
 def _recode(old: Any, new: Any) -> None:

@@ -46,6 +46,7 @@ STEP = "(lambda opt, g: float(opt.update(g, opt.init(g), g)[0]))({opt}, jnp.asar
 CHANGES = {
     "jopt/optimizers/signs.py, signum: 0.9 -> 0.45": ("jopt.signum(0.1).hyperparams['beta']", 0.45),
     "jopt/optimizers/lion.py, lion: False -> True": (STEP.format(opt="jopt.lion(0.1)", g=1.0), -0.101),
+    "jopt/optimizers/kron_factors.py, table: 2.0 ** (-11.5) -> 2.0 * -11.5": ("jopt.optimizers.kron_factors._NOISE", -23.0),
     "jopt/transforms/clipping.py, clip: -max_delta -> max_delta": (STEP.format(opt="jopt.chain(jopt.clip(0.5))", g=0.0), 0.5),
 }
 

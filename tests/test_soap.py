@@ -159,6 +159,21 @@ def test_a_sweep_of_a_rule_on_matrices_is_each_lane_alone(make):
         np.testing.assert_allclose(found, jopt.train(loss, start, make(rate), jnp.arange(25))[2], rtol=2e-3)
 
 
+def test_second_moments_of_complex_matrices_are_real_and_zero_gradients_without_epsilon_take_no_step():
+    g = jnp.zeros((3, 2), jnp.complex64)
+    rule = jopt.scale_by_soap(eps=0.0)
+    state = rule.init(g)
+    assert (state.mu.dtype, state.nu.dtype) == (jnp.complex64, jnp.float32)
+    for _ in range(3):
+        updates, state = rule.update(g, state)
+        np.testing.assert_array_equal(updates, 0.0)
+
+
+def test_kron_takes_diagonals_alone_where_no_side_may_be_a_triangle():
+    state = jopt.scale_by_kron(max_size_triangular=0).init(jnp.ones((3, 2)))
+    assert sorted(x.shape for x in jax.tree.leaves(state) if x.ndim) == sorted([(3, 2), (3,), (2,)])
+
+
 def test_what_is_wrong_is_named():
     with pytest.raises(ValueError, match=r"memory_save_mode must be one of .*, but got 'some'"):
         jopt.scale_by_kron(memory_save_mode="some")
