@@ -216,3 +216,10 @@ def test_the_patterns_of_a_partition_name_the_variables_of_nnx():
     moved = jax.tree.map(lambda new, old: bool(jnp.any(new != old)), nnx.state(model, nnx.Param), before)
     assert not any(jax.tree.leaves(moved["inner"]))
     assert all(jax.tree.leaves([moved["outer"], moved["norm"]]))
+
+
+@pytest.mark.parametrize("module", [nn.Dense(10), nn.Dense(10).init], ids=["a module", "its method"])
+def test_a_module_in_place_of_parameters_fails_with_a_word_about_what_it_was_taken_for(module):
+    with pytest.raises((TypeError, flax.errors.FlaxError), match=r"unbound|inputs") as caught:
+        jopt.sweep(lambda params, batch: 0.0, module, jopt.sgd(0.1), np.ones((8, 3), np.float32), steps=2, progress=False)
+    assert any("so it was called as init(key)" in note for note in caught.value.__notes__)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -92,10 +93,20 @@ class Gradient(Program):
         if self.init is None:
             params = given
         else:
-            params = hyper.call(self.init, (key,), setting.hyper)
+            params = self._made(key, setting)
             checks.params("init", params)
         params = jax.tree.map(_strong, params)
         return params, as_pair(setting.optimizer).init(params)
+
+    def _made(self, key: Any, setting: Setting) -> Any:
+        assert self.init is not None
+        try:
+            return hyper.call(self.init, (key,), setting.hyper)
+        except Exception as error:
+            if not inspect.isfunction(self.init):  # a module, say, or a method of one
+                called = f"a {type(self.init).__name__} that can be called, so it was called as init(key) to make parameters"
+                error.add_note(f"params is {called}; give the parameters, or a function of a key that makes them.")
+            raise
 
     def step(self, setting: Setting, carry: Any, batch: Any, key: Any, feedback: Any) -> tuple[Any, dict[str, Any]]:
         args = (batch, key) if self.takes_key else (batch,)
