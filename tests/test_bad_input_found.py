@@ -109,6 +109,8 @@ FOUND = {
     "jopt.leafwise(lambda p: p, {'p': W}, once=lambda: 1)": "once must return a dict",
     "jopt.evaluation_params(jopt.adam(0.1).init(PARAMS), np)": "evaluation_params: params: the leaf at .* must be an array",
     "jopt.soap(0.1, matrices=lambda p: p).init({'w': jnp.ones((2, 2))})": "what mask, a function, makes must",
+    "jopt.constant_schedule(np.ma.array([1.0, 2.0], mask=[0, 1]))": "value is a masked array",
+    "result('groups').trial({}, group={'w': 1})": "trial: group must be 'sgd' or 'adam'",
     "jopt.Plan(reason=deleted())": "Plan: reason must be a string",
     "jopt.Plan(loop=np.ones(2))": "Plan: loop must be 'scan' or 'host'",
 }

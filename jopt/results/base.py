@@ -134,9 +134,7 @@ class Result(abc.ABC):
           (0,)
         """
         parts = self._parts()
-        if (group or "") not in parts:
-            raise ValueError(f"trial: group must be one of {[*parts]}, but is {group!r}.")
-        part = parts[group or ""]
+        part = parts[require.one_of("trial: group", group, [name or None for name in parts]) or ""]
         return trial_at(part, scores.ranking([part.record], metric, mode, at), find("trial", part.record, setting), group)
 
     def table(self, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> str:

@@ -142,6 +142,8 @@ def check_domain(owner: str, argument: str, x: Any, interval: str | None, *, rea
         _check_kind(owner, argument, x, interval)
     if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and x.is_deleted():
         raise ValueError(f"{owner}: {argument} is an array whose memory was given away (donated, or deleted); make it anew.")
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(f"{owner}: {argument} is a masked array, which would lose its mask; give x.filled(value).")
     if isinstance(x, (jax.core.Tracer, jax.ShapeDtypeStruct)) or not is_number(x):
         return
     values = np.asarray(x.values if isinstance(x, Axis) else x)

@@ -438,6 +438,7 @@ OWN_METHODS: dict[str, dict[str, Any]] = {
         "good": {"other": ("result('rates')", "result('one')")},
         "words": {"other": ("concat", "other", "result")},
     },
+    "GroupedResult.trial": {"words": {"setting": ("group",)}},
     "GroupedResult.concat": {
         "good": {"other": ("result('groups')", "result('mixed')")},
         "words": {"other": ("concat", "other")},
