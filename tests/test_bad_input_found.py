@@ -29,7 +29,7 @@ FOUND = {
     "jopt.accumulate(jopt.sgd(0.1), 2, reduction=np.array(['mean', 'sum']))": "reduction must be 'mean' or 'sum'",
     "jopt.constant_schedule('a')": "value must be a number",
     "jopt.constant_schedule(pd.DataFrame({'a': [1.0]}))": "value must be a number",
-    "jopt.constant_schedule(0.1)('three')": "the step must be a number",
+    "jopt.constant_schedule(0.1)('three')": "the step must be a real number",
     "jopt.rex_schedule(np.zeros((0, 3)), 5, np.ones(2))": "must have one shape",
     "jopt.join_schedules(None, [5])": "schedules must be a list of functions",
     "jopt.join_schedules([0.1, 0.2], [5])": "each of schedules must be a function",
@@ -111,6 +111,9 @@ FOUND = {
     "jopt.soap(0.1, matrices=lambda p: p).init({'w': jnp.ones((2, 2))})": "what mask, a function, makes must",
     "jopt.constant_schedule(np.ma.array([1.0, 2.0], mask=[0, 1]))": "value is a masked array",
     "result('groups').trial({}, group={'w': 1})": "trial: group must be 'sgd' or 'adam'",
+    "jopt.linear_schedule(0.1, 0.0, 10)(1j)": "the step must be a real number",
+    "jopt.apply_updates(W, deleted())": "an update is an array whose memory was given away",
+    "jopt.apply_updates(W, W.astype(np.longdouble))": "an update must be an array",
     "jopt.Plan(reason=deleted())": "Plan: reason must be a string",
     "jopt.Plan(loop=np.ones(2))": "Plan: loop must be 'scan' or 'host'",
 }

@@ -100,7 +100,7 @@ class Asked:
         if progress is not None:
             require.flag("progress", progress)
         more, seed = whole("steps", steps, bits=31), whole("seed", seed, at_least=0, bits=32)
-        record_every, kept = whole("record_every", record_every), checkpoint_of(checkpoint)
+        record_every, kept = whole("record_every", record_every, bits=31), checkpoint_of(checkpoint)
         every = _every(more, eval_every, evaluate)
         if every is not None and eval_every is None:  # lanes that go on keep their steps of evaluation
             every = last_interval(kept) or every

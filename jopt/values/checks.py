@@ -77,6 +77,8 @@ def _dtype(x: Any) -> Any:
     if isinstance(x, (bool, int, float, complex)):
         return jnp.result_type(x)
     dtype = getattr(x, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.char in "gG":  # long doubles, which JAX has not
+        return None
     return dtype if isinstance(dtype, np.dtype) or isinstance(x, jax.Array) else None  # other libraries have types of their own
 
 

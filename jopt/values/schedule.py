@@ -47,8 +47,8 @@ class Schedule:
                 f"jopt.sweep."
             )
         computable(self.bound)
-        if not is_number(step):
-            raise TypeError(f"{self.bound.spec.factory.name}: the step must be a number, but got {require.shown(step)}.")
+        if not is_number(step) or jnp.iscomplexobj(step):
+            raise TypeError(f"{self.bound.spec.factory.name}: the step must be a real number, but got {require.shown(step)}.")
         if isinstance(step, int) and abs(step) >= 2**31:  # float32 tells no two such steps apart
             step = require.between(f"{self.bound.spec.factory.name}: the step", step, -1e30, 1e30)
         return jnp.asarray(self.bound.call()(step))

@@ -364,6 +364,7 @@ ALIASES: dict[str, Sequence[str]] = {
     "path": ("names no number",),
     "checkpoint": ("Checkpoint: path",),
     "start": ("decades",),
+    "weight_decay_rate": ("weight_decay",),
     "decay_rate_fn": ("value of a schedule",),
 }
 
