@@ -2,6 +2,7 @@
 
 _ADAM, _BELIEF, _RADAM = (f"jopt/optimizers/{name}.py, " for name in ("adam", "adabelief", "radam"))
 _CLIPPING, _PLATEAU = "jopt/transforms/clipping.py, ", "jopt/transforms/plateau.py, "
+_FACTORS = "jopt/optimizers/kron_factors.py, "
 _UNREAD = "a weight of g that nothing reads without nesterov"
 _HIDDEN = "where it is not used, any number will do that has a logarithm"
 _BEYOND = "beyond the last digit of float64, for every x below 0.5"
@@ -37,6 +38,10 @@ SURVIVORS: dict[str, str] = {
     "jopt/optimizers/ademamix.py, _one_minus_between: 1.0 -> 2.0 (3)": "stands for 0, which is not looked at here",
     "jopt/optimizers/ademamix.py, _memory: b > 0 -> b >= 0": "the logarithm of 0 is not looked at",
     "jopt/optimizers/ademamix.py, _memory: 0.5 -> 0.25": "stands for 0, whose logarithm is not looked at",
+    _FACTORS + "_normal: 1 -> 2 (2)": "an index past the end of two is the last one, as JAX has it",
+    _FACTORS + "matrix_shape: 1 -> 2": "the factor of a vector is a diagonal, however many columns it is said to have",
+    _FACTORS + "_balanced: 2 -> 3": "balanced factors have the same product, in the few steps in which they are balanced",
+    "jopt/optimizers/soap.py, scale_by_soap: 1.0 - beta -> 1.0 + beta (2)": "a factor of all means, whose eigenvectors count",
     "jopt/optimizers/prodigy.py, prodigy: norm > 0 -> norm >= 0": "where the norm is 0, so is what is divided by it, or by 1",
     "jopt/optimizers/prodigy.py, prodigy: nonzero(norm) -> norm": "a quotient by 0 is not looked at, but by derivatives",
     "jopt/optimizers/prodigy.py, _sums: beta3 * s + of_g * g -> beta3 * s - of_g * g": "its norm alone counts",

@@ -174,6 +174,22 @@ def test_kron_takes_diagonals_alone_where_no_side_may_be_a_triangle():
     assert sorted(x.shape for x in jax.tree.leaves(state) if x.ndim) == sorted([(3, 2), (3,), (2,)])
 
 
+@pytest.mark.parametrize(
+    ("mode", "shape", "left", "right"),
+    [
+        (None, (3, 3), (3, 3), (3, 3)),
+        ("one_diag", (3, 3), (3, 3), (3,)),
+        ("one_diag", (4, 3), (4,), (3, 3)),
+        ("smart_one_diag", (3, 3), (3, 3), (3, 3)),
+        ("smart_one_diag", (3, 4), (3, 3), (4,)),
+        ("all_diag", (3, 3), (3,), (3,)),
+    ],
+)
+def test_krons_modes_say_which_factor_is_a_diagonal(mode, shape, left, right):
+    state = jopt.scale_by_kron(memory_save_mode=mode).init(jnp.ones(shape))
+    assert (state.left.shape, state.right.shape) == (left, right)
+
+
 def test_what_is_wrong_is_named():
     with pytest.raises(ValueError, match=r"memory_save_mode must be one of .*, but got 'some'"):
         jopt.scale_by_kron(memory_save_mode="some")
