@@ -281,7 +281,6 @@ def apply_updates(params: Any, updates: Any) -> Any:
       ``optax.apply_updates`` broadcasts leaves of unequal shape; here that is an error.
 
     Example:
-      >>> import jax.numpy as jnp, jopt
       >>> jopt.apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([0.5, -1.0])})
       {'w': Array([1.5, 0. ], dtype=float32)}
     """
@@ -293,10 +292,8 @@ def apply_updates(params: Any, updates: Any) -> Any:
         raise checks.structure_error("params", params, "updates", updates) from error
     if any(p is None and not jax.tree_util.all_leaves([u], is_leaf=is_none) for p, u in zip(leaves, changes, strict=True)):
         raise checks.structure_error("params", params, "updates", updates)
-    for u in changes:
-        if u is not None:
-            checks.not_deleted("apply_updates: an update", u)
-            checks.array("apply_updates: an update", u)
+    for u in filter(lambda u: u is not None, changes):
+        checks.array("apply_updates: an update", u)
     whole = [p if u is None else u for p, u in zip(leaves, changes, strict=True)]
     (summed,) = leafwise(lambda p, u: (p + u,), {"params": params, "updates": treedef.unflatten(whole)})
     kept = zip(leaves, jax.tree.leaves(summed, is_leaf=is_none), changes, strict=True)

@@ -94,7 +94,7 @@ FOUND = {
     "jopt.orthogonalize(ns_coeffs=10**400)": "ns_coeffs must be a number that 64 bits hold",
     "jopt.normuon(0.1, ns_coeffs={'w': 'auto'}).init(PARAMS)": "ns_coeffs must be three numbers",
     "jopt.apply_updates(None, GRADS)": "only in updates",
-    "jopt.apply_updates([tensor(W)], [W])": "is a Tensor, but parameters and gradients must be arrays",
+    "jopt.apply_updates(['a'], [W])": "is a str, but parameters and gradients must be arrays",
     "jopt.sgd(0.1).update(W, jopt.sgd(0.1).init(W), Same(W, 0.5))": "updates and params must be trees of the same structure",
     "jopt.sweep(loss, {'w': deleted()}, jopt.sgd(0.1), steps=3)": "memory was given away",
     "jopt.sweep(loss, {'w': jax.ShapeDtypeStruct((2,), float)}, jopt.sgd(0.1), steps=3)": "is the description of one",

@@ -68,7 +68,7 @@ def environment() -> dict[str, str]:
 def problem(feeds: Sequence[Feed], programs: Sequence[str]) -> dict[str, str]:
     """What was trained on what, texts by name: enough to tell most other problems by, and quick."""
     sizes = dict.fromkeys(str(getattr(feed, "batch_size", "")) for feed in feeds)
-    leaves = jax.tree.leaves(getattr(feeds[0], "host", feeds[0].data), is_leaf=is_keys)
+    leaves = [x for x in jax.tree.leaves(getattr(feeds[0], "host", feeds[0].data), is_leaf=is_keys) if not is_keys(x)]
     told = {
         "batch_size": ", ".join(filter(None, sizes)),
         "data": ", ".join(map(_glimpse, leaves[:8])),
@@ -81,7 +81,7 @@ def _glimpse(x: Any) -> str:
     """The type and the shape of an array, and some of what it holds in a few digits, where that is at hand."""
     shape, dtype = tuple(x.shape), str(x.dtype)
     here = isinstance(x, np.ndarray) or (isinstance(x, jax.Array) and {d.platform for d in x.devices()} == {"cpu"})
-    if not here or is_keys(x) or 0 in shape:
+    if not here or not isinstance(x.dtype, np.dtype) or 0 in shape:
         return f"{dtype}{list(shape)}"
     flat = np.asarray(x).reshape(-1)
     some = np.ascontiguousarray(flat[:: max(1, flat.size // 4096)])

@@ -37,7 +37,8 @@ def _attach(error: BaseException, result: Result | None) -> None:
             f"prompt and in a notebook: sys.last_value.partial_result)."
         )
     elif _is_ours(error):  # an argument is wrong, and nobody looks for the frames of JAX that led to it
-        error.__notes__ = [note for note in getattr(error, "__notes__", []) if JAX_FRAMES not in note]
+        notes = getattr(error, "__notes__", [])
+        error.__notes__ = [note for note in notes if JAX_FRAMES not in note or note.startswith("jopt:")]
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -84,6 +84,7 @@ def _dtype(x: Any) -> Any:
 
 def array(name: str, x: Any) -> None:
     """Checks that a leaf is an array or a number, of any type."""
+    not_deleted(name, x)
     if _dtype(x) is None:
         raise TypeError(f"{name} must be an array, but is {shown(x)}.")
 

@@ -439,7 +439,8 @@ OWN_METHODS: dict[str, dict[str, Any]] = {
         "good": {"other": ("result('rates')", "result('one')")},
         "words": {"other": ("concat", "other", "result")},
     },
-    "GroupedResult.trial": {"words": {"setting": ("group",)}},
+    "SweepResult.trial": {"good": {"setting": ("{}", "{'learning_rate': 0.1}", "(0,)")}},
+    "GroupedResult.trial": {"good": {"setting": ("{}", "{'learning_rate': 0.1}")}, "words": {"setting": ("group",)}},
     "GroupedResult.concat": {
         "good": {"other": ("result('groups')", "result('mixed')")},
         "words": {"other": ("concat", "other")},
