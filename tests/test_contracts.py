@@ -83,7 +83,7 @@ def test_one_program_runs_each_number_and_maps_it_as_alone(case):
         np.testing.assert_allclose(lane, wanted, rtol=near, atol=near * np.max(np.abs(wanted), initial=0.0))
 
 
-@each_case
+@each_rule
 def test_each_number_is_mapped_beside_others_that_are_not(case):
     leaves, treedef = jax.tree.flatten(case.make())
     expected = jax.tree.map(lambda g: (2, *g.shape), GRADS)
@@ -98,7 +98,7 @@ def test_each_number_is_mapped_beside_others_that_are_not(case):
 COUNTED = [case for case in CASES if "plateau" not in case.name and case.factory != "accumulate"]
 
 
-@pytest.mark.parametrize("case", COUNTED, ids=name_of)
+@pytest.mark.parametrize("case", one_of_each(COUNTED), ids=name_of)
 def test_a_count_in_a_state_is_the_number_of_updates(case):
     opt = case.make()
     state = opt.init(PARAMS)

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jopt
-from tests.cases import CASES, SHAPES, extras, name_of, tree_like
+from tests.cases import CASES, SHAPES, extras, name_of, one_of_each, tree_like
 
 NARROW = [jnp.bfloat16, jnp.float16]
 ADAPTIVE = [
@@ -70,7 +70,7 @@ def test_the_second_moment_is_within_1_percent_of_the_float32_one(opt, dtype):
 
 
 @pytest.mark.parametrize("dtype", NARROW)
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@pytest.mark.parametrize("case", one_of_each(CASES), ids=name_of)
 def test_updates_have_the_gradients_type_and_accumulators_are_float32(case, dtype):
     opt, params = case.make(), tree_like(SHAPES, 0, dtype=dtype)
     seen = jax.tree.map(lambda x: x[0], extras(1))

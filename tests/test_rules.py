@@ -279,20 +279,20 @@ def test_a_state_keeps_its_shapes_and_types(case, dtype):
     check_state_is_a_carry(case, dtype)
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@each_rule
 def test_a_state_keeps_its_shapes_and_types_under_x64(case, x64):
     check_state_is_a_carry(case, np.float64)
     check_state_is_a_carry(case, np.float32)
 
 
-@pytest.mark.parametrize("case", COMPLEX, ids=name_of)
+@pytest.mark.parametrize("case", one_of_each(COMPLEX), ids=name_of)
 def test_a_state_of_complex_leaves_keeps_its_shapes_and_types(case):
     check_state_is_a_carry(case, np.complex64)
 
 
 # Not complex leaves: a real number times a complex array is a mixture there.
 @pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@each_rule
 def test_no_rule_mixes_types_silently(case, dtype, strict_promotion):
     opt, params = case.make(), tree_like(SHAPES, 0, dtype=dtype)
     seen = jax.tree.map(lambda x: x[0], extras(1))
@@ -315,7 +315,7 @@ NOTHING = [
 
 
 @pytest.mark.parametrize("tree", NOTHING, ids=["empty", "none", "masked"])
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@each_rule
 def test_a_tree_without_arrays_is_updated_to_itself(case, tree):
     opt, seen = case.make(), jax.tree.map(lambda x: x[0], extras(1))
     updates, state = opt.update(tree, opt.init(tree), tree, **seen)
