@@ -3,6 +3,7 @@
 _ADAM, _BELIEF, _RADAM = (f"jopt/optimizers/{name}.py, " for name in ("adam", "adabelief", "radam"))
 _CLIPPING, _PLATEAU = "jopt/transforms/clipping.py, ", "jopt/transforms/plateau.py, "
 _FACTORS = "jopt/optimizers/kron_factors.py, "
+_SOAP, _FACTOR = "jopt/optimizers/soap.py, scale_by_soap: ", "a factor of all means, whose eigenvectors count"
 _UNREAD = "a weight of g that nothing reads without nesterov"
 _HIDDEN = "where it is not used, any number will do that has a logarithm"
 _BEYOND = "beyond the last digit of float64, for every x below 0.5"
@@ -41,7 +42,14 @@ SURVIVORS: dict[str, str] = {
     _FACTORS + "_normal: 1 -> 2 (2)": "an index past the end of two is the last one, as JAX has it",
     _FACTORS + "matrix_shape: 1 -> 2": "the factor of a vector is a diagonal, however many columns it is said to have",
     _FACTORS + "_balanced: 2 -> 3": "balanced factors have the same product, in the few steps in which they are balanced",
-    "jopt/optimizers/soap.py, scale_by_soap: 1.0 - beta -> 1.0 + beta (2)": "a factor of all means, whose eigenvectors count",
+    _FACTORS + "_balanced: nonzero(top) -> top": "no factor is zero",
+    _FACTORS + "first_factor: 1 -> 2 (2)": "the shape of what nothing reads",
+    _SOAP + "1.0 - beta -> 1.0 + beta (2)": _FACTOR,
+    _SOAP + "1.0 -> 2.0 (7)": _FACTOR,
+    _SOAP + "1.0 -> 2.0 (8)": _FACTOR,
+    _SOAP + "(1.0 - beta) * g -> g": _FACTOR,
+    "jopt/optimizers/shampoo.py, _length: 2 -> 3": "a matrix has no other axes than its two",
+    "jopt/transforms/averaging.py, _averaging: share < 1.0 -> share <= 1.0": "with a share of 1 the sum is w, but for rounding",
     "jopt/optimizers/prodigy.py, prodigy: norm > 0 -> norm >= 0": "where the norm is 0, so is what is divided by it, or by 1",
     "jopt/optimizers/prodigy.py, prodigy: nonzero(norm) -> norm": "a quotient by 0 is not looked at, but by derivatives",
     "jopt/optimizers/prodigy.py, _sums: beta3 * s + of_g * g -> beta3 * s - of_g * g": "its norm alone counts",

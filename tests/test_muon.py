@@ -279,3 +279,22 @@ def test_a_leaf_that_is_no_matrix_is_named(make):
     params, rule = {"w": jnp.ones((2, 2)), "b": jnp.ones(3)}, make()
     with pytest.raises(ValueError, match=r"the leaf at \['b'\], whose shape is \(3,\); put it into jopt.matrixwise"):
         rule.update(params, rule.init(params))
+
+
+def test_ten_steps_of_polar_express_are_orthogonal_to_the_last_digit_and_nine_to_its_published_limit(x64):
+    g = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)))
+
+    def singular_values(**more):
+        rule = jopt.orthogonalize(eps=0.0, **more)
+        return np.linalg.svd(rule.update(g, rule.init(g))[0])[1]
+
+    np.testing.assert_allclose(singular_values(ns_coeffs="polar_express", ns_steps=10), 1.0, rtol=1e-14)
+    np.testing.assert_allclose(singular_values(ns_coeffs="polar_express", ns_steps=9), 1.0 - 2.41197e-6, rtol=1e-10)
+    once = singular_values(ns_coeffs=(1.5, -0.5, 0.0), ns_steps=40)
+    np.testing.assert_allclose(once, 1.0, rtol=1e-14)
+    np.testing.assert_array_equal(singular_values(ns_coeffs=[(1.5, -0.5, 0.0)], ns_steps=40), once)
+
+
+def test_neurons_without_gradients_stay_where_they_are_without_epsilon():
+    rule, g = jopt.normalize_neurons(eps=0.0), jnp.zeros((3, 2))
+    np.testing.assert_array_equal(rule.update(g, rule.init(g))[0], 0.0)

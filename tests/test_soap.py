@@ -1,16 +1,21 @@
 """Closed forms and errors of SOAP, Shampoo and PSGD Kron."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jopt
+from jopt.optimizers import kron_factors
 from jopt.values.matrices import first_basis, next_basis
 from jopt.values.refreshing import in_any_lane, is_due, refreshed
 from tests.cases import extras, run
 from tests.oracles import epsilon_hat
 from tests.soap_reference import bits, draws, fold_in
+
+KRON = importlib.import_module("jopt.optimizers.kron")
 
 STEPS = 40
 
@@ -188,6 +193,20 @@ def test_kron_takes_diagonals_alone_where_no_side_may_be_a_triangle():
 def test_krons_modes_say_which_factor_is_a_diagonal(mode, shape, left, right):
     state = jopt.scale_by_kron(memory_save_mode=mode).init(jnp.ones(shape))
     assert (state.left.shape, state.right.shape) == (left, right)
+
+
+def test_a_basis_is_renewed_in_each_step_where_that_is_asked_for():
+    rule, g = jopt.scale_by_soap(precondition_frequency=1), jnp.asarray(normal(3, 2), jnp.float32)
+    _, first = rule.update(g, rule.init(g))
+    _, second = rule.update(jnp.flip(g) ** 3, first)
+    assert jnp.max(jnp.abs(second.left_basis - first.left_basis)) > 1e-2
+
+
+def test_krons_updates_are_bounded_matrix_by_matrix_and_its_share_of_steps_begins_with_all():
+    stack = jnp.stack([jnp.ones((3, 2)), 100.0 * jnp.ones((3, 2))])
+    np.testing.assert_allclose(kron_factors.bounded(stack), jnp.stack([jnp.ones((3, 2)), 1.1 * jnp.ones((3, 2))]), rtol=1e-6)
+    assert jopt.scale_by_kron().init(stack).left.shape == (2, 3, 3)
+    assert [float(KRON._annealed(jnp.float32(t))) for t in (0, 500)] == [1.0, 1.0]
 
 
 def test_what_is_wrong_is_named():
