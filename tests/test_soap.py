@@ -206,7 +206,9 @@ def test_krons_updates_are_bounded_matrix_by_matrix_and_its_share_of_steps_begin
     stack = jnp.stack([jnp.ones((3, 2)), 100.0 * jnp.ones((3, 2))])
     np.testing.assert_allclose(kron_factors.bounded(stack), jnp.stack([jnp.ones((3, 2)), 1.1 * jnp.ones((3, 2))]), rtol=1e-6)
     assert jopt.scale_by_kron().init(stack).left.shape == (2, 3, 3)
-    assert [float(KRON._annealed(jnp.float32(t))) for t in (0, 500)] == [1.0, 1.0]
+    shares = [float(KRON._annealed(jnp.float32(t))) for t in (0, 500, 1500, 10_000)]
+    np.testing.assert_allclose(shares, [1.0, 1.0, np.exp(-1.0), 0.03], rtol=1e-6)
+    assert kron_factors._spread(jnp.ones(2), 3).shape == (2, 1, 1)
 
 
 def test_what_is_wrong_is_named():
