@@ -4,6 +4,7 @@ _ADAM, _BELIEF, _RADAM = (f"jopt/optimizers/{name}.py, " for name in ("adam", "a
 _CLIPPING, _PLATEAU = "jopt/transforms/clipping.py, ", "jopt/transforms/plateau.py, "
 _FACTORS = "jopt/optimizers/kron_factors.py, "
 _SOAP, _FACTOR = "jopt/optimizers/soap.py, scale_by_soap: ", "a factor of all means, whose eigenvectors count"
+_BALANCED = "balanced factors have the same product, in the few steps in which they are balanced"
 _UNREAD = "a weight of g that nothing reads without nesterov"
 _HIDDEN = "where it is not used, any number will do that has a logarithm"
 _BEYOND = "beyond the last digit of float64, for every x below 0.5"
@@ -41,8 +42,14 @@ SURVIVORS: dict[str, str] = {
     "jopt/optimizers/ademamix.py, _memory: 0.5 -> 0.25": "stands for 0, whose logarithm is not looked at",
     _FACTORS + "_normal: 1 -> 2 (2)": "an index past the end of two is the last one, as JAX has it",
     _FACTORS + "matrix_shape: 1 -> 2": "the factor of a vector is a diagonal, however many columns it is said to have",
-    _FACTORS + "_balanced: 2 -> 3": "balanced factors have the same product, in the few steps in which they are balanced",
+    _FACTORS + "_balanced: 2 -> 3": _BALANCED,
     _FACTORS + "_balanced: nonzero(top) -> top": "no factor is zero",
+    _FACTORS + "_balanced: len(qs) < 2 -> len(qs) <= 2": _BALANCED,
+    _FACTORS + "_balanced: q * _spread(both / nonzero(top), q.ndim) -> q / _spread(both / nonzero(top), q.ndim)": _BALANCED,
+    _SOAP + "(1.0 - beta) * adjoint(g) -> adjoint(g)": _FACTOR,
+    _SOAP + "1.0 - beta -> 1.0": _FACTOR,
+    "jopt/transforms/orthogonal.py, _is_tall: x.shape[-2] > x.shape[-1] -> x.shape[-2] >= x.shape[-1]": "a square",
+    "jopt/transforms/orthogonal.py, orthogonalize: 8 -> 9": "how many steps there may be",
     _FACTORS + "first_factor: 1 -> 2 (2)": "the shape of what nothing reads",
     _SOAP + "1.0 - beta -> 1.0 + beta (2)": _FACTOR,
     _SOAP + "1.0 -> 2.0 (7)": _FACTOR,
