@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -118,7 +119,8 @@ def floating(name: str, x: Any) -> None:
     """Checks that ``x`` names a floating or complex type that arrays can have here."""
     kind = None
     if isinstance(x, (str, type, np.dtype)) and x not in ("",):
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # some words are types of NumPy's that are on their way out
             kind = jnp.dtype(x)
     if kind is None or not jnp.issubdtype(kind, jnp.inexact) or kind.itemsize > 16 or kind == np.longdouble != np.float64:
         raise TypeError(f"{name} must be a floating type, such as jnp.float32 or 'bfloat16', but got {shown(x)}.")
