@@ -41,7 +41,7 @@ def sharing_lapack(workers: int) -> Iterator[None]:
     """Shares the cores of this machine among the workers that factorize matrices at once.
 
     XLA calls LAPACK for that, whose threads are the process's own and wait for each other: Shampoo of 64 x 64 matrices took
-    twice as long on two workers, 0.29 s with a thread for each and 0.59 s without (8 lanes, 200 steps, 2 cores).
+    nearly twice as long on two workers, 0.53 s where 0.29 s do with a thread for each (8 lanes, 200 steps, 2 cores).
     """
     import scipy.linalg.cython_lapack  # noqa: F401  # whose threads they are
     from threadpoolctl import ThreadpoolController

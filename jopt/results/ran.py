@@ -83,8 +83,8 @@ def _glimpse(x: Any) -> str:
     here = isinstance(x, np.ndarray) or (isinstance(x, jax.Array) and {d.platform for d in x.devices()} == {"cpu"})
     if not here or not isinstance(x.dtype, np.dtype) or 0 in shape:
         return f"{dtype}{list(shape)}"
-    flat = np.asarray(x).reshape(-1)
-    some = np.ascontiguousarray(flat[:: max(1, flat.size // 4096)])
+    found = np.asarray(x)  # maybe of a file that is larger than the memory, so it is not made flat
+    some = found.flat[np.linspace(0, found.size - 1, min(256, found.size)).astype(np.int64)]
     return f"{dtype}{list(shape)} {hashlib.blake2b(some.tobytes(), digest_size=4).hexdigest()}"
 
 
