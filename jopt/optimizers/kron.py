@@ -12,7 +12,7 @@ from jopt.optimizers.kron_factors import are_diagonal, bounded, first_factor, ma
 from jopt.transformation import transformation
 from jopt.transforms import matrixwise
 from jopt.transforms.descent import descent
-from jopt.values.leafwise import leafwise, zeros_like
+from jopt.values.leafwise import leafwise, one_number, zeros_like
 from jopt.values.matrices import gathered, laid_as
 from jopt.values.moments import one_minus_power
 from jopt.values.numbers import Numeric, ScalarOrSchedule, whole
@@ -106,9 +106,11 @@ def scale_by_kron(
         raise ValueError(f"scale_by_kron: memory_save_mode must be one of {[*_MODES]}, but got {memory_save_mode!r}.")
 
     def factors(params: Any, side: int) -> Any:
+        scale = one_number("precond_init_scale", precond_init_scale)
+
         def of_leaf(p: Any) -> Any:
             diagonal = are_diagonal(matrix_shape(p, vectors), most, memory_save_mode)
-            return first_factor(p, side, diagonal, precond_init_scale, vectors)
+            return first_factor(p, side, diagonal, scale, vectors)
 
         return jax.tree.map(of_leaf, params)
 
@@ -134,9 +136,10 @@ def scale_by_kron(
 
     def update(updates: Any, state: ScaleByKronState, params: Any = None, **extra_args: Any) -> Any:
         count, waited = optax.safe_increment(state.count), optax.safe_increment(state.waited)
-        asked = preconditioner_update_probability
         steps, since = (jnp.asarray(x).astype(float) for x in (state.count, waited))
-        due = since >= 1.0 / (_annealed(steps) if asked is None else jnp.asarray(asked).astype(float))
+        asked = preconditioner_update_probability
+        asked = _annealed(steps) if asked is None else one_number("preconditioner_update_probability", asked)
+        due = since >= 1.0 / jnp.asarray(asked).astype(float)
         leaves, treedef = flatten(updates)
         index = treedef.unflatten([2.0 * i + vectors for i in range(len(leaves))])
         trees = {"updates": updates, "state.mu": state.mu, "state.left": state.left, "state.right": state.right, "index": index}

@@ -84,10 +84,12 @@ def prodigy(
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise ValueError(f"prodigy: betas must be two numbers, such as (0.9, 0.999), but got {betas!r}.")
     b1, b2 = (one_number("prodigy: betas", beta) for beta in betas)
+    beta3 = None if beta3 is None else one_number("prodigy: beta3", beta3)
+    d0, coef = one_number("prodigy: estim_lr0", estim_lr0), one_number("prodigy: estim_lr_coef", estim_lr_coef)
 
     def init(params: Any) -> Any:
         m, s = (zeros_like(params) for _ in range(2))
-        v, d, r = zeros_like(params, real=True), jnp.asarray(estim_lr0).astype(float), jnp.zeros([], float)
+        v, d, r = zeros_like(params, real=True), jnp.asarray(d0).astype(float), jnp.zeros([], float)
         return optax.contrib.ProdigyState(m, v, s, copies(params), d, r, jnp.zeros([], jnp.int32))
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
@@ -99,11 +101,11 @@ def prodigy(
         decay = {"beta3": _root_of(b2) if beta3 is None else beta3}
         g = jax.tree.map(widen, updates)
         trees = {"updates": g, "state.grad_sum": state.grad_sum, "state.params0": state.params0, "params": params}
-        grown = {"of_g": d / estim_lr0 * (d if safeguard_warmup else a), **decay}
+        grown = {"of_g": d / d0 * (d if safeguard_warmup else a), **decay}
         products, s, norms = leafwise(_sums, trees, **grown)
-        r = _in_float(decay["beta3"]) * state.numerator_weighted + d / estim_lr0 * a * _total(products)
+        r = _in_float(decay["beta3"]) * state.numerator_weighted + d / d0 * a * _total(products)
         norm = _total(norms)
-        found = jnp.where(norm > 0, estim_lr_coef * r / nonzero(norm), 0.0)
+        found = jnp.where(norm > 0, coef * r / nonzero(norm), 0.0)
         numbers = {"b1": b1, "b2": b2, "eps": eps, "weight_decay": weight_decay, "d": d, "a": a, "later": jnp.maximum(d, found)}
         trees = {"updates": g, "state.exp_avg": state.exp_avg, "state.exp_avg_sq": state.exp_avg_sq, "params": params}
         steps, m, v = leafwise(_step, trees, **numbers)

@@ -104,7 +104,7 @@ def schedule_free(
         steps, base_state = pair.update(updates, state.base_optimizer_state, params, **extra_args)
         rate = one_number("schedule_free: learning_rate", evaluate(learning_rate, state.count))
         max_lr = jnp.maximum(state.max_lr, as_time(rate))
-        weight = power_of(max_lr, weight_lr_power)
+        weight = power_of(max_lr, one_number("schedule_free: weight_lr_power", weight_lr_power))
         weight_sum = state.weight_sum + weight
         c = weight / nonzero(weight_sum)
         trees = {"updates": steps, "state.z": state.z, "state.x": state.x, "params": params}
@@ -199,7 +199,7 @@ def schedule_free_sgd(
       >>> opt.update(jax.numpy.float32(2.0), opt.init(w), w)[0]
       Array(-1., dtype=float32)
     """
-    rate = learning_rate if warmup_steps is None else _warmed_up(learning_rate, warmup_steps)
+    rate = learning_rate if warmup_steps is None else _warmed_up(learning_rate, one_number("warmup_steps", warmup_steps))
     base = descent(learning_rate=rate, weight_decay=weight_decay, mask=None, decoupled=False)
     return _free(base, rate, b1, weight_lr_power, state_dtype)
 
@@ -258,7 +258,7 @@ def schedule_free_adamw(
       >>> round(float(opt.update(jax.numpy.float32(2.0), opt.init(w), w)[0]), 6)
       -0.5
     """
-    rate = learning_rate if warmup_steps is None else _warmed_up(learning_rate, warmup_steps)
+    rate = learning_rate if warmup_steps is None else _warmed_up(learning_rate, one_number("warmup_steps", warmup_steps))
     scaled = scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True)
     base = descent(scaled, learning_rate=rate, weight_decay=weight_decay, mask=None, decoupled=False)
     return _free(base, rate, b1, weight_lr_power, state_dtype)

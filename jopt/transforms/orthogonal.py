@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec
 from jopt.transformation import transformation
 from jopt.transforms.combining import narrow, widen
 from jopt.transforms.flattening import placed
-from jopt.values.leafwise import leaf_paths, leafwise, zeros_like
+from jopt.values.leafwise import leaf_paths, leafwise, one_number, zeros_like
 from jopt.values.moments import abs_sq, nonzero, root
 from jopt.values.numbers import Numeric, whole
 from jopt.values.showing import shown
@@ -95,7 +95,7 @@ def orthogonalize(ns_coeffs: Any = "standard", ns_steps: int = 5, eps: Numeric =
     def iterate(x: jax.Array) -> jax.Array:
         """[stack, rows, columns], rows ≤ columns, so that X Xᴴ is the smaller product."""
         norm = safety * _norm(x)
-        y = x / nonzero(jnp.maximum(norm, jnp.asarray(eps).astype(norm.dtype)))
+        y = x / nonzero(jnp.maximum(norm, jnp.asarray(one_number("orthogonalize: eps", eps)).astype(norm.dtype)))
         y = y if ns_dtype is None else y.astype(ns_dtype)
         for a, b, c in steps:
             gram = y @ _turned(y)

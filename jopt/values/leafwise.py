@@ -37,7 +37,8 @@ def leafwise(
       once: A function from the cast hyperparameters to what the rule is given in their place: what follows from the numbers
         alone, such as a bias correction, is then computed once and not for each leaf.
       reduced: The names of the trees whose leaves have shapes of their own, such as sums over rows.
-      **hyperparams: Numbers, or prefix trees of numbers. In a tree an array may stand for the numbers of one leaf's elements.
+      **hyperparams: Numbers, or prefix trees of numbers. In a tree an array may stand for the numbers of one leaf's elements,
+        but not beside ``reduced``: what belongs to a row has no number for each of its elements.
 
     Returns:
       The replaced trees.
@@ -53,7 +54,7 @@ def leafwise(
     names = list(trees)
     leaves, treedef = flatten(trees[names[0]], is_leaf=is_none)
     rows = [leaves, *(_flatten_like(trees, names[0], name, treedef) for name in names[1:])]
-    numbers = {key: _per_leaf(key, value, leaves, treedef) for key, value in hyperparams.items()}
+    numbers = {key: _per_leaf(key, value, leaves, treedef, whole=bool(reduced)) for key, value in hyperparams.items()}
     cast = _Numbers(once)
     columns: list[tuple[Any, ...]] = []
     for i, row in enumerate(zip(*rows, strict=True)):
@@ -227,7 +228,7 @@ def _path(treedef: Any, index: int) -> str:
     return leaf_paths(treedef.unflatten(range(treedef.num_leaves)))[index]
 
 
-def _per_leaf(key: str, value: Any, leaves: list[Any], treedef: Any) -> list[Any]:
+def _per_leaf(key: str, value: Any, leaves: list[Any], treedef: Any, whole: bool = False) -> list[Any]:
     if is_number(value):
         if jnp.ndim(value):  # it might broadcast against the leaves, and each column, say, have a rate of its own
             raise ValueError(_several(key, f"it is an array of shape {jnp.shape(value)}"))
@@ -247,6 +248,11 @@ def _per_leaf(key: str, value: Any, leaves: list[Any], treedef: Any) -> list[Any
         if x is None and leaf is not None:
             raise ValueError(
                 f"{key} has None at {_path(treedef, i)}, where the tree has an array; give it a number there, such as 0."
+            )
+        if leaf is not None and whole and jnp.ndim(x):
+            raise ValueError(
+                f"{key} must be one number for each leaf, since the rule takes leaves as a whole, but for that at "
+                f"{_path(treedef, i)} it is an array of shape {jnp.shape(x)}."
             )
         if leaf is not None and not _fits(jnp.shape(x), jnp.shape(leaf)):
             raise ValueError(
