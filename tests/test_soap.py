@@ -78,6 +78,7 @@ def test_a_stack_is_as_many_matrices(x64):
     grads = normal(STEPS, 2, 4, 3)
     rules = {
         "soap": jopt.scale_by_soap(precondition_frequency=3),
+        "soap of gradients of one size": jopt.scale_by_soap(precondition_frequency=3, normalize_grads=True),
         "shampoo": jopt.scale_by_shampoo(precondition_frequency=3, block_size=2),
     }
     for name, rule in rules.items():
@@ -209,6 +210,16 @@ def test_krons_updates_are_bounded_matrix_by_matrix_and_its_share_of_steps_begin
     shares = [float(KRON._annealed(jnp.float32(t))) for t in (0, 500, 1500, 10_000)]
     np.testing.assert_allclose(shares, [1.0, 1.0, np.exp(-1.0), 0.03], rtol=1e-6)
     assert kron_factors._spread(jnp.ones(2), 3).shape == (2, 1, 1)
+
+
+def test_a_matrix_of_a_stack_without_a_gradient_keeps_its_factors_and_the_others_move_by_their_own_size():
+    g, rule = normal(3, 2).astype(np.float32), jopt.scale_by_kron(precond_lr=0.1)
+    grads = np.repeat(np.stack([np.zeros_like(g), g])[None], 20, axis=0)
+    (_, state), (_, scaled) = (run(rule, grads[0], many, extras(20)) for many in (grads, grads + 1e6 * (grads == 0.0)))
+    np.testing.assert_array_equal(state.left[0], np.eye(3))
+    assert np.max(np.abs(state.left[1] - np.eye(3))) > 0.1
+    # The noise that is added to a gradient is a share of the mean size of its own matrix, not of that beside it.
+    np.testing.assert_allclose(scaled.left[1], state.left[1], rtol=1e-5)
 
 
 def test_what_is_wrong_is_named():

@@ -464,9 +464,9 @@ def test_a_cautious_decay_acts_where_it_and_the_step_agree():
 
 
 def test_a_cautious_decay_of_complex_weights_looks_at_the_real_part_of_the_product():
-    rule, p = jopt.add_cautious_weight_decay(0.5), jnp.asarray([1j, 1j, 1 + 1j])
-    g = jnp.asarray([2j, -2j, 1.0])
-    np.testing.assert_allclose(rule.update(g, rule.init(p), p)[0], [2.5j, -2j, 1.5 + 0.5j], rtol=1e-6)
+    rule, p = jopt.add_cautious_weight_decay(0.5), jnp.asarray([1j, 1j, 1 + 1j, 1j])
+    g = jnp.asarray([2j, -2j, 1.0, 1.0])
+    np.testing.assert_allclose(rule.update(g, rule.init(p), p)[0], [2.5j, -2j, 1.5 + 0.5j, 1.0 + 0.5j], rtol=1e-6)
 
 
 OUT_OF_RANGE = [
