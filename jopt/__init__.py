@@ -1,7 +1,17 @@
 """jopt: optimizers that are values, and sweeps that are values with axes in them.
 
-A public name is written once: optimizers and building blocks in the ``__init__`` of their rooms, the others here.
+``jopt.sweep`` trains every setting of an optimizer with axes in it, side by side; ``jopt.catalogue()`` lists the
+optimizers.
+
+- Axes: ``geomspace``, ``linspace``, ``decades``, ``choice``, ``zipped``; drawn ones: ``loguniform``, ``uniform``.
+- Sweeps: ``sweep``, ``sweep_steps`` for a training step of one's own, ``lr_range_test``; ``train`` and ``lanes``.
+- Around an optimizer: ``accumulate``, ``apply_if_finite``, ``partition``, ``masked``, ``flatten``, ``hyperball``.
+- Averages: ``tail_average``, ``parameter_ema``, ``schedule_free``.
+- Narrow parameters: ``kahan``, ``master_weights``, ``stochastic_rounding``; narrow states: ``bfloat16_states``.
+- Optax's factories, and one's own: ``lift``, ``transformation``, ``schedule``.
 """
+
+# A public name is written once: optimizers and building blocks in the ``__init__`` of their rooms, the others here.
 
 import types
 import typing
@@ -38,9 +48,9 @@ from jopt.schedules import warmup_cosine_decay_schedule as warmup_cosine_decay_s
 from jopt.schedules import wsd_schedule as wsd_schedule
 from jopt.training import train as train
 from jopt.transformation import GradientTransformation as GradientTransformation
-from jopt.transformation import apply_updates as apply_updates
 from jopt.transformation import transformation as transformation
 from jopt.transforms import *  # noqa: F403
+from jopt.values.applying import apply_updates as apply_updates
 from jopt.values.leafwise import leafwise as leafwise
 from jopt.values.leafwise import zeros_like as zeros_like
 from jopt.values.numbers import Axis as Axis

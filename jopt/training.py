@@ -13,8 +13,8 @@ import numpy as np
 
 from jopt.hyper import HYPER, named
 from jopt.recording import recorded
-from jopt.transformation import apply_updates
 from jopt.values import checks, require
+from jopt.values.applying import apply_updates
 from jopt.values.names import LOSS
 from jopt.values.numbers import is_number
 from jopt.values.pairs import as_pair, is_transformation

@@ -18,9 +18,8 @@ import optax
 from jopt.values import checks
 from jopt.values.binding import Bound, bind
 from jopt.values.factory import Factory, check_declared, check_switches
-from jopt.values.leafwise import leafwise
 from jopt.values.pairs import is_own, made_by, pair_of
-from jopt.values.trees import flatten, is_none
+from jopt.values.replacing import replaced
 
 P = ParamSpec("P")
 Self = TypeVar("Self")
@@ -107,23 +106,27 @@ class GradientTransformation(optax.GradientTransformationExtraArgs):
         return self.bound.hyperparams() if self.bound else {}
 
     def replace(self: Self, **changes: Any) -> Self:
-        """A value of the same structure with other numbers.
+        """A value with other arguments.
 
         Args:
           **changes: New numbers, arrays or axes, by name where it is unique (``learning_rate=3e-4``), else by path:
-            ``opt.replace(**{"adam.learning_rate": 3e-4})``.
+            ``opt.replace(**{"adam.learning_rate": 3e-4})``. The structure stays, and nothing is compiled again. Any other
+            argument of a rule likewise, a schedule in the place of a rate for example, makes a value of another structure.
 
         Returns:
-          The new value; this one is unchanged.
+          The new value; this one is unchanged. States fit it as long as schedules stand where schedules stood.
 
         Raises:
-          ValueError: A name that no number has, or several have, or a number out of its range.
-          TypeError: Something that is no number.
+          ValueError: A name that nothing has, or several have, or a number out of its range.
+          TypeError: Something of another kind than the argument, or a rule in the place of one.
         """
         assert isinstance(self, GradientTransformation)
         if self.bound is None:
             raise ValueError("This pair was put together by hand and has no hyperparameters to replace.")
-        return from_bound(self.bound.replace(changes))  # type: ignore[return-value]
+        bound = replaced(self.bound, changes)
+        if bound.spec != self.bound.spec:
+            checks.is_pair(bound.spec.factory.name, made_by(bound))
+        return from_bound(bound)  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         return repr(self.bound) if self.bound else f"GradientTransformation(init={self.init}, update={self.update})"
@@ -170,6 +173,7 @@ def transformation(
     name: str | None = ...,
     wide: bool | Literal["parts"] = ...,
     checked: bool = ...,
+    last: bool = ...,
 ) -> Callable[[Callable[P, Any]], Callable[P, GradientTransformation]]: ...
 def transformation(
     factory: Callable[P, Any] | None = None,
@@ -182,6 +186,7 @@ def transformation(
     name: str | None = None,
     wide: bool | Literal["parts"] = False,
     checked: bool = True,
+    last: bool = False,
 ) -> Any:
     """Turns a factory of ``(init, update)`` pairs into one whose results are values.
 
@@ -210,6 +215,8 @@ def transformation(
         and rounds narrow updates once. "parts": where every transformation among the arguments promises it.
       checked: Whether ``init`` and ``update`` refuse leaves that are no floating arrays, and any state but their own. Without
         it the rule is a building block, which takes what Optax's take: any leaves, and any state where its own holds no array.
+      last: Whether the updates must reach the parameters as they are, because the state follows these (an average, what
+        rounding took): ``jopt.chain`` then refuses rules behind it.
 
     Returns:
       The factory, with the same signature, returning a ``jopt.GradientTransformation``.
@@ -234,10 +241,10 @@ def transformation(
     """
     if factory is None:
         given = {"domain": domain, "static": static, "schedules": schedules, "evaluates": evaluates, "monitor": monitor}
-        return functools.partial(transformation, **given, name=name, wide=wide, checked=checked)
+        return functools.partial(transformation, **given, name=name, wide=wide, checked=checked, last=last)
     named = {"static": static, "schedules": schedules, "evaluates": evaluates}
     check_declared("transformation", factory, domain, named, name)
-    check_switches(monitor, wide, checked)
+    check_switches(monitor, wide, checked, last)
     spec = Factory(
         factory,
         name or factory.__name__,
@@ -248,6 +255,7 @@ def transformation(
         schedules=frozenset(schedules),
         evaluates=frozenset(evaluates),
         monitor=monitor,
+        last=last,
     )
     spec.check_names()
 
@@ -259,42 +267,3 @@ def transformation(
 
     make.factory = spec  # type: ignore[attr-defined]
     return make
-
-
-def apply_updates(params: Any, updates: Any) -> Any:
-    """Adds the updates to the parameters: ``p' = p + u``.
-
-    The sum is taken in float32 or wider and cast to the parameter's type. A ``None`` among the updates leaves its
-    parameter as it is.
-
-    Args:
-      params: A pytree of floating or complex arrays.
-      updates: A pytree of the same structure and shapes, as ``update`` returns it.
-
-    Returns:
-      The new parameters, with the structure, shapes and types of ``params``.
-
-    Raises:
-      ValueError: When the trees differ in structure or in the shape of a leaf.
-
-    Differs from:
-      ``optax.apply_updates`` broadcasts leaves of unequal shape; here that is an error.
-
-    Example:
-      >>> jopt.apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([0.5, -1.0])})
-      {'w': Array([1.5, 0. ], dtype=float32)}
-    """
-    checks.params("apply_updates", params)
-    leaves, treedef = flatten(params, is_leaf=is_none)
-    try:
-        changes = treedef.flatten_up_to(updates)
-    except ValueError as error:
-        raise checks.structure_error("params", params, "updates", updates) from error
-    if any(p is None and not jax.tree_util.all_leaves([u], is_leaf=is_none) for p, u in zip(leaves, changes, strict=True)):
-        raise checks.structure_error("params", params, "updates", updates)
-    for u in filter(lambda u: u is not None, changes):
-        checks.array("apply_updates: an update", u)
-    whole = [p if u is None else u for p, u in zip(leaves, changes, strict=True)]
-    (summed,) = leafwise(lambda p, u: (p + u,), {"params": params, "updates": treedef.unflatten(whole)})
-    kept = zip(leaves, jax.tree.leaves(summed, is_leaf=is_none), changes, strict=True)
-    return treedef.unflatten([p if u is None else new for p, new, u in kept])

@@ -38,10 +38,10 @@ class ScheduleFreeState(NamedTuple):
         return self.x
 
 
-@transformation(wide="parts", checked=False, evaluates=("learning_rate",), domain=_DOMAIN)
+@transformation(wide="parts", checked=False, evaluates=("learning_rate",), domain=_DOMAIN, last=True)
 def schedule_free(
     base_optimizer: optax.GradientTransformation,
-    learning_rate: ScalarOrSchedule,
+    learning_rate: ScalarOrSchedule = 1.0,
     b1: Numeric = 0.9,
     weight_lr_power: Numeric = 2.0,
     state_dtype: Any = None,
@@ -55,8 +55,8 @@ def schedule_free(
     Args:
       base_optimizer: The transformation, jopt's or Optax's, whose updates are steps, with its rate and without momentum, for
         which β stands. Weight decay in it acts at y.
-      learning_rate: The rate of ``base_optimizer`` once more, for the weights: a number, or a schedule without a decay. A
-        constant is as good as any other.
+      learning_rate: The rate of ``base_optimizer`` once more where it changes, as in a warm-up: it weighs the steps in the
+        average. Any constant weighs all alike, so that a number, and an axis, need stand in ``base_optimizer`` only.
       b1: β in [0, 1]. At 0 gradients are taken at z (Polyak's average), at 1 at x (primal averaging).
       weight_lr_power: p, at least 0.
       state_dtype: The type of z and x; by default the parameter's own, at least float32.
@@ -70,8 +70,9 @@ def schedule_free(
       ValueError: When ``update`` is called without the parameters, for a number out of its range, and for several rates.
 
     Differs from:
-      Optax keeps z alone and takes x from y, which loses digits in bfloat16 and is impossible at β = 0; and it weighs a step
-      by the rate of the next one. Here y follows from z and x, so that bfloat16 parameters don't lag behind.
+      Optax's rate has no default. It keeps z alone and takes x from y, which loses digits in bfloat16 and is impossible at
+      β = 0; and it weighs a step by the rate of the next one. Here y follows from z and x, so that bfloat16 parameters don't
+      lag behind.
 
     Reference:
       Defazio et al., 2024, arXiv:2405.15682.
@@ -155,7 +156,7 @@ def _warmed_up(learning_rate: Any, warmup_steps: Any) -> Callable[[Any], Any]:
     return rate
 
 
-@transformation(wide=True, schedules=("weight_decay",), evaluates=("learning_rate",), domain=_ALIAS_DOMAIN)
+@transformation(wide=True, schedules=("weight_decay",), evaluates=("learning_rate",), domain=_ALIAS_DOMAIN, last=True)
 def schedule_free_sgd(
     learning_rate: ScalarOrSchedule = 1.0,
     warmup_steps: Numeric | None = None,
@@ -209,6 +210,7 @@ def schedule_free_sgd(
     schedules=("weight_decay",),
     evaluates=("learning_rate",),
     domain={**_ALIAS_DOMAIN, "b2": "[0, 1)", "eps": "[0, inf)"},
+    last=True,
 )
 def schedule_free_adamw(
     learning_rate: ScalarOrSchedule = 0.0025,

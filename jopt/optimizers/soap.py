@@ -181,6 +181,7 @@ def _decay_after(learning_rate: ScalarOrSchedule, weight_decay: ScalarOrSchedule
         return s - jnp.where(t > 0, learning_rate * weight_decay * mask, 0.0) * (p + s)
 
     def init(params: Any) -> optax.ScaleByScheduleState:
+        switches(mask, params)
         return optax.ScaleByScheduleState(jnp.zeros([], jnp.int32))
 
     def update(updates: Any, state: optax.ScaleByScheduleState, params: Any = None, **extra_args: Any) -> Any:

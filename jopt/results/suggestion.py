@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.rates import decays
+from jopt.courses import decays
 from jopt.results import report, scores, text
 from jopt.results.along import Fit, fitted, ordered
 from jopt.results.extending import extended

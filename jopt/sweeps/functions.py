@@ -45,6 +45,8 @@ def _check_optimizer(name: str, value: Any) -> None:
     if not is_transformation(value):
         which = f"the optimizer {name!r}" if name else "the optimizer"
         hint = "several are compared as a dict by name, and used together by jopt.sweep_steps"
-        if callable(value):
+        if hasattr(value, "gradient_transformation"):  # optax.MultiSteps
+            hint = "give its gradient_transformation(), or jopt.accumulate(optimizer, every), whose numbers can be swept"
+        elif callable(value):
             hint = "call the factory: jopt.adam(...)"
         raise TypeError(f"sweep: {which} must be a transformation, but got {type(value).__name__}; {hint}.")

@@ -34,6 +34,7 @@ from jopt.sweeps.lost import tell_of_lost
 from jopt.sweeps.optuna_search import OptunaSearch
 from jopt.sweeps.outcomes import Finished, joined, result_of, result_so_far
 from jopt.sweeps.partial import partial_result
+from jopt.sweeps.resting import tell_of_rests
 from jopt.sweeps.searching import Part, Searching
 from jopt.sweeps.sharing import Sharing
 from jopt.sweeps.telling import Teller
@@ -210,6 +211,7 @@ class _Work:
                 self._check(job, traced.runtimes[key].analysis.names)
             if not (self.part.number or self.part.again):
                 tell_of_unread(self.asked.hyper, self.settings, {key: r.analysis for key, r in traced.runtimes.items()})
+                tell_of_rests(() if self.by_step else self.jobs.values())
             if self.part.hear:
                 self.part.hear(traced.recorded)
             between = self._between(traced.recorded)

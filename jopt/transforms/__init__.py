@@ -26,6 +26,7 @@ from jopt.transforms.hyperball import hyperball as hyperball
 from jopt.transforms.masking import freeze as freeze
 from jopt.transforms.masking import masked as masked
 from jopt.transforms.masking import set_to_zero as set_to_zero
+from jopt.transforms.matching import matching as matching
 from jopt.transforms.matrices import matrixwise as matrixwise
 from jopt.transforms.momentum import ema as ema
 from jopt.transforms.momentum import trace as trace

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jopt.transformation import apply_updates, transformation
+from jopt.transformation import transformation
 from jopt.values import checks
+from jopt.values.applying import apply_updates
 from jopt.values.leafwise import copies, leaf_paths, leafwise, one_number
 from jopt.values.moments import one_minus_power
 from jopt.values.numbers import Numeric, steps_since
@@ -31,7 +32,7 @@ class ParameterAverageState(NamedTuple):
         return self.average
 
 
-@transformation(wide="parts", checked=False, domain={"decay": "[0, 1)"})
+@transformation(wide="parts", checked=False, domain={"decay": "[0, 1)"}, last=True)
 def parameter_ema(
     optimizer: optax.GradientTransformation, decay: Numeric = 0.999, debias: bool = True, accumulator_dtype: Any = None
 ) -> Any:
@@ -80,7 +81,7 @@ def parameter_ema(
     return _averaging("parameter_ema", optimizer, share, once, accumulator_dtype)
 
 
-@transformation(wide="parts", checked=False, domain={"start": "[0, inf)"})
+@transformation(wide="parts", checked=False, domain={"start": "[0, inf)"}, last=True)
 def tail_average(optimizer: optax.GradientTransformation, start: Numeric = 0, accumulator_dtype: Any = None) -> Any:
     """Keeps the mean of the parameters after each update behind the first ``start`` ones, beside their training.
 

@@ -121,6 +121,7 @@ def scale_by_trust_ratio(
     """
 
     def init(params: Any) -> Any:
+        switches(mask, params)
         return optax.EmptyState() if mask is None else optax.MaskedState(optax.EmptyState())
 
     def rule(g: Any, p: Any, min_norm: Any, trust_coefficient: Any, eps: Any, mask: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -54,6 +55,7 @@ def chain(*args: optax.GradientTransformation) -> Any:
 
     Raises:
       TypeError: When a part is no transformation.
+      ValueError: When something stands behind a part whose state follows the parameters (an average, what rounding took).
 
     Example:
       >>> opt = jopt.chain(jopt.clip_by_global_norm(1.0), jopt.sgd(0.1))
@@ -61,6 +63,7 @@ def chain(*args: optax.GradientTransformation) -> Any:
       {'clip_by_global_norm': {'max_norm': 1.0}, 'sgd': {'learning_rate': 0.1}}
     """
     _check_parts("chain", args)
+    _check_order("chain", args)
     return _compose(args)
 
 
@@ -76,7 +79,7 @@ def named_chain(*transforms: tuple[str, optax.GradientTransformation]) -> Gradie
       The transformation; its state is a dict from each name to that part's state.
 
     Raises:
-      ValueError: When two parts have one name.
+      ValueError: When two parts have one name, and for an order that ``jopt.chain`` refuses.
       TypeError: When a part is no pair of a name and a transformation.
 
     Example:
@@ -96,6 +99,7 @@ def named_chain(*transforms: tuple[str, optax.GradientTransformation]) -> Gradie
 @transformation(name="named_chain", wide="parts", checked=False)
 def _named_chain(**parts: optax.GradientTransformation) -> Any:
     _check_parts("named_chain", list(parts.values()))
+    _check_order("named_chain", list(parts.values()))
     init_all, update_all = _compose(list(parts.values()))
 
     def init(params: Any) -> dict[str, Any]:
@@ -121,6 +125,29 @@ def check_part(owner: str, which: str, part: Any) -> None:
     if not is_transformation(part):
         hint = f"; did you forget to call {_called(part)}?" if is_function(part) else "."
         raise TypeError(f"{owner}: {which} is a {type(part).__name__}, not a transformation{hint}")
+
+
+def _check_order(owner: str, parts: Sequence[Any]) -> None:
+    """Checks that nothing stands behind a part whose state follows the parameters."""
+    for part, behind in itertools.pairwise(parts):
+        for name in _last_in(part):
+            raise ValueError(
+                f"{owner}: {_name(behind)} stands behind {name}, whose state follows the parameters as its own updates move "
+                f"them: changed updates would make it wrong without a word. Put {name} around the whole chain."
+            )
+
+
+def _last_in(part: Any) -> list[str]:
+    """The rules in a part that must come last."""
+    if not is_value(part):
+        return []
+    factory = part.bound.spec.factory
+    inner = jax.tree.leaves(part.bound.arguments(), is_leaf=is_transformation)
+    return [factory.name] if factory.last else [name for x in filter(is_transformation, inner) for name in _last_in(x)]
+
+
+def _name(part: Any) -> str:
+    return str(part.bound.spec.factory.name) if is_value(part) else f"a {type(part).__name__}"
 
 
 def _called(factory: Any) -> str:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jopt.transformation import transformation
-from jopt.transforms.masking import mask_for
+from jopt.transforms.masking import mask_for, spread
 from jopt.values.leafwise import leafwise
 from jopt.values.numbers import ScalarOrSchedule
 
@@ -91,6 +91,7 @@ def _adding(name: str, decaying: Callable[[Any, Any], Any], weight_decay: Any, m
         return decayed, state
 
     def init(params: Any) -> Any:
+        switches(mask, params)
         # Optax's state for a mask, so that a checkpoint of one fits the other.
         return optax.EmptyState() if mask is None else optax.MaskedState(optax.EmptyState())
 
@@ -99,5 +100,6 @@ def _adding(name: str, decaying: Callable[[Any, Any], Any], weight_decay: Any, m
 
 def switches(mask: Any, params: Any) -> Any:
     """1 for the leaves that a mask chooses, or a function that makes one of the parameters, and 0 for the others."""
-    chosen = mask_for(mask, params)
-    return jax.tree.map(lambda d: jnp.asarray(d).astype(jnp.float32), True if chosen is None else chosen)
+    chosen = mask_for(True if mask is None else mask, params)
+    spread("mask", chosen, params)
+    return jax.tree.map(lambda d: jnp.asarray(d).astype(jnp.float32), chosen)

@@ -24,7 +24,7 @@ class HyperballState(NamedTuple):
     inner_state: Any
 
 
-@transformation(wide="parts", checked=False, evaluates=("learning_rate",), domain={"learning_rate": "[0, inf)"})
+@transformation(wide="parts", checked=False, evaluates=("learning_rate",), domain={"learning_rate": "[0, inf)"}, last=True)
 def hyperball(optimizer: optax.GradientTransformation, learning_rate: ScalarOrSchedule, mask: Any = None) -> Any:
     """Turns matrices where an optimizer's steps point to, on the sphere on which they began.
 
@@ -60,6 +60,7 @@ def hyperball(optimizer: optax.GradientTransformation, learning_rate: ScalarOrSc
     pair = as_pair(optimizer)
 
     def init(params: Any) -> HyperballState:
+        switches(mask, params)
         return HyperballState(jnp.zeros([], jnp.int32), jax.tree.map(_norm, params), pair.init(params))
 
     def update(updates: Any, state: HyperballState, params: Any = None, **extra_args: Any) -> Any:

@@ -116,6 +116,29 @@ def mask_for(mask: Any, tree: Any) -> Any:
     return made
 
 
+def spread(what: str, chosen: Any, tree: Any) -> list[Any]:
+    """What is given for each leaf of a tree by one value, or by a prefix of the tree with one for each branch."""
+    try:
+        found: list[Any] = jax.tree.leaves(jax.tree.broadcast(chosen, tree)) if jax.tree.leaves(tree) else []
+    except ValueError as error:
+        raise misfit(what, chosen, tree) from error
+    return found
+
+
+def misfit(what: str, chosen: Any, tree: Any) -> ValueError:
+    """The error for what should be a prefix of a tree and is none."""
+    have, want = leaf_paths(chosen), leaf_paths(tree)
+    more = ""
+    if type(chosen) is not type(tree):
+        more = f" It is a {type(chosen).__name__}, and the tree is a {type(tree).__name__}: make it of that type."
+    if any("*" in path for path in have):
+        more = ' Patterns are for jopt.matching("*/kernel"), which makes a mask of them.'
+    return ValueError(
+        f"{what} must be one value or a prefix of the parameter tree, with one for each branch, but its leaves are {have}, and "
+        f"those of the tree {want}.{more}"
+    )
+
+
 def select(owner: str, chosen: Any, tree: Any) -> Any:
     """The tree with ``optax.MaskedNode`` in place of each branch that is not chosen.
 
@@ -126,10 +149,7 @@ def select(owner: str, chosen: Any, tree: Any) -> Any:
     try:
         return jax.tree.map(lambda wanted, branch: branch if wanted else optax.MaskedNode(), chosen, tree)
     except ValueError as error:
-        raise ValueError(
-            f"{owner}: what says which leaves are meant must be a prefix of the parameter tree, with one entry for each "
-            f"branch, but its leaves are {leaf_paths(chosen)}, and those of the tree {leaf_paths(tree)}."
-        ) from error
+        raise misfit(f"{owner}: what says which leaves are meant", chosen, tree) from error
 
 
 def select_alike(owner: str, chosen: Any, updates: Any, extra_args: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jopt.transformation import transformation
-from jopt.transforms.masking import mask_for
+from jopt.transforms.masking import mask_for, spread
 from jopt.values.leafwise import leaf_paths
 from jopt.values.numbers import whole
 from jopt.values.pairs import as_pair
@@ -122,15 +122,7 @@ def _matrix_shape(path: str, shape: tuple[int, ...], columns: Any, stacked: Any,
 def _per_leaf(name: str, value: Any, tree: Any) -> list[Any]:
     if not jax.tree.leaves(tree):
         return []
-    value = value(tree) if is_function(value) else value
-    try:
-        found: list[Any] = jax.tree.leaves(jax.tree.broadcast(value, tree))
-    except ValueError as error:
-        raise ValueError(
-            f"matrixwise: {name} must be one value or a prefix of the parameter tree with one for each branch, but its leaves "
-            f"are {leaf_paths(value)}, and those of the tree {leaf_paths(tree)}."
-        ) from error
-    return found
+    return spread(f"matrixwise: {name}", value(tree) if is_function(value) else value, tree)
 
 
 def _reshaped(x: Any, shape: tuple[int, ...]) -> Any:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import jax
@@ -14,9 +13,9 @@ import optax
 from jopt.transformation import GradientTransformation, transformation
 from jopt.transforms.combining import check_part
 from jopt.transforms.masking import merge, select, select_alike
+from jopt.transforms.matching import has_masked, matches, paths_of
 from jopt.values import require
 from jopt.values.leafwise import leaf_paths
-from jopt.values.names import key_name
 from jopt.values.pairs import as_pair
 from jopt.values.trees import flatten, is_none
 
@@ -137,8 +136,8 @@ def _is_label(x: Any, transforms: Mapping[Any, Any]) -> bool:
 def _by_pattern(patterns: list[str], tree: Any) -> Any:
     """The first pattern that matches the path of each leaf, as a tree."""
     labels: list[str] = []
-    for names in _paths(tree):
-        label = next((p for p in patterns if _matches(p, names)), None)
+    for names in paths_of(tree):
+        label = next((p for p in patterns if matches(p, names)), None)
         if label is None:
             raise ValueError(
                 f"partition: no pattern matches the leaf {names[-1]!r}; the patterns are {patterns}. Add one for it, or "
@@ -150,35 +149,13 @@ def _by_pattern(patterns: list[str], tree: Any) -> Any:
 
 def _check_patterns(patterns: list[str], tree: Any) -> None:
     """Checks that every pattern gets a leaf, or a ``None`` in the place of one: others are misspelt."""
-    if not jax.tree.leaves(tree) or _has_masked(tree):  # nothing to judge by, or leaves that only a wrapper outside knows
+    if not jax.tree.leaves(tree) or has_masked(tree):  # nothing to judge by, or leaves that only a wrapper outside knows
         return
-    places = _paths(tree, is_none)
-    taken = {next((p for p in patterns if _matches(p, names)), None) for names in places}
+    places = paths_of(tree, is_none)
+    taken = {next((p for p in patterns if matches(p, names)), None) for names in places}
     for pattern in patterns:
         if pattern in taken or pattern == "*":
             continue
-        matched = [names[-1] for names in places if _matches(pattern, names)]
+        matched = [names[-1] for names in places if matches(pattern, names)]
         why = f"an earlier pattern takes {matched[:5]}" if matched else f"the leaves are {[n[-1] for n in places[:20]]}"
         raise ValueError(f"partition: the pattern {pattern!r} gets no leaf; {why}. The first pattern that matches wins.")
-
-
-def _paths(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[list[str]]:
-    """For each leaf its path, and for an array in a box of Flax's, whose last step is the field ``value``, that of the box."""
-    flat = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)[0]
-    boxed = [bool(path) and path[-1] == jax.tree_util.GetAttrKey("value") for path, _ in flat]
-    names = [list(map(key_name, path)) for path, _ in flat]
-    return [["/".join(n)] + (["/".join(n[:-1])] if box else []) for n, box in zip(names, boxed, strict=True)]
-
-
-def _has_masked(tree: Any) -> bool:
-    nodes = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
-    return any(isinstance(x, optax.MaskedNode) for x in nodes)
-
-
-def _matches(pattern: str, names: list[str]) -> bool:
-    return any(_matcher(pattern).fullmatch(name) for name in names)
-
-
-@functools.lru_cache(maxsize=1024)
-def _matcher(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)

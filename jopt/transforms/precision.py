@@ -45,7 +45,7 @@ class StochasticRoundingState(NamedTuple):
     inner_state: Any
 
 
-@transformation(wide=True)
+@transformation(wide=True, last=True)
 def kahan(optimizer: optax.GradientTransformation) -> Any:
     """Keeps what rounding takes from bfloat16 or float16 parameters, and adds it to the next update.
 
@@ -103,7 +103,7 @@ def kahan(optimizer: optax.GradientTransformation) -> Any:
     return init, update
 
 
-@transformation(wide=True)
+@transformation(wide=True, last=True)
 def master_weights(optimizer: optax.GradientTransformation) -> Any:
     """Trains a float32 copy of bfloat16 or float16 parameters, which are that copy rounded.
 
@@ -153,7 +153,7 @@ def master_weights(optimizer: optax.GradientTransformation) -> Any:
     return init, update
 
 
-@transformation(wide=True, domain={"seed": "[0, inf)"})
+@transformation(wide=True, domain={"seed": "[0, inf)"}, last=True)
 def stochastic_rounding(optimizer: optax.GradientTransformation, seed: Numeric = 0) -> Any:
     """Rounds bfloat16 or float16 parameters up or down at random, so that small updates arrive in the mean.
 

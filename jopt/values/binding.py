@@ -15,7 +15,7 @@ from jax.tree_util import GetAttrKey, PyTreeDef
 
 from jopt.values import require
 from jopt.values.factory import Factory
-from jopt.values.names import find, key_name
+from jopt.values.names import key_name
 from jopt.values.numbers import Axis, as_float, check_domain, is_number
 from jopt.values.trees import is_function
 
@@ -94,21 +94,6 @@ class Bound:
     def hyperparams(self) -> dict[str, Any]:
         return _plain(self.arguments()) or {}
 
-    def replace(self, changes: Mapping[str, Any]) -> Bound:
-        leaves = list(self.leaves)
-        for name, value in changes.items():
-            if not is_number(value):
-                raise TypeError(
-                    f"replace({name}=...) takes a number, an array or an axis, but got {require.shown(value)}; "
-                    f"to change the structure, build the value again: {self.spec.factory.name}(...)."
-                )
-            index = find(name, self.spec.paths, self.spec.factory.name)
-            kept = self.spec.factory.lifted or isinstance(leaves[index], int)  # a seed of a lifted part, say
-            leaves[index] = value if kept else as_float(value)
-        changed = Bound(self.spec, tuple(leaves))
-        changed.check()
-        return changed
-
     def check(self) -> None:
         """Checks every concrete number against the range of its argument, nested values included."""
         factory = self.spec.factory
@@ -149,7 +134,10 @@ class Bound:
 
 def bind(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
     """Binds a call's arguments to ``factory``, and checks the concrete numbers among them."""
-    call = factory.signature.bind(*args, **kwargs)
+    try:
+        call = factory.signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{factory.name}: {error}.") from None
     call.apply_defaults()
     words = list(call.kwargs)
     named = [n for n, p in factory.signature.parameters.items() if p.kind is not p.VAR_POSITIONAL]
@@ -207,13 +195,14 @@ def hyperparams(tree: Any) -> dict[str, Any]:
     return {key_name(path[0]): hyperparams(child) for path, child in children if path}
 
 
-def _is_pair(x: Any) -> bool:
+def is_pair(x: Any) -> bool:
+    """Whether ``x`` is a transformation, jopt's or Optax's."""
     return isinstance(x, optax.GradientTransformation)
 
 
 def _is_whole(x: Any) -> bool:
     """Whether an argument, or a part of one, is checked as it is and not taken apart."""
-    return is_value(x) or _is_pair(x)
+    return is_value(x) or is_pair(x)
 
 
 def _check_argument(factory: Factory, argument: str, value: Any) -> None:
@@ -226,7 +215,7 @@ def _check_argument(factory: Factory, argument: str, value: Any) -> None:
         if isinstance(leaf, Axis) and not leaf.numeric:
             for each in leaf.values:
                 _check_argument(factory, argument, each)
-        elif factory.is_numeric(argument) and (isinstance(leaf, type) or _is_pair(leaf)):
+        elif factory.is_numeric(argument) and (isinstance(leaf, type) or is_pair(leaf)):
             require.number(f"{factory.name}: {argument}", leaf)
         elif is_value(leaf):
             leaf.bound.check()

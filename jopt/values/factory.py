@@ -29,7 +29,8 @@ class Factory:
 
     A schedule among the arguments is evaluated before the function sees it, but for the arguments that ``evaluates`` names
     (``None``: all of them), which the function evaluates itself. In those and in the ones of ``schedules`` a plain function
-    is a schedule too. ``monitor`` is the argument that names an evaluation metric which ``update`` must be given.
+    is a schedule too. ``monitor`` is the argument that names an evaluation metric which ``update`` must be given. ``last``
+    marks a rule whose state follows the parameters, so that nothing in a chain may change its updates.
     """
 
     function: Callable[..., Any]
@@ -41,6 +42,7 @@ class Factory:
     schedules: frozenset[str] = frozenset()
     evaluates: frozenset[str] | None = frozenset()
     monitor: str | None = None
+    last: bool = False
     lifted_by: Callable[..., Factory] | None = None  # how a lifted factory is found again when it is unpickled
 
     @property
@@ -156,13 +158,14 @@ def check_declared(owner: str, factory: Any, domain: Any, names: Mapping[str, An
         require.text(f"{owner}: name", name)
 
 
-def check_switches(monitor: Any, wide: Any, checked: Any) -> None:
+def check_switches(monitor: Any, wide: Any, checked: Any, last: Any) -> None:
     """Checks the other arguments of ``@transformation``."""
     if monitor is not None:
         require.text("transformation: monitor", monitor)
     if not (isinstance(wide, str) and wide == "parts"):
         require.flag("transformation: wide", wide)
     require.flag("transformation: checked", checked)
+    require.flag("transformation: last", last)
 
 
 def _check_domain(owner: str, domain: Any) -> None:

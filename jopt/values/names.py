@@ -130,11 +130,16 @@ def key_name(key: Any) -> str:
     return str(key)
 
 
-def find(name: str, paths: Sequence[str], owner: str) -> int:
-    """Where a number stands among the paths: the one that is the name, else the only one that ends with it."""
+def named(name: str, paths: Sequence[str]) -> list[int]:
+    """Which of the paths a name may mean: the one that is the name, else those that end with it."""
     exact = [i for i, path in enumerate(paths) if path == name]
-    found = exact or [i for i, path in enumerate(paths) if path.endswith("." + name)]
+    return exact or [i for i, path in enumerate(paths) if path.endswith("." + name)]
+
+
+def find(name: str, paths: Sequence[str], owner: str, kind: str = "number") -> int:
+    """Where a number, or another ``kind`` of thing, stands among the paths: the only one that a name may mean."""
+    found = named(name, paths)
     if len(found) == 1:
         return found[0]
-    what = f"names {len(found)} numbers: {[paths[i] for i in found]}; use a full path" if found else "names no number"
-    raise ValueError(f"{owner}: {name!r} {what}. The numbers here are {list(paths)}.")
+    what = f"names {len(found)} {kind}s: {[paths[i] for i in found]}; use a full path" if found else f"names no {kind}"
+    raise ValueError(f"{owner}: {name!r} {what}. The {kind}s here are {list(paths)}.")

@@ -14,6 +14,7 @@ from jopt.values.axed import axes_of, computable, without_axes
 from jopt.values.binding import Bound, bind
 from jopt.values.factory import Factory, check_declared
 from jopt.values.numbers import is_number
+from jopt.values.replacing import replaced
 
 P = ParamSpec("P")
 
@@ -59,15 +60,15 @@ class Schedule:
         return self.bound.hyperparams()
 
     def replace(self, **changes: Any) -> Schedule:
-        """A schedule of the same structure with other numbers.
+        """A schedule with other arguments.
 
         Args:
-          **changes: New numbers, arrays or axes, by name.
+          **changes: New numbers, arrays or axes, by name, which keep the structure; or another value of any argument.
 
         Returns:
           The new schedule; this one is unchanged.
         """
-        return Schedule(self.bound.replace(changes))
+        return Schedule(replaced(self.bound, changes))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schedule) and self.bound == other.bound
