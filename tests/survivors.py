@@ -52,6 +52,7 @@ SURVIVORS: dict[str, str] = {
     _SOAP + "(1.0 - beta) * adjoint(g) -> adjoint(g)": _FACTOR,
     _SOAP + "1.0 - beta -> 1.0": _FACTOR,
     "jopt/transforms/orthogonal.py, _is_tall: x.shape[-2] > x.shape[-1] -> x.shape[-2] >= x.shape[-1]": "a square",
+    "jopt/transforms/orthogonal.py, _schedule_of: 0 -> 1": "stands for no table, which one number is as little as none",
     "jopt/transforms/orthogonal.py, orthogonalize: 8 -> 9": "how many steps there may be",
     _FACTORS + "first_factor: 1 -> 2 (2)": "the shape of what nothing reads",
     _SOAP + "1.0 - beta -> 1.0 + beta (2)": _FACTOR,

@@ -146,3 +146,11 @@ def test_the_example_evaluates_averages(capsys):
     assert set(result) == {"constant rate", "cosine to 0", "tail average", "moving average", "schedule-free"}
     assert len(capsys.readouterr().out.splitlines()) == 5
     assert result["moving average"].best().params["in"].shape == (64, 48)
+
+
+def test_parameters_that_are_none_are_named_by_their_path():
+    opt = jopt.tail_average(jopt.sgd(0.1))
+    with pytest.raises(TypeError, match=r"params: the leaf at \['w'\]"):
+        jopt.evaluation_params(opt.init({"w": jnp.ones(2)}), {"w": "ones"})
+    with pytest.raises(TypeError, match=r"params: the leaf at \(root\)"):
+        jopt.evaluation_params(opt.init(jnp.ones(2)), "ones")

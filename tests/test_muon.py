@@ -298,3 +298,11 @@ def test_ten_steps_of_polar_express_are_orthogonal_to_the_last_digit_and_nine_to
 def test_neurons_without_gradients_stay_where_they_are_without_epsilon():
     rule, g = jopt.normalize_neurons(eps=0.0), jnp.zeros((3, 2))
     np.testing.assert_array_equal(rule.update(g, rule.init(g))[0], 0.0)
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (2, 9, 4), (4, 9)])
+def test_the_iteration_multiplies_along_the_shorter_side_of_stacks_too(shape):
+    rule, g = jopt.orthogonalize(), jnp.ones(shape)
+    text = str(jax.make_jaxpr(lambda g: rule.update(g, rule.init(g))[0])(g))
+    assert "4,4]" in text
+    assert "9,9]" not in text
