@@ -20,6 +20,7 @@ from jopt.values.pairs import ScheduledState, at_count, evaluate, holds_schedule
 from jopt.values.states import check_state
 
 RATE = "learning_rate"
+_WEIGHING = {"schedule_free"}  # rules whose own rate only weighs what the rule inside does at its rate
 
 
 def learning_rate(optimizer: Any, state: Any, path: str | None = None) -> Any:
@@ -28,10 +29,10 @@ def learning_rate(optimizer: Any, state: Any, path: str | None = None) -> Any:
     ``α = α(t) · s``: the schedule at the state's step count, times what the plateaus of the chain have made of it. A plateau
     that is told a ``value`` in the next update may lower it once more, for that update already.
 
-    A learning rate is an argument called ``learning_rate`` (or ``…_learning_rate``) of a rule. It is found in jopt's
-    optimizers, in ``jopt.lift``ed ones, in chains, in what is wrapped (``jopt.flatten``, ``jopt.lift(optax.masked)``,
-    ``jopt.lift(optax.apply_if_finite)``) and parted by labels (``jopt.lift(optax.partition)``). A plateau counts for all rates
-    of its chain, wherever in it it stands.
+    A learning rate is an argument called ``learning_rate`` (``adam_learning_rate``, ``learning_rate_1d``) of a rule. It is
+    found in jopt's optimizers, in ``jopt.lift``ed ones, in chains, in what is wrapped (``jopt.flatten``,
+    ``jopt.lift(optax.masked)``, ``jopt.lift(optax.apply_if_finite)``) and parted by labels (``jopt.lift(optax.partition)``). A
+    plateau counts for all rates of its chain, wherever in it it stands.
     Optax's own wrappers hide what they hold: write ``jopt.lift(optax.chain)(...)``, not ``optax.chain(...)``. Of
     ``optax.inject_hyperparams`` the rate that the state holds is found, unless it is a schedule: then the state only tells
     which rate the last update used.
@@ -113,18 +114,24 @@ class Found(NamedTuple):
         return {path: jnp.asarray(rate).astype(float) * self.scale for path, rate in self.rates.items()}
 
 
-def _look(part: Any, states: States, told: Any) -> Found:
-    """``told`` is the learning rate that the update of the part is told, for the ``min_lr`` of plateaus; or ``None``."""
+def _look(part: Any, states: States, told: Any, made_so: bool = False) -> Found:
+    """``told`` is the learning rate that the update of the part is told, for the ``min_lr`` of plateaus; or ``None``.
+
+    ``made_so`` says that a rule has made the part of its own rate, which then is the one that counts.
+    """
     if not is_value(part):
         return _of_state(states)
     arguments, states = _evaluated(part.bound, states)
     made: Any = part.bound.call([*arguments.values()]) if RATE in arguments else None
     if is_value(made) and RATE in made.bound.arguments():  # what the rule makes of its rate, such as a warm-up
-        return _look(made, states, told)
-    if rates := _own(arguments, states.before):
-        return Found(rates)
-    if parts := parts_of(arguments):
-        return _of_parts(part.bound, parts, states, told)
+        return _look(made, states, told, made_so=True)
+    own, parts = _own(arguments, states.before), parts_of(arguments)
+    if own and (made_so or not parts):
+        return Found(own)
+    if parts:
+        found = _of_parts(part.bound, parts, states, told)
+        own = {} if found.rates and part.bound.spec.factory.name in _WEIGHING else own
+        return Found({**own, **found.scaled()}) if own else found
     plateau = _first(states.after, lambda node: isinstance(node, ReduceOnPlateauState))
     if plateau is not None:
         return Found({}, multiplier(plateau.scale, arguments["min_lr"], 1.0 if told is None else told))
@@ -157,7 +164,7 @@ def _own(arguments: Mapping[str, Any], state: Any) -> dict[str, Any]:
 
 def names_a_rate(name: str) -> bool:
     """Whether an argument is a learning rate, by its name."""
-    return name == RATE or name.endswith(f"_{RATE}")
+    return name == RATE or name.endswith(f"_{RATE}") or name.startswith(f"{RATE}_")
 
 
 def _count(state: Any) -> Any:

@@ -201,8 +201,8 @@ def transformation(
 
     Args:
       factory: The function to decorate.
-      domain: For an argument name, the interval of its allowed values, such as ``"[0, 1)"``; concrete numbers are checked
-        when the factory is called.
+      domain: For an argument name, the interval of its allowed values, such as ``"[0, 1)"`` or ``"whole [0, inf)"``; concrete
+        numbers are checked when the factory is called.
       static: Names of arguments that are structure, such as a memory size or a function that is no schedule.
       schedules: Names of the arguments in which a plain function of the step is a schedule too, such as ``("learning_rate",)``.
       evaluates: Names of the arguments whose schedules, plain functions among them, the factory is given as they are: it

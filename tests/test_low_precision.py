@@ -442,3 +442,30 @@ def test_the_compiled_step_is_handed_as_many_bytes_as_the_docstrings_say(dtype, 
     of_the_gradient = COUNT * w.dtype.itemsize
     assert used.argument_size_in_bytes - of_the_gradient == pytest.approx(expected * COUNT, abs=256)
     assert used.alias_size_in_bytes == pytest.approx(expected * COUNT, abs=256)  # each is written in its place
+
+
+@pytest.mark.parametrize("make", [jopt.kahan, jopt.master_weights])
+def test_a_state_that_was_made_for_parameters_of_another_type_is_named(make):
+    opt, wide, narrow = make(jopt.adam(0.1)), {"w": jnp.ones(4)}, {"w": jnp.ones(4, jnp.bfloat16)}
+    for before, now, kind in ((wide, narrow, "bfloat16"), (narrow, wide, "float32")):
+        with pytest.raises(
+            ValueError, match=rf"was made for a parameter of another type.* {kind}\[4\] at \['w'\]; make it anew"
+        ):
+            opt.update(now, opt.init(before), now)
+
+
+def test_draws_of_the_branches_of_a_partition_are_independent():
+    params = dict.fromkeys("ab", jnp.ones(1000, jnp.bfloat16))
+    opt = jopt.partition({name: jopt.stochastic_rounding(jopt.sgd(1e-3)) for name in params})
+    updates, _ = opt.update(params, opt.init(params), params)
+    same = float(jnp.mean(updates["a"] == updates["b"]))
+    assert 0.5 < same < 0.75  # a quarter moves: 0.25² + 0.75² = 0.625 by chance
+
+
+@pytest.mark.parametrize(
+    "make", [jopt.stochastic_rounding, jopt.bfloat16_states, lambda opt, seed: jopt.psgd_kron(0.1, seed=seed)]
+)
+def test_a_seed_is_a_whole_number(make):
+    with pytest.raises(ValueError, match=r"seed must be a whole number, but got the value 1\.5"):
+        make(jopt.sgd(0.1), seed=1.5)
+    make(jopt.sgd(0.1), seed=jopt.choice(1, 2))

@@ -227,6 +227,9 @@ def test_what_is_wrong_is_named():
         jopt.scale_by_kron(memory_save_mode="some")
     with pytest.raises(ValueError, match=r'graft must be "adam", a transformation or None, but got \'sgd\''):
         jopt.shampoo(0.1, graft="sgd")
+    for graft in (jopt.sgd(1.0), jopt.chain(jopt.scale_by_adam(), jopt.scale_by_learning_rate(0.1))):
+        with pytest.raises(ValueError, match=r"graft must be a rule without a rate.* are steps against them"):
+            jopt.shampoo(0.1, graft=graft)
     with pytest.raises(TypeError, match="scale_by_shampoo: graft is a float, not a transformation"):
         jopt.scale_by_shampoo(graft=0.1)
     with pytest.raises(ValueError, match="block_size must be a whole number of at least 1"):

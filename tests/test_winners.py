@@ -487,3 +487,62 @@ def test_a_number_out_of_its_range_is_an_error_that_names_it():
     for name, make in OUT_OF_RANGE:
         with pytest.raises(ValueError, match=rf"{name} must lie in"):
             make()
+
+
+def _decaying(opt, params):
+    """Which leaves move along gradients of 0."""
+    zeros, state = jax.tree.map(jnp.zeros_like, params), opt.init(params)
+    for _ in range(2):  # SOAP leaves out its first step
+        updates, state = opt.update(zeros, state, params)
+    return {name for name, u in updates.items() if np.any(u != 0.0)}
+
+
+@pytest.mark.parametrize(
+    "mask", [lambda p: {k: v.ndim == 4 for k, v in p.items()}, jopt.matching("kernel")], ids=["function", "pattern"]
+)
+@pytest.mark.parametrize("name", ["muon", "normuon", "mars", "soap", "shampoo", "psgd_kron"])
+def test_a_mask_of_weight_decay_is_asked_about_the_whole_parameters(name, mask):
+    params = {"kernel": jnp.ones((3, 3, 4, 8)), "dense": jnp.ones((4, 4)), "bias": jnp.ones(4)}
+    decays = {"muon": ("weight_decay", "adam_weight_decay"), "normuon": ("weight_decay", "adam_weight_decay")}
+    decays = dict.fromkeys(decays.get(name, ("weight_decay", "weight_decay_1d") if name == "mars" else ("weight_decay",)), 0.1)
+    words = {"weight_decay_mask" if name in ("muon", "normuon") else "mask": mask}
+    assert _decaying(getattr(jopt, name)(0.1, **decays, **words), params) == {"kernel"}
+
+
+def test_prodigy_learns_nothing_from_a_gradient_without_a_rate():
+    opt, w = jopt.prodigy(jopt.linear_schedule(0.0, 1.0, 10)), jnp.ones(3)
+    updates, state = opt.update(3.0 * w, opt.init(w), w)
+    np.testing.assert_array_equal(updates, 0.0)
+    for name in ("exp_avg", "exp_avg_sq", "grad_sum"):
+        np.testing.assert_array_equal(getattr(state, name), 0.0)
+    assert (int(state.count), float(state.estim_lr)) == (1, np.float32(1e-6))
+
+
+def test_the_rates_of_wrappers_are_those_that_steps_are_made_with():
+    w = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+
+    def rates(opt):
+        return jax.tree.map(lambda x: round(float(x), 6), jopt.learning_rate(opt, opt.init(w)))
+
+    assert rates(jopt.mars(0.01, learning_rate_1d=0.02)) == {"learning_rate": 0.01, "learning_rate_1d": 0.02}
+    assert rates(jopt.hyperball(jopt.adam(0.01), 0.02)) == {"learning_rate": 0.02, "optimizer.learning_rate": 0.01}
+    assert rates(jopt.hyperball(jopt.scale_by_adam(), 0.02)) == 0.02
+    assert rates(jopt.schedule_free(jopt.sgd(0.5), 0.1)) == rates(jopt.schedule_free(jopt.sgd(0.5))) == 0.5
+    assert rates(jopt.schedule_free_adamw(0.5, warmup_steps=10)) == 0.05
+    assert jopt.schedule_free(jopt.sgd(0.5)).replace(learning_rate=0.3) == jopt.schedule_free(jopt.sgd(0.3))
+
+
+def test_a_schedule_free_rule_without_a_rate_weighs_all_steps_alike():
+    w, grads = jnp.float32(4.0), [2.0, -1.0, 3.0]
+    paths = []
+    for opt in (
+        jopt.schedule_free(jopt.sgd(0.5)),
+        jopt.schedule_free(jopt.sgd(0.5), 0.5),
+        jopt.schedule_free(jopt.sgd(0.5), 7.0),
+    ):
+        p, state = w, opt.init(w)
+        for g in grads:
+            updates, state = opt.update(jnp.float32(g), state, p)
+            p = jopt.apply_updates(p, updates)
+        paths.append((float(p), float(jopt.evaluation_params(state, p))))
+    np.testing.assert_allclose(paths, [paths[0]] * 3, rtol=1e-6)

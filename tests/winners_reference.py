@@ -99,6 +99,8 @@ def prodigy(
         flat, w = ravel(g), ravel(p)
         if t == 1:
             begun.update(w0=w, m=0 * flat, v=0.0, s=0 * flat, r=0.0, d=estim_lr0)
+        if at(learning_rate, t) == 0:
+            return _like(0 * flat, g)
         d = begun["d"]
         a = d * at(learning_rate, t) * (np.sqrt(1 - b2**t) / (1 - b1**t) if bias_correction else 1.0)
         begun["m"] = b1 * begun["m"] + (1 - b1) * d * flat

@@ -25,7 +25,7 @@ _DOMAIN = {
     "preconditioner_update_probability": "[0, 1]",
     "precond_lr": "[0, inf)",
     "precond_init_scale": "(0, inf)",
-    "seed": "[0, 16777215]",
+    "seed": "whole [0, 16777215]",
 }
 _ALIAS_DOMAIN = {**_DOMAIN, "learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
 

@@ -11,6 +11,7 @@ from jopt.optimizers.adam import scale_by_adam
 from jopt.transformation import transformation
 from jopt.transforms.combining import chain
 from jopt.transforms.descent import descent
+from jopt.transforms.masking import with_mask
 from jopt.transforms.partitioning import partition
 from jopt.values.leafwise import leafwise, zeros_like
 from jopt.values.moments import abs_sq, root
@@ -144,17 +145,21 @@ def mars(
       -0.1
     """
     adam = chain(correct_by_mars(b1, gamma, max_norm), scale_by_adam(b1, b2, eps))
-    matrices = descent(adam, learning_rate=learning_rate, weight_decay=weight_decay, mask=mask, decoupled=decoupled)
-    if optimize_1d:
-        return matrices
-    others = descent(
-        scale_by_adam(b1_1d, b2_1d, eps),
-        learning_rate=learning_rate if learning_rate_1d is None else learning_rate_1d,
-        weight_decay=weight_decay_1d,
-        mask=mask,
-        decoupled=decoupled,
-    )
-    return partition({"matrices": matrices, "others": others}, _kinds)
+
+    def with_decay(mask: Any) -> Any:
+        matrices = descent(adam, learning_rate=learning_rate, weight_decay=weight_decay, mask=mask, decoupled=decoupled)
+        if optimize_1d:
+            return matrices
+        others = descent(
+            scale_by_adam(b1_1d, b2_1d, eps),
+            learning_rate=learning_rate if learning_rate_1d is None else learning_rate_1d,
+            weight_decay=weight_decay_1d,
+            mask=mask,
+            decoupled=decoupled,
+        )
+        return partition({"matrices": matrices, "others": others}, _kinds)
+
+    return with_mask(with_decay, mask)
 
 
 def _kinds(params: Any) -> Any:

@@ -8,6 +8,7 @@ from jopt.optimizers.adam import adamw
 from jopt.transformation import transformation
 from jopt.transforms import chain, ema, matrixwise, orthogonalize, scale_by_shape
 from jopt.transforms.descent import descent
+from jopt.transforms.masking import with_mask
 from jopt.values.numbers import Numeric, ScalarOrSchedule
 
 STATIC = ("ns_coeffs", "ns_steps", "columns", "stacked", "matrices")
@@ -167,14 +168,17 @@ def muon(
       (array([[-0.1,  0. ],
              [ 0. , -0.1]], dtype=float32), array([-0.1,  0.1], dtype=float32))
     """
-    shared = {"mask": weight_decay_mask, "decoupled": decoupled}
     orthogonal = scale_by_muon(ns_coeffs, ns_steps, beta, eps, mu_dtype, nesterov=nesterov, ns_dtype=ns_dtype)
     shaped = scale_by_shape(adjust, outputs=outputs)
     rate = learning_rate if adam_learning_rate is None else adam_learning_rate
-    return matrixwise(
-        descent(orthogonal, shaped, learning_rate=learning_rate, weight_decay=weight_decay, **shared),
-        adamw(rate, adam_b1, adam_b2, adam_eps, adam_eps_root, mu_dtype, adam_weight_decay, **shared),
-        columns=columns,
-        stacked=stacked,
-        mask=matrices,
-    )
+
+    def with_decay(mask: Any) -> Any:
+        return matrixwise(
+            descent(orthogonal, shaped, learning_rate=learning_rate, weight_decay=weight_decay, mask=mask, decoupled=decoupled),
+            adamw(rate, adam_b1, adam_b2, adam_eps, adam_eps_root, mu_dtype, adam_weight_decay, mask, decoupled=decoupled),
+            columns=columns,
+            stacked=stacked,
+            mask=matrices,
+        )
+
+    return with_mask(with_decay, weight_decay_mask)

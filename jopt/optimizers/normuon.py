@@ -9,6 +9,7 @@ from jopt.optimizers.muon import ALIAS_DOMAIN, DECAYS, RATES, STATIC, scale_by_m
 from jopt.transformation import transformation
 from jopt.transforms import matrixwise, normalize_neurons, scale_by_shape
 from jopt.transforms.descent import descent
+from jopt.transforms.masking import with_mask
 from jopt.values.numbers import Numeric, ScalarOrSchedule
 
 
@@ -101,14 +102,17 @@ def normuon(
       array([[-0.0707,  0.    , -0.0707],
              [ 0.    , -0.1   ,  0.    ]], dtype=float32)
     """
-    shared = {"mask": weight_decay_mask, "decoupled": decoupled}
     orthogonal = scale_by_muon(ns_coeffs, ns_steps, beta, eps, mu_dtype, nesterov=nesterov, ns_dtype=ns_dtype)
     direction = orthogonal, normalize_neurons(b2, outputs=outputs), scale_by_shape(adjust, outputs=outputs)
     rate = learning_rate if adam_learning_rate is None else adam_learning_rate
-    return matrixwise(
-        descent(*direction, learning_rate=learning_rate, weight_decay=weight_decay, **shared),
-        adamw(rate, adam_b1, adam_b2, adam_eps, adam_eps_root, mu_dtype, adam_weight_decay, **shared),
-        columns=columns,
-        stacked=stacked,
-        mask=matrices,
-    )
+
+    def with_decay(mask: Any) -> Any:
+        return matrixwise(
+            descent(*direction, learning_rate=learning_rate, weight_decay=weight_decay, mask=mask, decoupled=decoupled),
+            adamw(rate, adam_b1, adam_b2, adam_eps, adam_eps_root, mu_dtype, adam_weight_decay, mask, decoupled=decoupled),
+            columns=columns,
+            stacked=stacked,
+            mask=matrices,
+        )
+
+    return with_mask(with_decay, weight_decay_mask)

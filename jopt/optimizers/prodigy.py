@@ -66,7 +66,8 @@ def prodigy(
       ValueError: For a number out of its range, for other than two betas, and for several rates.
 
     Differs from:
-      Optax always corrects the bias (``bias_correction=True``), as the authors' code does when asked.
+      The authors' count of updates, for the bias, leaves out those with a rate of 0. Optax learns from the gradients of these,
+      too, and always corrects the bias (``bias_correction=True``), as the authors' code does when asked.
 
     Use when:
       There is no time to tune a rate: leave it at 1, with a cosine. A rate that was swept is better.
@@ -101,29 +102,34 @@ def prodigy(
         decay = {"beta3": _root_of(b2) if beta3 is None else beta3}
         g = jax.tree.map(widen, updates)
         trees = {"updates": g, "state.grad_sum": state.grad_sum, "state.params0": state.params0, "params": params}
-        grown = {"of_g": d / d0 * (d if safeguard_warmup else a), **decay}
+        moves = jnp.asarray(rate) > 0.0  # without a rate nothing is learnt from a gradient, as in the authors' code
+        grown = {"of_g": d / d0 * (d if safeguard_warmup else a), "moves": moves.astype(float), **decay}
         products, s, norms = leafwise(_sums, trees, **grown)
         r = _in_float(decay["beta3"]) * state.numerator_weighted + d / d0 * a * _total(products)
+        r = jnp.where(moves, r, state.numerator_weighted)
         norm = _total(norms)
         found = jnp.where(norm > 0, coef * r / nonzero(norm), 0.0)
-        numbers = {"b1": b1, "b2": b2, "eps": eps, "weight_decay": weight_decay, "d": d, "a": a, "later": jnp.maximum(d, found)}
+        later = jnp.where(moves, jnp.maximum(d, found), d)
+        numbers: dict[str, Any] = {"b1": b1, "b2": b2, "eps": eps, "weight_decay": weight_decay, "d": d, "a": a}
+        numbers |= {"later": later, "moves": moves.astype(float)}
         trees = {"updates": g, "state.exp_avg": state.exp_avg, "state.exp_avg_sq": state.exp_avg_sq, "params": params}
         steps, m, v = leafwise(_step, trees, **numbers)
-        new = optax.contrib.ProdigyState(m, v, s, state.params0, numbers["later"], r, t)
+        new = optax.contrib.ProdigyState(m, v, s, state.params0, later, r, t)
         return jax.tree.map(narrow, steps, updates), new
 
     return init, update
 
 
-def _sums(g: Any, s: Any, start: Any, w: Any, of_g: Any, beta3: Any) -> Any:
+def _sums(g: Any, s: Any, start: Any, w: Any, of_g: Any, beta3: Any, moves: Any) -> Any:
     """The product of gradient and way (its real part counts), the mean of the gradients, and the norm of that."""
-    s = beta3 * s + of_g * g
+    s = jnp.where(moves > 0.0, beta3 * s + of_g * g, s)
     return jnp.sum(jnp.conj(g) * (start - w)), s, jnp.sum(jnp.abs(s))
 
 
-def _step(g: Any, m: Any, v: Any, w: Any, *, b1: Any, b2: Any, eps: Any, weight_decay: Any, d: Any, a: Any, later: Any) -> Any:
-    m = b1 * m + (1.0 - b1) * d * g
-    v = b2 * v + (1.0 - b2) * abs_sq(d * g)
+def _step(g: Any, m: Any, v: Any, w: Any, *, b1: Any, b2: Any, d: Any, a: Any, moves: Any, **others: Any) -> Any:
+    eps, weight_decay, later = others["eps"], others["weight_decay"], others["later"]
+    m = jnp.where(moves > 0.0, b1 * m + (1.0 - b1) * d * g, m)
+    v = jnp.where(moves > 0.0, b2 * v + (1.0 - b2) * abs_sq(d * g), v)
     return -a * (m / nonzero(root(v) + later * eps) + weight_decay * w), m, v
 
 

@@ -41,7 +41,7 @@ class ScheduleFreeState(NamedTuple):
 @transformation(wide="parts", checked=False, evaluates=("learning_rate",), domain=_DOMAIN, last=True)
 def schedule_free(
     base_optimizer: optax.GradientTransformation,
-    learning_rate: ScalarOrSchedule = 1.0,
+    learning_rate: ScalarOrSchedule | None = None,
     b1: Numeric = 0.9,
     weight_lr_power: Numeric = 2.0,
     state_dtype: Any = None,
@@ -103,7 +103,8 @@ def schedule_free(
         if params is None:
             raise ValueError("schedule_free needs the parameters: call update(updates, state, params).")
         steps, base_state = pair.update(updates, state.base_optimizer_state, params, **extra_args)
-        rate = one_number("schedule_free: learning_rate", evaluate(learning_rate, state.count))
+        given = 1.0 if learning_rate is None else evaluate(learning_rate, state.count)
+        rate = one_number("schedule_free: learning_rate", given)
         max_lr = jnp.maximum(state.max_lr, as_time(rate))
         weight = power_of(max_lr, one_number("schedule_free: weight_lr_power", weight_lr_power))
         weight_sum = state.weight_sum + weight

@@ -14,12 +14,14 @@ from jopt.transformation import transformation
 from jopt.transforms import matrixwise
 from jopt.transforms.combining import check_part
 from jopt.transforms.descent import descent
+from jopt.values.binding import is_value
 from jopt.values.leafwise import leafwise, zeros_like
 from jopt.values.matrices import adjoint, blocks, gathered, joined, laid_as, power
 from jopt.values.moments import abs_sq, nonzero, one_minus_power, root
 from jopt.values.numbers import Numeric, ScalarOrSchedule, whole
-from jopt.values.pairs import as_pair
+from jopt.values.pairs import as_pair, by_name
 from jopt.values.refreshing import is_due, refreshed
+from jopt.values.replacing import arguments_of
 
 _DOMAIN = {"b1": "[0, 1)", "b2": "[0, 1]", "eps": "[0, inf)", "precondition_frequency": "[1, inf)", "start": "[1, inf)"}
 _ALIAS_DOMAIN = {
@@ -73,13 +75,14 @@ def scale_by_shampoo(
         makes of the gradient, or m̂.
       block_size: Sides of matrices that are longer are cut into blocks of this length, each with an L and an R of its own;
         structure.
-      graft: A transformation, jopt's or Optax's, whose updates say how long each matrix of u is; ``None``: u as it is.
+      graft: A transformation, jopt's or Optax's, whose updates say how long each matrix of u is: one without a rate, such as
+        ``jopt.scale_by_adam()``, for they must point where the gradients point. ``None``: u as it is.
 
     Returns:
       The transformation; its state is ``ScaleByShampooState(count, mu, left, right, left_root, right_root, graft)``.
 
     Raises:
-      ValueError: For a number out of its range.
+      ValueError: For a number out of its range, and for a graft with a rate, whose updates are steps.
       TypeError: For a graft that is no transformation.
 
     Differs from:
@@ -100,7 +103,7 @@ def scale_by_shampoo(
     """
     size = whole("scale_by_shampoo: block_size", block_size)
     if graft is not None:
-        check_part("scale_by_shampoo", "graft", graft)
+        _check_graft(graft)
     pair = as_pair(optax.identity() if graft is None else graft)
 
     def init(params: Any) -> ScaleByShampooState:
@@ -167,6 +170,17 @@ def _squares(params: Any, side: str, size: int) -> Any:
     return jax.tree.map(zeros, params)
 
 
+def _check_graft(graft: Any) -> None:
+    """Checks that a graft is a rule, and one that points where gradients point, as far as one can see."""
+    check_part("scale_by_shampoo", "graft", graft)
+    paths = arguments_of(graft.bound) if is_value(graft) else ()
+    if any(path.split(".")[-1] == "learning_rate" for path in paths):
+        raise ValueError(
+            f"shampoo: graft must be a rule without a rate, such as jopt.scale_by_adam(), whose updates point where gradients "
+            f"point; those of an optimizer, {by_name(graft)}, are steps against them."
+        )
+
+
 def _length(x: jax.Array) -> jax.Array:
     """The Euclidean norm of each matrix, or of a vector."""
     return root(jnp.sum(abs_sq(x), axis=(-2, -1) if x.ndim >= 2 else None, keepdims=True))
@@ -226,7 +240,8 @@ def shampoo(
       precondition_frequency: k, at least 1: the roots are those of the last update that was a multiple of k.
       start: The first update, at least 1, with roots; by default k. Before it, steps are those of the graft.
       block_size: Longer sides of matrices are cut into blocks of this length; structure.
-      graft: "adam", or a transformation, jopt's or Optax's; ``None``: d as it is, and Adam's steps for vectors and scalars.
+      graft: "adam", or a transformation without a rate, as in ``jopt.scale_by_shampoo``; ``None``: d as it is, and Adam's steps
+        for vectors and scalars.
       adam_b2: β₂ in [0, 1) of Adam; its β₁ is b1.
       adam_eps: ε of Adam, at least 0.
       decoupled: Whether λ is not multiplied by the rate.
@@ -238,7 +253,7 @@ def shampoo(
       The optimizer; its ``update`` needs the parameters.
 
     Raises:
-      ValueError: For a number out of its range.
+      ValueError: For a number out of its range, and for a graft with a rate, whose updates are steps.
       TypeError: For a graft that is neither.
 
     Differs from:

@@ -227,6 +227,10 @@ def soap(
     ``Q' = qr(L' Q)``. The first update finds the bases and leaves the weights alone, so n = t − 1 at update t. Vectors and
     scalars have no bases, and take the steps of Adam.
 
+    In directions in which gradients are rounding alone, as they are for inputs that are always 0, m / √v makes whole steps of
+    it, in the authors' code too; ε is the remedy. So two runs that differ by rounding, such as a lane and the run alone, may
+    come apart soon where every step sees all the data.
+
     Args:
       learning_rate: α, at least 0: a number, a schedule, or a prefix of the parameter tree with one of these per branch. That
         of Adam is near; the authors' is 3e-3.

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jopt.hyper import check_call
+from jopt.rates import names_a_rate
 from jopt.results.range_test import RangeTest
 from jopt.sweeps.by_step import sweep_steps
 from jopt.training import descend, takes_key
@@ -19,8 +20,6 @@ from jopt.values.names import key_name
 from jopt.values.numbers import whole
 from jopt.values.pairs import as_pair, is_transformation
 from jopt.values.trees import is_function
-
-RATE = "learning_rate"
 
 
 def lr_range_test(
@@ -104,7 +103,7 @@ def lr_range_test(
 
 
 def _is_rate(path: Any) -> bool:
-    return _names(path)[-1:] == [RATE]
+    return names_a_rate(_names(path)[-1])
 
 
 def _names(path: Any) -> list[str]:
@@ -121,7 +120,7 @@ def _check_rates(optimizer: Any) -> None:
         hint = "; call the factory: jopt.adam(1e-3)" if callable(optimizer) else ""
         raise TypeError(f"lr_range_test: the optimizer must be a transformation, but got {type(optimizer).__name__}{hint}.")
     paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(optimizer)[0]]
-    inside = [jax.tree_util.keystr(p) for p in paths if RATE in _names(p)[:-1]]
+    inside = [jax.tree_util.keystr(p) for p in paths if any(map(names_a_rate, _names(p)[:-1]))]
     if inside:
         raise ValueError(
             f"lr_range_test: the optimizer's learning rate is a schedule, with a number at {inside[0]}; give a number instead."

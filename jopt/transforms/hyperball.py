@@ -38,7 +38,8 @@ def hyperball(optimizer: optax.GradientTransformation, learning_rate: ScalarOrSc
       learning_rate: α, at least 0, the tangent of the largest angle of a step: a number, a schedule, or a prefix of the
         parameter tree with one of these per branch.
       mask: A tree of bools, or a function from the parameters to one, saying which leaves are turned; by default those of two
-        or more axes. Embeddings and the last layer are often left out.
+        or more axes. Embeddings and the last layer are often left out. A matrix that begins at 0 has no direction to turn from,
+        and stays 0: leave it out.
 
     Returns:
       The transformation; its state is ``HyperballState(count, radius, inner_state)``. Its ``update`` needs the parameters.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -114,6 +115,20 @@ def mask_for(mask: Any, tree: Any) -> Any:
     made = not jax.tree.leaves(tree) or mask(tree)
     require.choices("what mask, a function, makes", made)
     return made
+
+
+def with_mask(make: Callable[[Any], Any], mask: Any) -> Any:
+    """What ``make`` makes of a mask. A function is asked about the whole parameters, before the rule takes them apart."""
+    if not is_function(mask):
+        return make(mask)
+
+    def init(params: Any) -> Any:
+        return make(mask_for(mask, params)).init(params)
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        return make(mask_for(mask, params)).update(updates, state, params, **extra_args)
+
+    return init, update
 
 
 def spread(what: str, chosen: Any, tree: Any) -> list[Any]:

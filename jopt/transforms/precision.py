@@ -7,6 +7,7 @@ update that is a number of the narrow type itself, so that whoever adds it, in w
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -54,15 +55,16 @@ def kahan(optimizer: optax.GradientTransformation) -> Any:
     Memory per parameter of bfloat16, beside the state of f: 2 bytes, so 12 in all around Adam (2 + 2 + 8), as many as
     float32 parameters take. c has the type of p and is rounded up and down in turns, so that its own errors cancel and updates
     of any size arrive: after 10,000 equal ones a bfloat16 weight is within 0.6 of its spacing of the float32 sum. (Rounded to
-    the nearest, it was up to 4 spacings off, and updates under 2⁻¹⁷ of a weight were lost.)
+    the nearest, it was up to 4 spacings off, and updates under 2⁻¹⁷ of a weight were lost.) An update takes 8 bytes of scratch
+    memory for each parameter of the largest leaf on a CPU.
 
     Args:
       optimizer: f, jopt's or Optax's. It is handed gradients and parameters in float32, the latter as ``p + c``, so its
         state is that of float32 parameters.
 
     Returns:
-      The transformation, to stand around all others; its state is ``KahanState(compensation, inner_state)``. Its ``update``
-      needs the parameters. Leaves of other types pass through. Parameters that are changed between two updates, by a
+      The transformation, to stand around all others; its state is ``KahanState(count, compensation, inner_state)``. Its
+      ``update`` needs the parameters. Leaves of other types pass through. Parameters that are changed between two updates, by a
       projection, say, keep the change.
 
     Raises:
@@ -89,6 +91,7 @@ def kahan(optimizer: optax.GradientTransformation) -> Any:
 
     def update(updates: Any, state: KahanState, params: Any = None, **extra_args: Any) -> Any:
         rows, turn = _Rows("kahan", updates, params, state.compensation), in_turn(state.count)
+        rows.check("kahan")
 
         def rule(p: jax.Array, c: Any, u: jax.Array, kind: Any) -> tuple[jax.Array, jax.Array]:
             e = widened(c) + u
@@ -145,6 +148,7 @@ def master_weights(optimizer: optax.GradientTransformation) -> Any:
 
     def update(updates: Any, state: MasterWeightsState, params: Any = None, **extra_args: Any) -> Any:
         rows = _Rows("master_weights", updates, params, state.master)
+        rows.check("master_weights")
         seen = rows.tree(lambda p, w: w)
         new, inner_state = pair.update(rows.gradients, state.inner_state, seen, **extra_args)
         new, master = rows.apply(new, rule)
@@ -153,7 +157,7 @@ def master_weights(optimizer: optax.GradientTransformation) -> Any:
     return init, update
 
 
-@transformation(wide=True, domain={"seed": "[0, inf)"}, last=True)
+@transformation(wide=True, domain={"seed": "whole [0, inf)"}, last=True)
 def stochastic_rounding(optimizer: optax.GradientTransformation, seed: Numeric = 0) -> Any:
     """Rounds bfloat16 or float16 parameters up or down at random, so that small updates arrive in the mean.
 
@@ -165,8 +169,9 @@ def stochastic_rounding(optimizer: optax.GradientTransformation, seed: Numeric =
 
     Args:
       optimizer: f, jopt's or Optax's. It is handed gradients and parameters in float32.
-      seed: Of the draws, a whole number. Draws follow from it, the number of updates and the leaf's place alone: a run repeats
-        bit for bit, leaves are independent, and the lanes of a sweep share their draws unless this number is an axis, too.
+      seed: Of the draws, a whole number. Draws follow from it, the number of updates and the leaf's path alone: a run repeats
+        bit for bit, leaves are independent, in the branches of ``jopt.partition`` too, and the lanes of a sweep share their
+        draws unless this number is an axis.
 
     Returns:
       The transformation, to stand around all others; its state is ``StochasticRoundingState(count, inner_state)``. Its
@@ -193,10 +198,10 @@ def stochastic_rounding(optimizer: optax.GradientTransformation, seed: Numeric =
     def update(updates: Any, state: StochasticRoundingState, params: Any = None, **extra_args: Any) -> Any:
         rows = _Rows("stochastic_rounding", updates, params, updates)
         key = draws(difference(one_number("seed", seed), 0)[0], 0, state.count)
-        numbers = iter(range(len(rows.rows)))
+        places = iter([zlib.crc32(row.path.encode()) for row in rows.rows if row.rounds])
 
         def rule(p: jax.Array, _: Any, u: jax.Array, kind: Any) -> tuple[jax.Array, None]:
-            to = at_random(p, u, kind, draw(key, next(numbers), p))
+            to = at_random(p, u, kind, draw(key, next(places), p))
             return towards(p, to, kind)[0], None
 
         new, inner_state = pair.update(rows.gradients, state.inner_state, rows.tree(lambda p, _: p), **extra_args)
@@ -211,6 +216,7 @@ class _Row(NamedTuple):
     g: Any
     p: Any
     kept: Any
+    path: str
 
     @property
     def rounds(self) -> bool:
@@ -230,8 +236,19 @@ class _Rows:
                 columns.append(self.treedef.flatten_up_to(tree))
             except ValueError as error:
                 raise structure_error("updates", updates, other, tree) from error
-        self.rows: Sequence[_Row] = [_Row(*row) for row in zip(*columns, strict=True)]
+        paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(updates, is_leaf=is_none)[0]]
+        self.rows: Sequence[_Row] = [_Row(*row) for row in zip(*columns, paths, strict=True)]
         self.gradients = jax.tree.map(widened, updates)
+
+    def check(self, name: str) -> None:
+        """Checks that the state was made for parameters of these types."""
+        for row in self.rows:
+            if row.g is not None and row.p is not None and (jnp.shape(row.kept) == jnp.shape(row.p)) != row.rounds:
+                raise ValueError(
+                    f"{name}: the state was made for a parameter of another type, or shape, than the "
+                    f"{jnp.result_type(row.p)}{list(jnp.shape(row.p))} at {row.path or '(root)'}; make it anew with "
+                    f"init(params), of the parameters as they are trained."
+                )
 
     def tree(self, exact: Callable[[jax.Array, Any], jax.Array]) -> Any:
         """The parameters that the optimizer inside sees."""

@@ -23,7 +23,7 @@ class Bfloat16StatesState(NamedTuple):
     inner_state: Any  # its float32 arrays in bfloat16
 
 
-@transformation(wide="parts", checked=False, domain={"seed": "[0, inf)"})
+@transformation(wide="parts", checked=False, domain={"seed": "whole [0, inf)"})
 def bfloat16_states(optimizer: optax.GradientTransformation, seed: Numeric = 0) -> Any:
     """Keeps the state of any optimizer in bfloat16, in half of its memory.
 
@@ -31,7 +31,9 @@ def bfloat16_states(optimizer: optax.GradientTransformation, seed: Numeric = 0) 
 
     Memory per parameter: 4 bytes around Adam in place of 8, 2 around Lion or sgd with momentum in place of 4. Rounded to the
     nearest, as ``mu_dtype`` and ``accumulator_dtype`` round, a second moment with β₂ = 0.999 would never fall: a thousandth of
-    it is less than half of the type's spacing. At random it falls as it should, in the mean.
+    it is less than half of the type's spacing. At random it falls as it should, in the mean. That is what lies between two
+    updates: one itself works in float32, on a CPU with 28 bytes of scratch memory for each parameter of the largest leaf, in
+    place of 8.
 
     Args:
       optimizer: f, jopt's or Optax's. What it keeps beside moments is rounded too: around ``master_weights`` or

@@ -173,7 +173,7 @@ def _check_domain(owner: str, domain: Any) -> None:
         raise TypeError(f"{owner}: domain must be a dict from arguments to intervals, but got {require.shown(domain)}.")
     for argument, interval in domain.items():
         number = r"\s*[-+]?(inf|\d+\.?\d*(e[-+]?\d+)?)\s*"
-        if not isinstance(interval, str) or not re.fullmatch(rf"[\[(]{number},{number}[\])]", interval):
+        if not isinstance(interval, str) or not re.fullmatch(rf"(whole )?[\[(]{number},{number}[\])]", interval):
             raise ValueError(
                 f"{owner}: domain of {require.shown(argument)} must be an interval such as '[0, 1)' or '(0, inf)', but got "
                 f"{require.shown(interval)}."

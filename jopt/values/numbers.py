@@ -116,7 +116,13 @@ def whole(name: str, x: Any, at_least: int = 1, bits: int | None = None) -> int:
     if integral and x >= at_least and (bits is None or int(x) < 2**bits):
         return int(x)
     under = "" if bits is None else f" and under 2**{bits}"
-    raise ValueError(f"{name} must be a whole number of at least {at_least}{under}, but got {shown(x)}.")
+    # Optax's inject_hyperparams makes arrays of all numbers that it is not told to leave.
+    hint = (
+        " It must be known when programs are built: optax.inject_hyperparams takes static_args=."
+        if isinstance(x, jax.Array)
+        else ""
+    )
+    raise ValueError(f"{name} must be a whole number of at least {at_least}{under}, but got {shown(x)}.{hint}")
 
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
@@ -133,7 +139,7 @@ def seconds(name: str, x: Any) -> float:
 
 
 def check_domain(owner: str, argument: str, x: Any, interval: str | None, *, real: bool = False) -> None:
-    """Raises ``ValueError`` where a concrete number is NaN or outside ``interval``, for example ``"[0, 1)"``.
+    """Raises ``ValueError`` where a concrete number is NaN or outside ``interval``: ``"[0, 1)"``, ``"whole [0, inf)"``.
 
     So does one that is outside as soon as it is rounded to the type of computation: 1 − 2⁻²⁵ is 1 in float32.
     ``TypeError`` for what is no real number where there is an interval, or with ``real``; for a decay rate in a narrow type.
@@ -154,6 +160,10 @@ def check_domain(owner: str, argument: str, x: Any, interval: str | None, *, rea
         raise ValueError(f"{owner}: {argument} must be a number, but {given} holds NaN.")
     if interval is None:
         return
+    if interval.startswith("whole "):
+        interval = interval.removeprefix("whole ")
+        if not np.all(values == np.floor(values)):
+            raise ValueError(f"{owner}: {argument} must be a whole number, but got {given}.")
     if not _inside(values, interval):
         raise ValueError(f"{owner}: {argument} must lie in {interval}, but got {given}.")
     with np.errstate(over="ignore"):

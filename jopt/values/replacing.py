@@ -17,7 +17,7 @@ def replaced(bound: Bound, changes: Mapping[str, Any]) -> Bound:
     """A factory bound to other arguments: numbers by name or path, which keep the structure, and any others likewise."""
     for name, value in changes.items():
         require.tree(f"replace: {name}", value)
-        arguments = [*_arguments(bound)]
+        arguments = [*arguments_of(bound)]
         of_number = is_number(value) and (named(name, bound.spec.paths) or not named(name, arguments))
         bound = _with_number(bound, name, value) if of_number else _with_argument(bound, _path(bound, name, value), value)
     bound.check()
@@ -33,7 +33,7 @@ def _with_number(bound: Bound, name: str, value: Any) -> Bound:
 
 
 def _path(bound: Bound, name: str, value: Any) -> str:
-    arguments, owner = [*_arguments(bound)], bound.spec.factory.name
+    arguments, owner = [*arguments_of(bound)], bound.spec.factory.name
     if any(map(is_pair, jax.tree.leaves(value, is_leaf=is_pair))):
         raise TypeError(
             f"replace({name}=...) takes what stands for an argument of a rule, but got {require.shown(value)}; to put other "
@@ -42,13 +42,13 @@ def _path(bound: Bound, name: str, value: Any) -> str:
     return arguments[find(name, arguments, owner, "argument")]
 
 
-def _arguments(bound: Bound) -> Iterator[str]:
+def arguments_of(bound: Bound) -> Iterator[str]:
     """The paths of all arguments but those that hold rules: of these, theirs."""
     for slot, value in bound.arguments().items():
         inner = _values_in(slot, value)
         if not any(map(is_pair, jax.tree.leaves(value, is_leaf=is_pair))):
             yield slot
-        yield from (f"{path}.{name}" for path, part in inner.items() for name in _arguments(part.bound))
+        yield from (f"{path}.{name}" for path, part in inner.items() for name in arguments_of(part.bound))
 
 
 def _values_in(slot: str, value: Any) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _inside(slot: str, old: Any, path: str, value: Any) -> Any:
 
     def changed(keys: Any, part: Any) -> Any:
         start = ".".join([slot, *map(key_name, keys)]) + "."
-        if not (is_value(part) and path.startswith(start) and path.removeprefix(start) in _arguments(part.bound)):
+        if not (is_value(part) and path.startswith(start) and path.removeprefix(start) in arguments_of(part.bound)):
             return part
         of_bound = part.__reduce__()[0]  # a rule or a schedule: what makes it of its bound factory
         return of_bound(_with_argument(part.bound, path.removeprefix(start), value))
