@@ -6,6 +6,7 @@ import sys
 
 import hypothesis
 import hypothesis.strategies as st
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -46,6 +47,37 @@ def test_of_several_optimizers_it_is_the_sentence_of_the_best_and_the_others_sta
     assert page.answer.startswith("a: b: use ")
     assert "slow: use 0.0001" in page.text
     assert "a: b: use b1 " in page.text
+
+
+def two_groups(**options):
+    """Two optimizers from random starts, so that seeds differ."""
+    rates = jopt.geomspace(1e-3, 0.1, 3)
+    made = {"sgd": jopt.sgd(rates), "a: <b>": jopt.adam(rates)}
+    return jopt.sweep(lambda w, _: (w**2).sum(), lambda key: jax.random.normal(key, (3,)), made, steps=5, progress=False, **options)
+
+
+def test_several_optimizers_are_compared_as_compare_does(tmp_path):
+    result = two_groups(seeds=3)
+    page, found = read(result, tmp_path), result.compare().to_pandas()
+    assert [row[0] for row in page.comparison[1:]] == list(found["group"]) == ["sgd", "a: <b>"]
+    assert any("interval" in name for name in page.comparison[0])
+    for row, low, how in zip(page.comparison[1:], found["low"], found["how"], strict=True):
+        assert how == "compared with" or (f"{low:+.3g} to " in " ".join(row) and how in row)
+    for line in str(result.compare()).splitlines():
+        assert line.split("  ")[0].strip("-") in page.compared
+
+
+def test_of_one_seed_the_comparison_says_that_it_has_no_interval(tmp_path):
+    page = read(two_groups(), tmp_path)
+    assert len(page.comparison) == 3
+    assert str(two_groups().compare()).splitlines()[-1] in page.compared
+
+
+def test_one_optimizer_and_groups_of_which_none_has_a_best_setting_are_not_compared(tmp_path):
+    rates = jopt.geomspace(1e3, 1e4, 3)
+    assert read(pages.quadratic({"a": jopt.sgd(rates), "b": jopt.sgd(rates)}, steps=80), tmp_path).comparison == []
+    assert read(pages.quadratic({"a": jopt.sgd(0.1)}), tmp_path).comparison == []
+    assert "Which optimizer" not in read(pages.two_axes(), tmp_path).text
 
 
 def test_where_no_number_was_swept_it_is_the_best_setting(tmp_path):

@@ -10,14 +10,16 @@ import numpy as np
 
 from jopt.kinds import kind_of_all
 from jopt.results import report, scores, text
+from jopt.results.comparison import compare
 from jopt.results.page import layout, listing, thinning
 from jopt.results.page.answer import Answer, answer
 from jopt.results.page.listing import Row, label
 from jopt.results.plots.rungs import first_of
 from jopt.results.record import Saved, SweepRecord
-from jopt.results.trial import Swept
+from jopt.results.trial import Swept, best_trial
 
 AXES = 8  # that get a chart
+CONFIDENCE = 0.95  # of the intervals, as ``result.compare()`` has them
 
 
 def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
     }
     return {
         "answer": told,
+        "comparison": _comparison(parts, ranked),
         "summary": _summary(parts, rows, ranked),
         "columns": columns,
         "cells": [[column.shown[i] for column in columns] for i in range(listed)],
@@ -51,6 +54,7 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
         "total": len(rows),
         "notes": notes,
         "axes": axes,
+        "passing": any(place is None for axis in axes for place in axis["place"]),
         "unseen": _unseen(rows),
         "curves": [curve["name"] for curve in curves],
         "runs": _runs(parts),
@@ -73,6 +77,14 @@ def _summary(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ran
     ended = [f"{ends.count(end)} {end}" for end in listing.STATES if end in ends]
     better = f"{scores.moment(records[0], ranked)}, {'lower' if ranked.mode == 'min' else 'higher'} is better"
     return f"{', '.join(ran)}: {', '.join(ended)}. Ranked by {ranked.metric} ({better})."
+
+
+def _comparison(parts: Mapping[str, Swept], ranked: scores.Ranking) -> str | None:
+    """``result.compare()`` as notebooks show it; None where there is nothing to compare: one optimizer, or no best setting."""
+    trials = {name: best_trial(part, ranked, name) for name, part in parts.items()}
+    if len(trials) < 2 or not any(trials.values()):
+        return None
+    return compare(trials, ranked, None, CONFIDENCE)._repr_html_()
 
 
 def _axes(records: Sequence[SweepRecord], rows: Sequence[Row], told: Answer) -> list[dict[str, Any]]:

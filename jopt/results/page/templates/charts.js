@@ -155,32 +155,57 @@ function suggested(axis) {
 function parallelChart() {
   const rows = shownRows().reverse();
   const names = [...DATA.axes.map((axis) => axis.name), DATA.metric];
+  const signs = Math.max(8, Math.floor(80 / names.length)); // of a line of text under an axis
   const font = { size: 11, color: colour("soft") };
   const marks = [...DATA.axes.map((axis) => axis.marks), scoreMarks()];
   const labels = marks.flatMap((each, x) =>
     each.map(([y, label]) => ({ x, y, text: plain(label), xanchor: "right", xshift: -5, showarrow: false, bgcolor: colour("back"), borderpad: 0, font })),
   );
   return {
-    traces: rows.map((i) => ({
-      type: "scatter",
-      mode: "lines+markers",
-      meta: { row: i, width: isBest(i) ? 3 : 1 },
-      x: names.map((_, x) => x),
-      y: [...DATA.axes.map((axis) => axis.place[i]), scorePlace(i)],
-      customdata: names.map(() => i),
-      line: { color: colourOf(i), width: isBest(i) ? 3 : 1, dash: ROWS[i].state === "finished" ? "solid" : "dot" },
-      marker: { size: 5, color: colourOf(i) },
-      text: names.map(() => labelled(i)),
-      hovertemplate: `%{text}<br>${plain(told(i).slice(ROWS[i].label.length + 2)).replace(/%/g, "&#37;")}<extra></extra>`,
-    })),
+    traces: [...rows.map(passing).filter((trace) => trace.x.length), ...rows.map(path)],
     layout: layoutOf({
       uirevision: "parallel",
       selectdirection: "v",
       margin: { l: 64, r: 24, t: 32, b: 44 },
-      xaxis: axisOf("", { tickvals: names.map((_, x) => x), ticktext: names.map(plain), range: [-0.35, names.length - 0.85], gridcolor: colour("out"), fixedrange: true }),
+      xaxis: axisOf("", { tickvals: names.map((_, x) => x), ticktext: names.map((name) => wrapped(name, signs)), tickangle: 0, range: [-0.35, names.length - 0.85], gridcolor: colour("out"), fixedrange: true }),
       yaxis: { range: [-0.05, 1.05], visible: false, fixedrange: true },
       annotations: labels,
     }),
+  };
+}
+
+// From axis to axis, and to the score; null where a setting has none.
+const placesOf = (i) => [...DATA.axes.map((axis) => axis.place[i]), scorePlace(i)];
+
+function path(i) {
+  const y = placesOf(i);
+  return {
+    type: "scatter",
+    mode: "lines+markers",
+    meta: { row: i, width: isBest(i) ? 3 : 1 },
+    x: y.map((_, x) => x),
+    y,
+    customdata: y.map(() => i),
+    line: { color: colourOf(i), width: isBest(i) ? 3 : 1, dash: ROWS[i].state === "finished" ? "solid" : "dot" },
+    marker: { size: 5, color: colourOf(i) },
+    text: y.map(() => labelled(i)),
+    hovertemplate: `%{text}<br>${plain(told(i).slice(ROWS[i].label.length + 2)).replace(/%/g, "&#37;")}<extra></extra>`,
+  };
+}
+
+// The way of a setting past axes that its group does not have, dashed, as it has no value where it crosses them.
+function passing(i) {
+  const y = placesOf(i);
+  const known = [...y.keys()].filter((x) => y[x] !== null);
+  const jumps = known.slice(1).map((to, k) => [known[k], to]).filter(([from, to]) => to - from > 1);
+  return {
+    type: "scatter",
+    mode: "lines",
+    meta: { row: i, width: isBest(i) ? 3 : 1 },
+    x: jumps.flatMap((jump) => [...jump, null]),
+    y: jumps.flatMap(([from, to]) => [y[from], y[to], null]),
+    line: { color: colourOf(i), width: isBest(i) ? 3 : 1, dash: "dash" },
+    hoverinfo: "skip",
   };
 }
 
