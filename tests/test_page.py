@@ -53,7 +53,9 @@ def two_groups(**options):
     """Two optimizers from random starts, so that seeds differ."""
     rates = jopt.geomspace(1e-3, 0.1, 3)
     made = {"sgd": jopt.sgd(rates), "a: <b>": jopt.adam(rates)}
-    return jopt.sweep(lambda w, _: (w**2).sum(), lambda key: jax.random.normal(key, (3,)), made, steps=5, progress=False, **options)
+    return jopt.sweep(
+        lambda w, _: (w**2).sum(), lambda key: jax.random.normal(key, (3,)), made, steps=5, progress=False, **options
+    )
 
 
 def test_several_optimizers_are_compared_as_compare_does(tmp_path):
@@ -435,6 +437,11 @@ def test_a_curve_ends_where_its_setting_was_pruned(tmp_path):
 def test_an_axis_is_laid_out_by_what_its_values_are(values, kind, place):
     made = layout.axis("x", values)
     assert (made["kind"], made["place"]) == (kind, pytest.approx(place))
+
+
+def test_lines_that_pass_by_axes_are_explained_where_there_are_some(tmp_path):
+    assert "A dashed line passes by axes" in read(pages.hostile(), tmp_path).text
+    assert "A dashed line passes by axes" not in read(pages.two_axes(), tmp_path).text
 
 
 def test_values_that_are_no_numbers_stand_in_the_order_of_their_axis(tmp_path):

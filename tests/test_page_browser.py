@@ -97,7 +97,7 @@ RESULTS = {
     "26 rates": (rates, {"curves": 26, "": 5}),
     "300 rates": (lambda: rates(300), {"curves": 300, "": 4}),
     "two axes, pruned and diverged": (pages.two_axes, {"curves": 12, "": 5, "parallel": 12}),
-    "odd names": (pages.hostile, {"curves": 9, "parallel": 9}),
+    "odd names": (pages.hostile, {"curves": 9, "parallel": 9 + 6}),  # with the dashed parts of those without the second axis
     "all diverged": (lambda: pages.quadratic(jopt.sgd(jopt.geomspace(1e3, 1e4, 3)), steps=80), {"curves": 3, "": 1}),
     "structure": (
         lambda: pages.quadratic(jopt.sgd(0.1, momentum=jopt.choice(None, 0.5), nesterov=jopt.choice(False, True))),
@@ -119,6 +119,21 @@ def test_every_chart_is_drawn(name, opened):
     found = {which: traces for which, traces, _ in charts}
     assert {which: found[which] for which in expected if which} == {k: v for k, v in expected.items() if k}
     assert page.run("[...document.querySelectorAll('.chart svg.main-svg')].every((e) => e.getBoundingClientRect().width > 200)")
+
+
+def test_a_setting_passes_by_axes_that_its_group_does_not_have_with_a_dashed_line(opened):
+    rates, three = jopt.geomspace(1e-3, 0.1, 3), jopt.geomspace(0.01, 0.1, 3, name="other_rate")
+    page = opened(pages.quadratic({"a": jopt.sgd(rates, momentum=jopt.choice(0.1, 0.5)), "b": jopt.sgd(three)}))
+    drawn = page.run("document.getElementById('parallel').data.map((t) => [t.meta.row, t.line.dash, t.x, t.y])")
+    groups = page.run("JSON.parse(document.getElementById('data').textContent).rows.map((row) => row.group)")
+    dashed = [(row, x, y) for row, dash, x, y in drawn if dash != "solid"]
+    assert {groups[row] for row, *_ in dashed} == {0}  # the other axis is the last before the scores, which b comes from
+    assert len(dashed) == 6
+    whole = {row: y for row, dash, _, y in drawn if dash == "solid"}
+    for row, x, y in dashed:
+        assert (x, y) == ([1, 3, None], [whole[row][1], whole[row][3], None])
+        assert whole[row][2] is None
+    assert page.run("document.getElementById('parallel')._fullLayout.xaxis.tickangle") == 0
 
 
 def test_names_are_shown_as_they_are_and_do_nothing(opened):

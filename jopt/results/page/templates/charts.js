@@ -204,7 +204,7 @@ function passing(i) {
     meta: { row: i, width: isBest(i) ? 3 : 1 },
     x: jumps.flatMap((jump) => [...jump, null]),
     y: jumps.flatMap(([from, to]) => [y[from], y[to], null]),
-    line: { color: colourOf(i), width: isBest(i) ? 3 : 1, dash: "dash" },
+    line: { color: colourOf(i), width: isBest(i) ? 3 : 1, dash: "6px,3px" },
     hoverinfo: "skip",
   };
 }
