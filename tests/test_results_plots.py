@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jopt.results import GroupedResult, SweepRecord
+from jopt.results.plots.scales import View, scale_of_axis
 from tests.test_results_record import record, result
 
 RATES = np.geomspace(1e-5, 1.0, 26)
@@ -81,6 +82,24 @@ def test_the_response_has_log_axes_where_they_belong():
     assert ax.get_xlabel() == "learning rate"
     near = result(record([4.0, 3.5])).plot.response("loss", ax=plt.subplots()[1])
     assert (near.get_xscale(), near.get_yscale()) == ("log", "linear")
+
+
+@pytest.mark.parametrize("decades", [0.3, 0.9, 1.72, 2.0, 3.0])
+@pytest.mark.parametrize("low", [1.49e-3, 0.99])
+def test_no_two_labels_of_a_logarithmic_axis_run_into_each_other(low, decades):
+    rates = low * 10 ** np.linspace(0, decades, 12)
+    across = scale_of_axis(rates, "geomspace")
+    _, ax = plt.subplots(figsize=(5, 3))
+    across.lay_out(ax, rates)
+    View(across, rates[0], rates[-1]).apply(ax)
+    ax.set_xlim(0.9 * rates[0], 1.1 * rates[-1])
+    ax.figure.canvas.draw()
+    for axis, side in ((ax.xaxis, "x"), (ax.yaxis, "y")):
+        shown = [tick for tick in axis.get_ticklabels(which="both") if tick.get_text() and tick.get_visible()]
+        boxes = sorted((tick.get_window_extent() for tick in shown), key=lambda box: getattr(box, f"{side}0"))
+        boxes = [box for box in boxes if ax.bbox.x0 - 30 <= box.x1 and box.x0 <= ax.bbox.x1 + 5]
+        assert len(boxes) >= 2
+        assert all(getattr(a, f"{side}1") < getattr(b, f"{side}0") for a, b in itertools.pairwise(boxes))
 
 
 def test_the_response_shows_what_diverged_at_the_top_and_marks_the_best():

@@ -103,7 +103,7 @@ def _draw_cells(ax: Axes, mean: NDArray[Any], ranked: scores.Ranking, others: st
         low, high = max(seen.low, np.nanmin(mean)), min(seen.high, np.nanmax(mean))
         mesh = ax.pcolormesh(np.ma.masked_invalid(mean), cmap=_cmap(ranked.mode), norm=seen.scale.norm(low, high))
         extend = "max" if high < np.nanmax(mean) else "min" if low > np.nanmin(mean) else "neither"
-        bar = style.colorbar(mesh, ax, ranked.metric, extend=extend)
+        bar = style.colorbar(mesh, ax, ranked.metric, extend=extend, **seen.scale.tick([low, high]))
         bar.set_label(style.words(ranked.metric) + others, parse_math=False)
     return _hatch(ax, np.isnan(mean), why)
 

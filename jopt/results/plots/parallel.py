@@ -95,7 +95,7 @@ def _draw(ax: Axes, paths: Paths, seen: View) -> None:
     entries = [*_draw_out(ax, paths), *_far(paths, seen)]
     best = _draw_scored(ax, paths, norm, seen)
     if not np.isnan(paths.mean).all():
-        _add_bar(ax, paths, norm)
+        _add_bar(ax, paths, seen)
     style.legend(ax, [*best, *entries], under=True)
 
 
@@ -199,12 +199,15 @@ def _far(paths: Paths, seen: View) -> list[style.Entry]:
     return [style.Entry(Line2D([], [], color=color), f"{text.count(over + under, 'score')} {where}, drawn at the edge")]
 
 
-def _add_bar(ax: Axes, paths: Paths, norm: Any) -> None:
+def _add_bar(ax: Axes, paths: Paths, seen: View) -> None:
     """The colour bar, at the right edge, where it is the axis of the scores too."""
     from matplotlib.cm import ScalarMappable
+    from matplotlib.ticker import NullFormatter
 
     width = BAR * ax.figure.dpi / ax.get_window_extent().width
     beside = ax.inset_axes((1.0, 0.0, width, 1.0))
-    bar = ax.figure.colorbar(ScalarMappable(norm, _colors(paths.ranked.mode)), cax=beside)
+    shown = ScalarMappable(seen.scale.norm(seen.low, seen.high), _colors(paths.ranked.mode))
+    bar = ax.figure.colorbar(shown, cax=beside, **seen.scale.tick([seen.low, seen.high]))
+    beside.yaxis.set_minor_formatter(NullFormatter())
     label = f"{style.words(paths.ranked.metric)} ({scores.moment(paths.record, paths.ranked)})"
     bar.set_label(label, parse_math=False)

@@ -91,8 +91,11 @@ def label_axes(ax: Axes, x: str, y: str) -> None:
 
 def colorbar(mappable: Any, axes: Any, name: str, **options: Any) -> Any:
     """A colour bar beside axes, or beside several that share it."""
+    from matplotlib.ticker import NullFormatter
+
     every = np.ravel(axes)
     bar = every[0].figure.colorbar(mappable, ax=list(every), **options)
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.set_label(words(name), parse_math=False)
     return bar
 
