@@ -233,6 +233,12 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
             raise ValueError(report.no_best({name: self[name].record for name in needed}, ranked.metric))
         return compare(trials, ranked, against, confidence)
 
+    def _compared(self, ranked: scores.Ranking) -> str | None:
+        try:
+            return self.compare(*ranked)._repr_html_() if len(self) > 1 else None
+        except ValueError:  # no setting is best
+            return None
+
     @property
     def plot(self) -> GroupPlots:
         """Pictures: ``.compare()`` in one axes, ``.curves()`` with a panel per group."""

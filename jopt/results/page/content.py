@@ -10,20 +10,18 @@ import numpy as np
 
 from jopt.kinds import kind_of_all
 from jopt.results import report, scores, text
-from jopt.results.comparison import compare
 from jopt.results.page import layout, listing, thinning
 from jopt.results.page.answer import Answer, answer
 from jopt.results.page.listing import Row, label
 from jopt.results.plots.rungs import first_of
 from jopt.results.record import Saved, SweepRecord
-from jopt.results.trial import Swept, best_trial
+from jopt.results.trial import Swept
 
 AXES = 8  # that get a chart
-CONFIDENCE = 0.95  # of the intervals, as ``result.compare()`` has them
 
 
-def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any]:
-    """The names of the template, with ``data`` for the charts."""
+def content(parts: Mapping[str, Swept], ranked: scores.Ranking, compared: str | None = None) -> dict[str, Any]:
+    """The names of the template, with ``data`` for the charts; ``compared`` is a comparison of the parts, as HTML."""
     rows = listing.listed(parts, ranked)
     columns = listing.columns(parts, rows, ranked)
     told = answer(parts, rows, ranked)
@@ -44,7 +42,7 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
     }
     return {
         "answer": told,
-        "comparison": _comparison(parts, ranked),
+        "comparison": compared,
         "summary": _summary(parts, rows, ranked),
         "columns": columns,
         "cells": [[column.shown[i] for column in columns] for i in range(listed)],
@@ -77,14 +75,6 @@ def _summary(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ran
     ended = [f"{ends.count(end)} {end}" for end in listing.STATES if end in ends]
     better = f"{scores.moment(records[0], ranked)}, {'lower' if ranked.mode == 'min' else 'higher'} is better"
     return f"{', '.join(ran)}: {', '.join(ended)}. Ranked by {ranked.metric} ({better})."
-
-
-def _comparison(parts: Mapping[str, Swept], ranked: scores.Ranking) -> str | None:
-    """``result.compare()`` as notebooks show it; None where there is nothing to compare: one optimizer, or no best setting."""
-    trials = {name: best_trial(part, ranked, name) for name, part in parts.items()}
-    if len(trials) < 2 or not any(trials.values()):
-        return None
-    return compare(trials, ranked, None, CONFIDENCE)._repr_html_()
 
 
 def _axes(records: Sequence[SweepRecord], rows: Sequence[Row], told: Answer) -> list[dict[str, Any]]:
