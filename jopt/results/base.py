@@ -249,7 +249,8 @@ class Result(abc.ABC):
         The page is one file, below 5 MB, and asks for nothing from elsewhere, so that it opens offline and can be sent. On top
         stands what ``suggest()`` says, or the best setting where no number was swept, and the code that makes the best
         optimizer; of several optimizers follows what ``compare()`` says. The table sorts and filters; what is pointed at there
-        or in a chart is marked in both. Long curves are thinned, which the page says. It needs ``jopt[report]``. The file appears whole or not at all.
+        or in a chart is marked in both. Long curves are thinned, which the page says. It needs ``jopt[report]``.
+        The file appears whole or not at all.
 
         Args:
           path: The name of the file, such as "report.html".
