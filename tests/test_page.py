@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import sys
 
 import hypothesis
@@ -86,6 +87,23 @@ def test_where_no_number_was_swept_it_is_the_best_setting(tmp_path):
     page = read(pages.quadratic(jopt.sgd(0.1, momentum=0.5, nesterov=jopt.choice(False, True))), tmp_path)
     assert page.answer.startswith("the best of all settings: nesterov=")
     assert read(pages.quadratic(jopt.sgd(0.1)), tmp_path).answer.startswith("the only setting (loss ")
+
+
+def test_a_group_of_one_setting_goes_by_its_name(tmp_path):
+    page = read(pages.quadratic({"slow": jopt.sgd(jopt.choice(1e-5, 1e-4)), "columns": jopt.sgd(0.1)}), tmp_path)
+    assert page.answer.startswith("the best of all settings: columns (loss ")
+    assert page.data["rows"][0]["label"] == "columns"
+    alone = read(pages.quadratic({"slow": jopt.sgd(1e-5), "columns": jopt.sgd(0.1)}), tmp_path)
+    assert alone.answer.startswith("the best of 2 optimizers: columns (loss ")
+    assert "the only setting" not in alone.answer
+
+
+@pytest.mark.parametrize("lowest", [0.013, 0.1])
+def test_the_suggested_value_has_the_same_digits_in_the_sentence_and_in_the_code(lowest, tmp_path):
+    result = pages.quadratic(jopt.sgd(jopt.cosine_decay_schedule(jopt.geomspace(lowest, 0.9, 9), 30)))
+    page = read(result, tmp_path)
+    value = re.match(r"use learning_rate\.init_value (\S+) \(", page.answer)[1]
+    assert f"jopt.sgd(learning_rate=jopt.cosine_decay_schedule(init_value={float(value)!r}, decay_steps=30.0))" in page.text
 
 
 def test_a_page_of_a_sweep_that_was_stopped_calls_nothing_finished_and_shows_curves_as_far_as_they_go(tmp_path):
