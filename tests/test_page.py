@@ -457,6 +457,20 @@ def test_an_axis_is_laid_out_by_what_its_values_are(values, kind, place):
     assert (made["kind"], made["place"]) == (kind, pytest.approx(place))
 
 
+def test_lines_join_the_scores_along_a_number_that_was_not_drawn_as_in_the_response(tmp_path):
+    optimizers = {
+        "grid": jopt.adam(jopt.geomspace(1e-3, 0.1, 3), b1=jopt.choice(0.0, 0.9)),
+        "line": jopt.sgd(jopt.geomspace(1e-3, 0.1, 3)),
+        "structure": jopt.sgd(0.1, momentum=jopt.choice(None, 0.5)),
+    }
+    page = read(pages.quadratic(optimizers), tmp_path)
+    found = {axis["name"]: (axis["joined"], axis["envelope"]) for axis in page.data["axes"]}
+    assert found == {"learning_rate": ([0, 1], True), "b1": ([0], True), "momentum": ([], False)}
+    assert page.text.count("The line joins the best scores over the other axes.") == 2
+    drawn = read(pages.quadratic(jopt.adam(jopt.loguniform(1e-3, 0.1)), samples=5), tmp_path)
+    assert [axis["joined"] for axis in drawn.data["axes"]] == [[]]
+
+
 def test_lines_that_pass_by_axes_are_explained_where_there_are_some(tmp_path):
     assert "A dashed line passes by axes" in read(pages.hostile(), tmp_path).text
     assert "A dashed line passes by axes" not in read(pages.two_axes(), tmp_path).text

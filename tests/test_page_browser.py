@@ -136,6 +136,19 @@ def test_a_setting_passes_by_axes_that_its_group_does_not_have_with_a_dashed_lin
     assert page.run("document.getElementById('parallel')._fullLayout.xaxis.tickangle") == 0
 
 
+def test_a_line_joins_the_scores_of_each_group_also_along_an_axis_that_only_one_has(opened):
+    two = jopt.adam(jopt.geomspace(1e-3, 0.1, 3, name="rate"), b1=jopt.choice(0.5, 0.9))
+    result = pages.quadratic({"one": jopt.sgd(jopt.geomspace(1e-3, 10.0, 3)), "two": two}, steps=80)
+    page = opened(result)
+    lines = "Object.fromEntries([...document.querySelectorAll('.response')].map((e) => "
+    lines += "[e.querySelector('.xtitle').textContent, e.data.find((t) => t.mode === 'lines').y]))"
+    found = page.run(lines)
+    scores = [result["one"].trial({"learning_rate": rate}).score for rate in (1e-3, 0.1)]
+    assert found["learning_rate"] == [*(pytest.approx(score, rel=1e-5) for score in scores), None]  # the last one diverged
+    best = [min(result["two"].trial({"rate": rate, "b1": b1}).score for b1 in (0.5, 0.9)) for rate in (1e-3, 1e-2, 0.1)]
+    assert found["rate"] == pytest.approx(best, rel=1e-5)
+
+
 def test_names_are_shown_as_they_are_and_do_nothing(opened):
     page = opened(pages.hostile(), before="window.hacked = () => { window.was = true; }")
     assert page.run("window.was") is None

@@ -13,6 +13,7 @@ from jopt.results import report, scores, text
 from jopt.results.page import layout, listing, thinning
 from jopt.results.page.answer import Answer, answer
 from jopt.results.page.listing import Row, label
+from jopt.results.plots.profile import at_best, is_apart
 from jopt.results.plots.rungs import first_of
 from jopt.results.record import Saved, SweepRecord
 from jopt.results.trial import Swept
@@ -90,9 +91,16 @@ def _axes(records: Sequence[SweepRecord], rows: Sequence[Row], told: Answer) -> 
                 for s in told.suggestions
                 if s.name == name
             ],
+            **_lines(records, name),
         }
         for name in names
     ]
+
+
+def _lines(records: Sequence[SweepRecord], name: str) -> dict[str, Any]:
+    """Which groups have a line along an axis, as ``plot.response()`` has one, and whether one is the best over other axes."""
+    joined = [part for part, record in enumerate(records) if name in record.coords and not is_apart(record, name)]
+    return {"joined": joined, "envelope": any(at_best(records[part], name) for part in joined)}
 
 
 def _varied(rows: Sequence[Row]) -> list[str]:

@@ -95,7 +95,7 @@ function responseChart(axis) {
   const without = { y: atEdge, yaxis: "y2", hovertemplate: "%{text}<br>no score<extra></extra>" };
   return {
     traces: [
-      ...envelopes(axis, finished),
+      ...envelopes(axis),
       points(finished, axis, { symbol, size }, seeds ? { error_y: bars } : {}),
       points(pruned, axis, { symbol: "circle-open", color: colour("out") }, { hovertemplate: "%{text}<br>%{y:.4g} when pruned<extra></extra>" }),
       points(lost, axis, { symbol: "x", color: colour("out") }, without),
@@ -111,21 +111,21 @@ function responseChart(axis) {
 }
 
 function ticksOf(axis) {
-  if (axis.kind !== "listed") return { type: axis.kind };
+  if (axis.kind === "log") return { type: "log", nticks: 3 }; // else there are eight numbers between two powers, which touch
+  if (axis.kind === "linear") return { type: "linear" };
   return { type: "linear", tickvals: axis.ticks.map(([at]) => at), ticktext: axis.ticks.map(([, label]) => plain(label)) };
 }
 
-// A line for each group through the best score of each value.
-function envelopes(axis, finished) {
-  const grid = new Set(finished.map((i) => axis.at[i])).size < finished.length || DATA.axes.length === 1;
-  if (!grid || DATA.axes.length > 1 && axis.kind === "listed") return [];
-  const groups = DATA.groups.map((_, k) => finished.filter((i) => ROWS[i].group === k));
+// A line for each group through the best score of each value, with a hole where there is none.
+function envelopes(axis) {
+  const rows = shownRows().filter((i) => axis.at[i] !== null); // the best first
+  const groups = axis.joined.map((k) => rows.filter((i) => ROWS[i].group === k));
   return groups.filter((rows) => rows.length).map((rows) => {
     const best = new Map();
-    rows.forEach((i) => best.has(axis.at[i]) || best.set(axis.at[i], ROWS[i].score)); // rows stand best first
-    const at = [...best.keys()].sort((a, b) => a - b);
+    rows.filter((i) => ROWS[i].state === "finished").forEach((i) => best.has(axis.at[i]) || best.set(axis.at[i], ROWS[i].score));
+    const at = [...new Set(rows.map((i) => axis.at[i]))].sort((a, b) => a - b);
     const color = DATA.groups.length > 1 ? hue(ROWS[rows[0]].group) : colour("out");
-    return { type: "scatter", mode: "lines", x: at, y: at.map((x) => best.get(x)), line: { color, width: 1.2 }, hoverinfo: "skip" };
+    return { type: "scatter", mode: "lines", x: at, y: at.map((x) => best.get(x) ?? null), line: { color, width: 1.2 }, hoverinfo: "skip" };
   });
 }
 
