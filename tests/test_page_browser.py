@@ -328,6 +328,25 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(name, opened):
     assert not page.run("document.querySelector('.response')._fullLayout.dragmode")  # a finger scrolls
 
 
+def wordy():
+    """A result of several axes with a long line of code."""
+    rule = jopt.adamw(jopt.cosine_decay_schedule(jopt.geomspace(0.01, 0.1, 2), 30), b1=jopt.choice(0.5, 0.9))
+    rule = jopt.chain(jopt.clip_by_global_norm(jopt.choice(0.5, 1.0)), rule, jopt.add_decayed_weights(jopt.choice(0.0, 0.01)))
+    return pages.quadratic({"one": rule, "another": jopt.sgd(jopt.geomspace(1e-3, 0.1, 3))}, seeds=2)
+
+
+@pytest.mark.parametrize("width", [1300, 1700])
+def test_the_table_is_not_cut_off_where_the_window_has_room_and_filters_do_not_move_charts(width, opened):
+    page = opened(wordy(), width=width)
+    cut = "(() => { const e = document.querySelector('#table .scroll'); return e.scrollWidth - e.clientWidth; })()"
+    assert page.run(cut) <= 0
+    assert page.run("document.querySelector('.copy').getBoundingClientRect().height") < 40
+    places = "[...document.querySelectorAll('.chart')].map((e) => [e.offsetLeft, e.offsetWidth])"
+    before = page.run(places)
+    page.type("input[aria-label^='Filter learning_rate']", "<0.01")
+    assert page.run(places) == before
+
+
 def test_it_prints(opened):
     page = opened(pages.two_axes(), dark=True)
     assert page.pdf().startswith(b"%PDF")

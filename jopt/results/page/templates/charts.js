@@ -111,7 +111,8 @@ function responseChart(axis) {
 }
 
 function ticksOf(axis) {
-  if (axis.kind === "log") return { type: "log", nticks: 3 }; // else there are eight numbers between two powers, which touch
+  const decades = Math.log10(Math.max(...axis.at) / Math.min(...axis.at.filter((x) => x !== null)));
+  if (axis.kind === "log") return { type: "log", ...(decades < 2 ? { nticks: 3 } : {}) }; // eight labels between powers touch
   if (axis.kind === "linear") return { type: "linear" };
   return { type: "linear", tickvals: axis.ticks.map(([at]) => at), ticktext: axis.ticks.map(([, label]) => plain(label)) };
 }
@@ -155,7 +156,7 @@ function suggested(axis) {
 function parallelChart() {
   const rows = shownRows().reverse();
   const names = [...DATA.axes.map((axis) => axis.name), DATA.metric];
-  const signs = Math.max(8, Math.floor(80 / names.length)); // of a line of text under an axis
+  const signs = Math.max(8, Math.floor(70 / names.length)); // of a line of text under an axis
   const font = { size: 11, color: colour("soft") };
   const marks = [...DATA.axes.map((axis) => axis.marks), scoreMarks()];
   const labels = marks.flatMap((each, x) =>
