@@ -4,11 +4,13 @@ import dataclasses
 import itertools
 import sys
 
+import jax.numpy as jnp
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+import jopt
 from jopt.results import GroupedResult, SweepRecord
 from jopt.results.plots.scales import View, scale_of_axis
 from tests.test_results_record import record, result
@@ -219,6 +221,38 @@ def test_groups_are_compared_in_one_axes_with_a_line_and_a_row_of_crosses_each()
     assert len(rows) == 4
     assert [len(line.get_xdata()) for line in crosses(ax)] == [2, 3, 4, 5]
     assert len({line.get_color() for line in crosses(ax)}) == 4
+
+
+def swept_groups(**groups):
+    def loss(w, _):
+        return (w**2).sum()
+
+    return jopt.sweep(loss, jnp.ones(2), groups, steps=5, progress=False)
+
+
+def test_rates_of_several_names_are_compared_along_the_learning_rate_and_the_legend_says_what_is_at_its_best():
+    rates = jopt.geomspace(0.01, 0.1, 3)
+    ax = swept_groups(
+        plain=jopt.sgd(rates),
+        cosine=jopt.sgd(jopt.cosine_decay_schedule(rates, 5), momentum=jopt.choice(0.0, 0.9)),
+        named=jopt.adam(jopt.geomspace(0.01, 0.1, 3, name="how fast")),
+    ).plot.compare()
+    assert ax.get_xlabel() == "learning rate"
+    plain, cosine, named = flat(ax)
+    assert plain.endswith(" at 0.1")
+    assert cosine.endswith(" at 0.1, momentum at best for each point")
+    assert named.endswith(" at 0.1")
+
+
+def test_numbers_that_are_not_all_rates_are_named_in_the_legend():
+    ax = swept_groups(
+        decay=jopt.sgd(jopt.cosine_decay_schedule(0.1, jopt.choice(3.0, 5.0))), rate=jopt.sgd(jopt.geomspace(0.01, 0.1, 3))
+    ).plot.compare()
+    assert ax.get_xlabel() == "the number that the legend names"
+    assert [entry.split(" at ")[1] for entry in flat(ax)] == ["decay_steps=5", "learning_rate=0.1"]
+    alike = swept_groups(a=jopt.adam(0.1, b1=jopt.choice(0.1, 0.9)), b=jopt.adam(0.2, b1=jopt.choice(0.1, 0.9))).plot.compare()
+    assert alike.get_xlabel() == "b1"
+    assert "b1=" not in "".join(flat(alike))
 
 
 def test_a_group_of_one_setting_is_a_level_line():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jopt.results import report, scores, text
 from jopt.results.base import Result
 from jopt.results.comparison import Comparison, compare
+from jopt.results.naming import is_rate
 from jopt.results.plots import GroupPlots
 from jopt.results.record import Saved, SweepRecord, Timings
 from jopt.results.result import SweepResult
@@ -242,7 +243,7 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
     @property
     def plot(self) -> GroupPlots:
         """Pictures: ``.compare()`` in one axes, ``.curves()`` with a panel per group."""
-        return GroupPlots(self.record)
+        return GroupPlots(self.record, lambda group, name: is_rate(self[group], name))
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds: the groups."""
