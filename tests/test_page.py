@@ -488,6 +488,24 @@ def test_zero_has_a_place_of_its_own_beside_magnitudes():
     assert made["at"][0] < made["at"][1] < made["at"][2]
 
 
+def test_a_suggestion_stands_among_the_values_also_where_zero_is_one_of_them(tmp_path):
+    def loss(w, _, hyper):
+        return (w - 1.0) ** 2 + (jnp.log10(hyper["l2"] + 1e-9) + 2.5) ** 2
+
+    penalty = {"l2": jopt.choice(0.0, 1e-4, 1e-3, 1e-2, 1e-1)}
+    result = jopt.sweep(loss, jnp.float32(0.0), jopt.sgd(0.1), hyper=penalty, steps=5, progress=False)
+    (axis,) = read(result, tmp_path).data["axes"]
+    (shown,) = axis["suggested"]
+    found = result.suggest()
+    assert axis["kind"] == "listed"
+    known = np.log10(result.record.coords["l2"][1][1:])
+    stands = dict(zip((row.setting["l2"] for row in result.top(5)), axis["at"], strict=True))
+    places = [stands[value] for value in result.record.coords["l2"][1][1:]]
+    for end in ("value", "low", "high"):
+        assert shown[end] == pytest.approx(np.interp(np.log10(getattr(found, end)), known, places), abs=1e-3)
+    assert layout.at(0.0, [0.0, 1e-4, 1e-2]) == layout.axis("l2", [0.0, 1e-4, 1e-2])["at"][0]
+
+
 def test_a_result_can_be_copied_and_reported_by_group(tmp_path):
     result = pages.hostile()
     page = read(result["_x_$y$"], tmp_path)

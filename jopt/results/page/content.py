@@ -16,6 +16,7 @@ from jopt.results.page.listing import Row, label
 from jopt.results.plots.profile import at_best, is_apart
 from jopt.results.plots.rungs import first_of
 from jopt.results.record import Saved, SweepRecord
+from jopt.results.suggestion import Suggestion
 from jopt.results.trial import Swept
 
 AXES = 8  # that get a chart
@@ -83,18 +84,21 @@ def _axes(records: Sequence[SweepRecord], rows: Sequence[Row], told: Answer) -> 
     names = _varied(rows)[:AXES]
     order = {name: [x for r in records if name in r.coords for x in r.coords[name][1].tolist()] for name in names}
     how = {name: kind_of_all(r.kinds.get(name) for r in records if name in r.coords) for name in names}
+    values = {name: [row.setting.get(name, layout.ABSENT) for row in rows] for name in names}
     return [
         {
-            **layout.axis(name, [row.setting.get(name, layout.ABSENT) for row in rows], order[name], how[name]),
-            "suggested": [
-                {"group": s.trial.group or "", "value": s.value, "low": s.low, "high": s.high}
-                for s in told.suggestions
-                if s.name == name
-            ],
+            **layout.axis(name, values[name], order[name], how[name]),
+            "suggested": [_suggested(s, values[name], how[name]) for s in told.suggestions if s.name == name],
             **_lines(records, name),
         }
         for name in names
     ]
+
+
+def _suggested(found: Suggestion, values: Sequence[Any], how: str | None) -> dict[str, Any]:
+    """Where the value and the interval of a suggestion stand on the axis of some values."""
+    ends = {"value": found.value, "low": found.low, "high": found.high}
+    return {"group": found.trial.group or "", **{end: layout.at(x, values, how) for end, x in ends.items()}}
 
 
 def _lines(records: Sequence[SweepRecord], name: str) -> dict[str, Any]:

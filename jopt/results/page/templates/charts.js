@@ -138,7 +138,7 @@ function suggested(axis) {
   const beyond = shownRows().filter((i) => ROWS[i].score !== null && (ROWS[i].score > high || ROWS[i].score < low)).length;
   const shapes = [];
   const annotations = [];
-  if (first !== undefined && axis.kind !== "listed") {
+  if (first !== undefined) {
     const whole = { xref: "x", yref: "paper", y0: 0, y1: 1, layer: "below" };
     shapes.push({ ...whole, type: "rect", x0: first.low, x1: first.high, fillcolor: colour("accent"), opacity: 0.13, line: { width: 0 } });
     shapes.push({ ...whole, type: "line", x0: first.value, x1: first.value, line: { color: colour("accent"), width: 1.5, dash: "dash" } });
