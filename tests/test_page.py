@@ -471,6 +471,15 @@ def test_lines_join_the_scores_along_a_number_that_was_not_drawn_as_in_the_respo
     assert [axis["joined"] for axis in drawn.data["axes"]] == [[]]
 
 
+def test_every_sign_in_the_charts_of_scores_is_explained_and_none_that_is_not_there(tmp_path):
+    signs = ("the star is", "bars reach", "open circles", "crosses at the edge", "the dashed line is", "Dotted lines are")
+    text = read(pages.two_axes(), tmp_path).text
+    assert [sign in text for sign in signs] == [True] * 6
+    text = read(pages.quadratic(jopt.sgd(0.1, momentum=jopt.choice(None, 0.5))), tmp_path).text
+    assert [sign in text for sign in signs] == [True] + [False] * 5
+    assert "In charts of scores" not in read(pages.quadratic(jopt.sgd(0.1)), tmp_path).text
+
+
 def test_lines_that_pass_by_axes_are_explained_where_there_are_some(tmp_path):
     assert "A dashed line passes by axes" in read(pages.hostile(), tmp_path).text
     assert "A dashed line passes by axes" not in read(pages.two_axes(), tmp_path).text

@@ -54,6 +54,7 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking, compared: str | 
         "total": len(rows),
         "notes": notes,
         "axes": axes,
+        "marks": _marks(rows, axes),
         "passing": any(place is None for axis in axes for place in axis["place"]),
         "unseen": _unseen(rows),
         "curves": [curve["name"] for curve in curves],
@@ -110,6 +111,22 @@ def _lines(records: Sequence[SweepRecord], name: str) -> dict[str, Any]:
 def _varied(rows: Sequence[Row]) -> list[str]:
     names = dict.fromkeys(name for row in rows for name in row.setting)
     return [name for name in names if len({str(row.setting[name]) for row in rows if name in row.setting}) > 1]
+
+
+def _marks(rows: Sequence[Row], axes: Sequence[Mapping[str, Any]]) -> str:
+    """What the signs in the charts of scores stand for, in a sentence; "" where there are none but dots."""
+    states = {row.state for row in rows}
+    known = {
+        "the star is the best setting": len(rows) > 1 and "finished" in states,
+        "bars reach from the lowest to the highest seed": any(
+            np.ptp(row.per_seed) > 0 for row in rows if row.state == "finished"
+        ),
+        "open circles were pruned, so that their scores are of fewer steps": "pruned" in states,
+        "crosses at the edge have no score": bool(states & {"diverged", "not finite"}),
+        "the dashed line is a suggested value, the shade its interval": any(axis["suggested"] for axis in axes),
+    }
+    told = "; ".join(sign for sign, there in known.items() if there)
+    return f"In charts of scores {told}." if told else ""
 
 
 def _unseen(rows: Sequence[Row]) -> list[str]:

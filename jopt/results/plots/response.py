@@ -138,8 +138,9 @@ def _draw_level(ax: Axes, name: str, score: float, color: str) -> list[style.Ent
 
 def _compare_notes(lines: Sequence[Profile], records: Mapping[str, SweepRecord]) -> list[style.Entry]:
     seeds = max(len(record.seeds) for record in records.values())
-    notes: list[style.Entry] = next((_range(line, seeds) for line in lines if _differs(line)), [])
+    notes = [*next((_range(line, seeds) for line in lines if _differs(line)), [])]
     out = [line.out for line in lines if np.isnan(line.mean).any()]
+    notes += [style.star_entry("star: the best of each")] if any(line.best is not None for line in lines) else []
     return [*notes, *([style.diverged_entry(max(out, key=len), line=False)] if out else [])]
 
 

@@ -197,6 +197,13 @@ def range_entry(seeds: int, bars: bool = False) -> Entry:
     return Entry(handle, f"{'bar' if bars else 'band'}: lowest to highest of {text.count(seeds, 'seed')}")
 
 
+def star_entry(label: str) -> Entry:
+    """What a legend says of stars of any colour."""
+    from matplotlib.lines import Line2D
+
+    return Entry(Line2D([], [], color="0.4", ls="", marker="*", ms=9), label)
+
+
 def line_entry(label: str) -> Entry:
     """What a legend says of lines of any colour."""
     from matplotlib.lines import Line2D

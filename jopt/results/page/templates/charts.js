@@ -84,7 +84,7 @@ function points(rows, axis, marker, more) {
 
 function responseChart(axis) {
   const rows = shownRows().filter((i) => axis.at[i] !== null);
-  const of = (...states) => rows.filter((i) => states.includes(ROWS[i].state));
+  const of = (...states) => rows.filter((i) => states.includes(ROWS[i].state)).reverse(); // the best on top
   const [finished, pruned, lost] = [of("finished"), of("pruned"), of("diverged", "not finite")];
   const seeds = finished.length <= 60 && finished.some((i) => ROWS[i].low !== null);
   const spread = (to) => finished.map((i) => Math.abs((ROWS[i][to] ?? ROWS[i].score) - ROWS[i].score));
