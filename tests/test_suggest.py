@@ -184,27 +184,6 @@ def test_a_constant_rate_warns_of_the_horizon_and_a_schedule_does_not():
     assert "init_value" in found.name
 
 
-def test_a_number_of_the_schedule_of_a_rate_is_said_to_be_one_unless_a_user_has_named_it(tmp_path):
-    def sentence(value, save=False, **options):
-        result = run(optimizer=lambda rate: value, **options)
-        result.save(tmp_path / "a.jopt")
-        sentences = {
-            str(each.suggest()).split(" (")[0].rsplit(" ", 1)[0] for each in (result, jopt.load_result(tmp_path / "a.jopt"))
-        }
-        assert len(sentences) == 1
-        return sentences.pop()
-
-    rates = jopt.geomspace(1e-3, 1.0, 5)
-    assert sentence(jopt.sgd(rates)) == "use"
-    assert sentence(jopt.sgd(jopt.cosine_decay_schedule(rates, 20))) == "use learning_rate.init_value"
-    assert (
-        sentence(jopt.chain(jopt.clip(1.0), jopt.sgd(jopt.cosine_decay_schedule(rates, 20)))) == "use learning_rate.init_value"
-    )
-    named = jopt.geomspace(1e-3, 1.0, 5, name="init")
-    assert sentence(jopt.sgd(jopt.cosine_decay_schedule(named, 20))) == "use init"
-    assert sentence(jopt.sgd(0.1, momentum=jopt.linspace(0.1, 0.9, 5))) == "use momentum"
-
-
 def test_seeds_that_disagree_warn():
     def own(key):
         return jnp.exp(3 * jax.random.normal(key, ()))  # of each seed its own curvature
