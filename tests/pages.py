@@ -103,19 +103,19 @@ def hostile():
 
 
 class _Reader(html.parser.HTMLParser):
-    """The tags of a page, the text under ids, and the cells of its table."""
+    """The tags of a page, the text under ids, and the cells of its tables, by the id of what is around them."""
 
     def __init__(self, page):
         super().__init__(convert_charrefs=True)
-        self.tags, self.rows, self.texts, self._open = [], [], {}, []
+        self.tags, self.rows, self.texts, self._open = [], {}, {}, []
         self.feed(page)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
         if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th") and self.rows:
-            self.rows[-1].append("")
+            self._table.append([])
+        if tag in ("td", "th"):
+            self._table[-1].append("")
         if tag not in ("meta", "link", "input", "br", "img"):
             self._open.append((tag, dict(attributes).get("id")))
 
@@ -127,8 +127,12 @@ class _Reader(html.parser.HTMLParser):
         for _, name in self._open:
             if name:
                 self.texts[name] = self.texts.get(name, "") + data
-        if any(tag in ("td", "th") for tag, _ in self._open) and self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data
+        if any(tag in ("td", "th") for tag, _ in self._open):
+            self._table[-1][-1] += data
+
+    @property
+    def _table(self):
+        return self.rows.setdefault([name for _, name in self._open if name][-1], [])
 
 
 class Read:
@@ -139,6 +143,8 @@ class Read:
       answer: What stands on top, as one string.
       head: The cells of the table's header.
       cells: Of its rows.
+      comparison: The rows of the table that compares optimizers, its header first; empty where there is none.
+      compared: All that stands around it.
       data: What its charts are made of.
       best: The line of code for the best setting, or None.
     """
@@ -148,7 +154,10 @@ class Read:
         read = _Reader(self.text)
         self.tags = read.tags
         self.answer = re.sub(r"\n", "", read.texts["answer"])
-        self.head, self.cells = read.rows[0][1:], [row[1:] for row in read.rows[2:]]
+        rows = read.rows["settings"]
+        self.head, self.cells = rows[0][1:], [row[1:] for row in rows[2:]]
+        self.comparison = read.rows.get("comparison", [])
+        self.compared = re.sub(r"\s+", " ", read.texts.get("comparison", ""))
         self.data = json.loads(read.texts["data"], parse_constant=_refuse)
         self.best = read.texts.get("best")
         self.undated = DATE.sub("", self.text)

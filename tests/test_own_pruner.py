@@ -28,7 +28,7 @@ def test_a_pruner_of_ones_own_takes_ten_lines_and_stops_what_is_far_behind(capsy
     assert 0 < result.saved.lane_steps < 5 * 2 * 60
     printed = capsys.readouterr().out
     assert "stopped after 6 steps: " in printed
-    assert "use init_value " in printed
+    assert "use learning_rate.init_value " in printed
 
 
 def test_the_example_is_short_and_says_first_what_goes_wrong():

@@ -2,10 +2,12 @@
 
 import dataclasses
 import pathlib
+import re
 import sys
 
 import hypothesis
 import hypothesis.strategies as st
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -48,10 +50,60 @@ def test_of_several_optimizers_it_is_the_sentence_of_the_best_and_the_others_sta
     assert "a: b: use b1 " in page.text
 
 
+def two_groups(**options):
+    """Two optimizers from random starts, so that seeds differ."""
+    rates = jopt.geomspace(1e-3, 0.1, 3)
+    made = {"sgd": jopt.sgd(rates), "a: <b>": jopt.adam(rates)}
+    return jopt.sweep(
+        lambda w, _: (w**2).sum(), lambda key: jax.random.normal(key, (3,)), made, steps=5, progress=False, **options
+    )
+
+
+def test_several_optimizers_are_compared_as_compare_does(tmp_path):
+    result = two_groups(seeds=3)
+    page, found = read(result, tmp_path), result.compare().to_pandas()
+    assert [row[0] for row in page.comparison[1:]] == list(found["group"]) == ["sgd", "a: <b>"]
+    assert any("interval" in name for name in page.comparison[0])
+    for row, low, how in zip(page.comparison[1:], found["low"], found["how"], strict=True):
+        assert how == "compared with" or (f"{low:+.3g} to " in " ".join(row) and how in row)
+    for line in str(result.compare()).splitlines():
+        assert line.split("  ")[0].strip("-") in page.compared
+
+
+def test_of_one_seed_the_comparison_says_that_it_has_no_interval(tmp_path):
+    page = read(two_groups(), tmp_path)
+    assert len(page.comparison) == 3
+    assert str(two_groups().compare()).splitlines()[-1] in page.compared
+
+
+def test_one_optimizer_and_groups_of_which_none_has_a_best_setting_are_not_compared(tmp_path):
+    rates = jopt.geomspace(1e3, 1e4, 3)
+    assert read(pages.quadratic({"a": jopt.sgd(rates), "b": jopt.sgd(rates)}, steps=80), tmp_path).comparison == []
+    assert read(pages.quadratic({"a": jopt.sgd(0.1)}), tmp_path).comparison == []
+    assert "Which optimizer" not in read(pages.two_axes(), tmp_path).text
+
+
 def test_where_no_number_was_swept_it_is_the_best_setting(tmp_path):
     page = read(pages.quadratic(jopt.sgd(0.1, momentum=0.5, nesterov=jopt.choice(False, True))), tmp_path)
     assert page.answer.startswith("the best of all settings: nesterov=")
     assert read(pages.quadratic(jopt.sgd(0.1)), tmp_path).answer.startswith("the only setting (loss ")
+
+
+def test_a_group_of_one_setting_goes_by_its_name(tmp_path):
+    page = read(pages.quadratic({"slow": jopt.sgd(jopt.choice(1e-5, 1e-4)), "columns": jopt.sgd(0.1)}), tmp_path)
+    assert page.answer.startswith("the best of all settings: columns (loss ")
+    assert page.data["rows"][0]["label"] == "columns"
+    alone = read(pages.quadratic({"slow": jopt.sgd(1e-5), "columns": jopt.sgd(0.1)}), tmp_path)
+    assert alone.answer.startswith("the best of 2 optimizers: columns (loss ")
+    assert "the only setting" not in alone.answer
+
+
+@pytest.mark.parametrize("lowest", [0.013, 0.1])
+def test_the_suggested_value_has_the_same_digits_in_the_sentence_and_in_the_code(lowest, tmp_path):
+    result = pages.quadratic(jopt.sgd(jopt.cosine_decay_schedule(jopt.geomspace(lowest, 0.9, 9), 30)))
+    page = read(result, tmp_path)
+    value = re.match(r"use learning_rate\.init_value (\S+) \(", page.answer)[1]
+    assert f"jopt.sgd(learning_rate=jopt.cosine_decay_schedule(init_value={float(value)!r}, decay_steps=30.0))" in page.text
 
 
 def test_a_page_of_a_sweep_that_was_stopped_calls_nothing_finished_and_shows_curves_as_far_as_they_go(tmp_path):
@@ -405,6 +457,34 @@ def test_an_axis_is_laid_out_by_what_its_values_are(values, kind, place):
     assert (made["kind"], made["place"]) == (kind, pytest.approx(place))
 
 
+def test_lines_join_the_scores_along_a_number_that_was_not_drawn_as_in_the_response(tmp_path):
+    optimizers = {
+        "grid": jopt.adam(jopt.geomspace(1e-3, 0.1, 3), b1=jopt.choice(0.0, 0.9)),
+        "line": jopt.sgd(jopt.geomspace(1e-3, 0.1, 3)),
+        "structure": jopt.sgd(0.1, momentum=jopt.choice(None, 0.5)),
+    }
+    page = read(pages.quadratic(optimizers), tmp_path)
+    found = {axis["name"]: (axis["joined"], axis["envelope"]) for axis in page.data["axes"]}
+    assert found == {"learning_rate": ([0, 1], True), "b1": ([0], True), "momentum": ([], False)}
+    assert page.text.count("The line joins the best scores over the other axes.") == 2
+    drawn = read(pages.quadratic(jopt.adam(jopt.loguniform(1e-3, 0.1)), samples=5), tmp_path)
+    assert [axis["joined"] for axis in drawn.data["axes"]] == [[]]
+
+
+def test_every_sign_in_the_charts_of_scores_is_explained_and_none_that_is_not_there(tmp_path):
+    signs = ("the star is", "bars reach", "open circles", "crosses at the edge", "the dashed line is", "Dotted lines are")
+    text = read(pages.two_axes(), tmp_path).text
+    assert [sign in text for sign in signs] == [True] * 6
+    text = read(pages.quadratic(jopt.sgd(0.1, momentum=jopt.choice(None, 0.5))), tmp_path).text
+    assert [sign in text for sign in signs] == [True] + [False] * 5
+    assert "In charts of scores" not in read(pages.quadratic(jopt.sgd(0.1)), tmp_path).text
+
+
+def test_lines_that_pass_by_axes_are_explained_where_there_are_some(tmp_path):
+    assert "A dashed line passes by axes" in read(pages.hostile(), tmp_path).text
+    assert "A dashed line passes by axes" not in read(pages.two_axes(), tmp_path).text
+
+
 def test_values_that_are_no_numbers_stand_in_the_order_of_their_axis(tmp_path):
     page = read(pages.quadratic(jopt.sgd(0.1, momentum=0.5, nesterov=jopt.choice(False, True))), tmp_path)
     assert [label for _, label in page.data["axes"][0]["ticks"]] == ["False", "True"]
@@ -415,6 +495,24 @@ def test_zero_has_a_place_of_its_own_beside_magnitudes():
     assert made["kind"] == "listed"
     assert [label for _, label in made["ticks"]] == ["0", "0.0001", "0.01"]
     assert made["at"][0] < made["at"][1] < made["at"][2]
+
+
+def test_a_suggestion_stands_among_the_values_also_where_zero_is_one_of_them(tmp_path):
+    def loss(w, _, hyper):
+        return (w - 1.0) ** 2 + (jnp.log10(hyper["l2"] + 1e-9) + 2.5) ** 2
+
+    penalty = {"l2": jopt.choice(0.0, 1e-4, 1e-3, 1e-2, 1e-1)}
+    result = jopt.sweep(loss, jnp.float32(0.0), jopt.sgd(0.1), hyper=penalty, steps=5, progress=False)
+    (axis,) = read(result, tmp_path).data["axes"]
+    (shown,) = axis["suggested"]
+    found = result.suggest()
+    assert axis["kind"] == "listed"
+    known = np.log10(result.record.coords["l2"][1][1:])
+    stands = dict(zip((row.setting["l2"] for row in result.top(5)), axis["at"], strict=True))
+    places = [stands[value] for value in result.record.coords["l2"][1][1:]]
+    for end in ("value", "low", "high"):
+        assert shown[end] == pytest.approx(np.interp(np.log10(getattr(found, end)), known, places), abs=1e-3)
+    assert layout.at(0.0, [0.0, 1e-4, 1e-2]) == layout.axis("l2", [0.0, 1e-4, 1e-2])["at"][0]
 
 
 def test_a_result_can_be_copied_and_reported_by_group(tmp_path):

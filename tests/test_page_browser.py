@@ -97,7 +97,7 @@ RESULTS = {
     "26 rates": (rates, {"curves": 26, "": 5}),
     "300 rates": (lambda: rates(300), {"curves": 300, "": 4}),
     "two axes, pruned and diverged": (pages.two_axes, {"curves": 12, "": 5, "parallel": 12}),
-    "odd names": (pages.hostile, {"curves": 9, "parallel": 9}),
+    "odd names": (pages.hostile, {"curves": 9, "parallel": 9 + 6}),  # with the dashed parts of those without the second axis
     "all diverged": (lambda: pages.quadratic(jopt.sgd(jopt.geomspace(1e3, 1e4, 3)), steps=80), {"curves": 3, "": 1}),
     "structure": (
         lambda: pages.quadratic(jopt.sgd(0.1, momentum=jopt.choice(None, 0.5), nesterov=jopt.choice(False, True))),
@@ -119,6 +119,34 @@ def test_every_chart_is_drawn(name, opened):
     found = {which: traces for which, traces, _ in charts}
     assert {which: found[which] for which in expected if which} == {k: v for k, v in expected.items() if k}
     assert page.run("[...document.querySelectorAll('.chart svg.main-svg')].every((e) => e.getBoundingClientRect().width > 200)")
+
+
+def test_a_setting_passes_by_axes_that_its_group_does_not_have_with_a_dashed_line(opened):
+    rates, three = jopt.geomspace(1e-3, 0.1, 3), jopt.geomspace(0.01, 0.1, 3, name="other_rate")
+    page = opened(pages.quadratic({"a": jopt.sgd(rates, momentum=jopt.choice(0.1, 0.5)), "b": jopt.sgd(three)}))
+    drawn = page.run("document.getElementById('parallel').data.map((t) => [t.meta.row, t.line.dash, t.x, t.y])")
+    groups = page.run("JSON.parse(document.getElementById('data').textContent).rows.map((row) => row.group)")
+    dashed = [(row, x, y) for row, dash, x, y in drawn if dash != "solid"]
+    assert {groups[row] for row, *_ in dashed} == {0}  # the other axis is the last before the scores, which b comes from
+    assert len(dashed) == 6
+    whole = {row: y for row, dash, _, y in drawn if dash == "solid"}
+    for row, x, y in dashed:
+        assert (x, y) == ([1, 3, None], [whole[row][1], whole[row][3], None])
+        assert whole[row][2] is None
+    assert page.run("document.getElementById('parallel')._fullLayout.xaxis.tickangle") == 0
+
+
+def test_a_line_joins_the_scores_of_each_group_also_along_an_axis_that_only_one_has(opened):
+    two = jopt.adam(jopt.geomspace(1e-3, 0.1, 3, name="rate"), b1=jopt.choice(0.5, 0.9))
+    result = pages.quadratic({"one": jopt.sgd(jopt.geomspace(1e-3, 10.0, 3)), "two": two}, steps=80)
+    page = opened(result)
+    lines = "Object.fromEntries([...document.querySelectorAll('.response')].map((e) => "
+    lines += "[e.querySelector('.xtitle').textContent, e.data.find((t) => t.mode === 'lines').y]))"
+    found = page.run(lines)
+    scores = [result["one"].trial({"learning_rate": rate}).score for rate in (1e-3, 0.1)]
+    assert found["learning_rate"] == [*(pytest.approx(score, rel=1e-5) for score in scores), None]  # the last one diverged
+    best = [min(result["two"].trial({"rate": rate, "b1": b1}).score for b1 in (0.5, 0.9)) for rate in (1e-3, 1e-2, 0.1)]
+    assert found["rate"] == pytest.approx(best, rel=1e-5)
 
 
 def test_names_are_shown_as_they_are_and_do_nothing(opened):
@@ -298,6 +326,25 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(name, opened):
     assert page.run("document.documentElement.scrollWidth") <= 390
     assert page.run("[...document.querySelectorAll('.chart')].every((e) => e._fullLayout.width <= 390)")
     assert not page.run("document.querySelector('.response')._fullLayout.dragmode")  # a finger scrolls
+
+
+def wordy():
+    """A result of several axes with a long line of code."""
+    rule = jopt.adamw(jopt.cosine_decay_schedule(jopt.geomspace(0.01, 0.1, 2), 30), b1=jopt.choice(0.5, 0.9))
+    rule = jopt.chain(jopt.clip_by_global_norm(jopt.choice(0.5, 1.0)), rule, jopt.add_decayed_weights(jopt.choice(0.0, 0.01)))
+    return pages.quadratic({"one": rule, "another": jopt.sgd(jopt.geomspace(1e-3, 0.1, 3))}, seeds=2)
+
+
+@pytest.mark.parametrize("width", [1300, 1700])
+def test_the_table_is_not_cut_off_where_the_window_has_room_and_filters_do_not_move_charts(width, opened):
+    page = opened(wordy(), width=width)
+    cut = "(() => { const e = document.querySelector('#table .scroll'); return e.scrollWidth - e.clientWidth; })()"
+    assert page.run(cut) <= 0
+    assert page.run("document.querySelector('.copy').getBoundingClientRect().height") < 40
+    places = "[...document.querySelectorAll('.chart')].map((e) => [e.offsetLeft, e.offsetWidth])"
+    before = page.run(places)
+    page.type("input[aria-label^='Filter learning_rate']", "<0.01")
+    assert page.run(places) == before
 
 
 def test_it_prints(opened):

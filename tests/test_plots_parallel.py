@@ -19,15 +19,18 @@ from tests.test_results_plots import inside, legend, stars
 from tests.test_results_record import record, result
 
 
-def structured(**options):
-    """A grid of a number over decades, one on a linear scale, and structure, [5, 3, 2] settings."""
+def structured(pruned=False, **options):
+    """A grid of a number over decades, one on a linear scale, and structure, [5, 3, 2] settings; the first rate ``pruned``."""
     coords = {
         "learning_rate": ("learning_rate", np.geomspace(1e-4, 1.0, 5)),
         "b1": ("b1", np.array([0.8, 0.85, 0.9])),
         "nesterov": ("nesterov", np.array([False, True])),
     }
     final = 1.0 + np.abs(np.arange(5) - 2.0)[:, None, None] + 0.1 * np.arange(3)[:, None] + 0.01 * np.arange(2)
-    return record(final, coords=coords, **options)
+    rec = record(final, coords=coords, **options)
+    at = np.full(rec.pruned_at.shape, np.nan)
+    at[: int(pruned)] = 6.0
+    return dataclasses.replace(rec, pruned_at=at)
 
 
 def flat(ax):
@@ -88,10 +91,8 @@ def test_good_is_dark_in_both_modes(mode):
 
 
 def test_what_diverged_and_what_was_pruned_ends_before_the_scores():
-    rec = structured(diverged=[(4, 0, 0, 0), (4, 1, 0, 1)])
-    at = np.full(rec.pruned_at.shape, np.nan)
-    at[0] = 6.0
-    ax = result(dataclasses.replace(rec, pruned_at=at)).plot.parallel("loss")
+    rec = structured(pruned=True, diverged=[(4, 0, 0, 0), (4, 1, 0, 1)])
+    ax = result(rec).plot.parallel("loss")
     assert {"diverged (2 settings)", "pruned (6 settings)"} < set(flat(ax))
     assert len(lines(ax)) == 22
     for marker, count in (("x", 2), ("o", 6)):
@@ -137,14 +138,25 @@ def test_the_lines_through_a_name_are_spread_by_score():
         assert abs(places.mean() - list(named.ticks.values())[level]) < 1e-9
 
 
-def test_lines_stop_before_the_labels_of_the_axes_between():
+def test_a_line_goes_on_from_axis_to_axis_without_a_hole():
+    ax = result(structured(pruned=True)).plot.parallel("loss")
+    assert all(line[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0] for line in lines(ax))
+    out = [line.get_xydata() for line in ax.lines if line.get_marker() == "o"]
+    assert all(line[:, 0].tolist() == [0.0, 1.0, 2.0] for line in out)
+    assert len(out) == 6
+    for line in (*lines(ax), *out):
+        assert np.isfinite(line).all()
+
+
+def test_labels_of_the_axes_between_stand_over_the_lines_in_white():
     ax = result(structured()).plot.parallel("loss")
     ax.figure.canvas.draw()
-    ends = {float(x) for line in lines(ax) for x in line[:, 0] if np.isfinite(x)}
-    left = [ax.transData.transform((x, 0))[0] for x in ends]
-    for text in ax.texts:
-        box = text.get_window_extent()
-        assert not any(box.x0 < x < box.x1 for x in left), text.get_text()
+    (best,) = [line for line in ax.lines if line.get_color() == style.BEST and len(line.get_xdata()) > 1]
+    for label in ax.texts:
+        assert label.get_zorder() > best.get_zorder()
+        assert label.get_path_effects()
+        axis = ax.transData.transform((label.get_position()[0], 0))[0]
+        assert axis - 12 < label.get_window_extent().x1 < axis
 
 
 def test_no_two_labels_of_an_axis_overlap():
@@ -242,18 +254,3 @@ def test_a_sweep_with_structure_is_drawn_before_and_after_loading(tmp_path):
     assert [tick.get_text() for tick in first.get_xticklabels()] == ["learning rate", "momentum", "nesterov", "l2"]
     assert flat(first) == flat(second)
     assert {"None", "0.5"} <= {text.get_text() for text in first.texts}
-
-
-def test_lines_end_beside_a_wide_label_and_do_not_touch_it():
-    coords = {
-        "learning_rate": ("learning_rate", np.array([0.03, 0.3])),
-        "momentum": ("momentum", np.array([None, 0.9], object)),
-        "nesterov": ("nesterov", np.array([False, True])),
-    }
-    ax = result(record(np.arange(8.0).reshape(2, 2, 2) + 1, coords=coords)).plot.parallel("loss")
-    ax.figure.canvas.draw()
-    for label in ax.texts:
-        ends = [ax.transData.transform((x, 0))[0] for line in lines(ax) for x in line[:, 0] if np.isfinite(x)]
-        box = label.get_window_extent()
-        assert min(abs(x - box.x0) for x in ends if x < box.x0) > 8.0, label.get_text()
-        assert not any(box.x0 < x < box.x1 for x in ends), label.get_text()

@@ -4,12 +4,15 @@ import dataclasses
 import itertools
 import sys
 
+import jax.numpy as jnp
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+import jopt
 from jopt.results import GroupedResult, SweepRecord
+from jopt.results.plots.scales import View, scale_of_axis
 from tests.test_results_record import record, result
 
 RATES = np.geomspace(1e-5, 1.0, 26)
@@ -81,6 +84,24 @@ def test_the_response_has_log_axes_where_they_belong():
     assert ax.get_xlabel() == "learning rate"
     near = result(record([4.0, 3.5])).plot.response("loss", ax=plt.subplots()[1])
     assert (near.get_xscale(), near.get_yscale()) == ("log", "linear")
+
+
+@pytest.mark.parametrize("decades", [0.3, 0.9, 1.72, 2.0, 3.0])
+@pytest.mark.parametrize("low", [1.49e-3, 0.99])
+def test_no_two_labels_of_a_logarithmic_axis_run_into_each_other(low, decades):
+    rates = low * 10 ** np.linspace(0, decades, 12)
+    across = scale_of_axis(rates, "geomspace")
+    _, ax = plt.subplots(figsize=(5, 3))
+    across.lay_out(ax, rates)
+    View(across, rates[0], rates[-1]).apply(ax)
+    ax.set_xlim(0.9 * rates[0], 1.1 * rates[-1])
+    ax.figure.canvas.draw()
+    for axis, side in ((ax.xaxis, "x"), (ax.yaxis, "y")):
+        shown = [tick for tick in axis.get_ticklabels(which="both") if tick.get_text() and tick.get_visible()]
+        boxes = sorted((tick.get_window_extent() for tick in shown), key=lambda box: getattr(box, f"{side}0"))
+        boxes = [box for box in boxes if ax.bbox.x0 - 30 <= box.x1 and box.x0 <= ax.bbox.x1 + 5]
+        assert len(boxes) >= 2
+        assert all(getattr(a, f"{side}1") < getattr(b, f"{side}0") for a, b in itertools.pairwise(boxes))
 
 
 def test_the_response_shows_what_diverged_at_the_top_and_marks_the_best():
@@ -194,12 +215,45 @@ def test_groups_are_compared_in_one_axes_with_a_line_and_a_row_of_crosses_each()
     both = four_groups()
     ax = both.plot.compare("loss")
     ax.figure.canvas.draw()
-    assert [text.split(":")[0] for text in legend(ax)] == [*both, "band", "diverged"]
+    assert [text.split(":")[0] for text in legend(ax)] == [*both, "band", "star", "diverged"]
     assert len(stars(ax)) == 4
     rows = {round(float(line.get_ydata()[0]), 6) for line in crosses(ax)}
     assert len(rows) == 4
     assert [len(line.get_xdata()) for line in crosses(ax)] == [2, 3, 4, 5]
     assert len({line.get_color() for line in crosses(ax)}) == 4
+
+
+def swept_groups(**groups):
+    def loss(w, _):
+        return (w**2).sum()
+
+    return jopt.sweep(loss, jnp.ones(2), groups, steps=5, progress=False)
+
+
+def test_rates_of_several_names_are_compared_along_the_learning_rate_and_the_legend_says_what_is_at_its_best():
+    rates = jopt.geomspace(0.01, 0.1, 3)
+    ax = swept_groups(
+        plain=jopt.sgd(rates),
+        cosine=jopt.sgd(jopt.cosine_decay_schedule(rates, 5), momentum=jopt.choice(0.0, 0.9)),
+        named=jopt.adam(jopt.geomspace(0.01, 0.1, 3, name="how fast")),
+    ).plot.compare()
+    assert ax.get_xlabel() == "learning rate"
+    plain, cosine, named, star = flat(ax)
+    assert star == "star: the best of each"
+    assert plain.endswith(" at 0.1")
+    assert cosine.endswith(" at 0.1, momentum at best for each point")
+    assert named.endswith(" at 0.1")
+
+
+def test_numbers_that_are_not_all_rates_are_named_in_the_legend():
+    ax = swept_groups(
+        decay=jopt.sgd(jopt.cosine_decay_schedule(0.1, jopt.choice(3.0, 5.0))), rate=jopt.sgd(jopt.geomspace(0.01, 0.1, 3))
+    ).plot.compare()
+    assert ax.get_xlabel() == "the number that the legend names"
+    assert [entry.split(" at ")[1] for entry in flat(ax)[:2]] == ["decay_steps=5", "learning_rate=0.1"]
+    alike = swept_groups(a=jopt.adam(0.1, b1=jopt.choice(0.1, 0.9)), b=jopt.adam(0.2, b1=jopt.choice(0.1, 0.9))).plot.compare()
+    assert alike.get_xlabel() == "b1"
+    assert "b1=" not in "".join(flat(alike))
 
 
 def test_a_group_of_one_setting_is_a_level_line():
@@ -318,7 +372,7 @@ def test_names_are_text_whatever_they_hold():
     both = GroupedResult({name: result(rec, name) for name, rec in records.items()})
     ax = both.plot.compare("loss")
     ax.figure.canvas.draw()
-    assert [text.split(":")[0] for text in legend(ax)] == list(records)
+    assert [text.split(":")[0] for text in legend(ax)] == [*records, "star"]
     assert not any(text.get_parse_math() for text in ax.get_legend().get_texts())
     panels = both.plot.curves("loss")
     panels[0].figure.canvas.draw()
@@ -409,4 +463,4 @@ def test_the_axes_that_are_at_their_best_are_named():
 def test_a_heatmap_of_three_axes_names_the_one_at_its_best():
     axes = {name: (name, np.array([0.1, 0.2])) for name in ("learning_rate", "b1", "eps")}
     ax = result(record(np.arange(8.0).reshape(2, 2, 2) + 1, coords=axes)).plot.heatmap(metric="loss")
-    assert ax.figure.axes[1].get_ylabel() == "loss (eps at best)"
+    assert ax.figure.axes[1].get_ylabel() == "loss (last tenth of the run; mean of 2 seeds; eps at best)"

@@ -248,8 +248,9 @@ class Result(abc.ABC):
 
         The page is one file, below 5 MB, and asks for nothing from elsewhere, so that it opens offline and can be sent. On top
         stands what ``suggest()`` says, or the best setting where no number was swept, and the code that makes the best
-        optimizer. The table sorts and filters; what is pointed at there or in a chart is marked in both. Long curves are
-        thinned, which the page says. It needs ``jopt[report]``. The file appears whole or not at all.
+        optimizer; of several optimizers follows what ``compare()`` says. The table sorts and filters; what is pointed at there
+        or in a chart is marked in both. Long curves are thinned, which the page says. It needs ``jopt[report]``.
+        The file appears whole or not at all.
 
         Args:
           path: The name of the file, such as "report.html".
@@ -271,7 +272,12 @@ class Result(abc.ABC):
           >>> result.report("report.html").name
           'report.html'
         """
-        return page.write(self._parts(), scores.ranking(self._records().values(), metric, mode, at), path)
+        ranked = scores.ranking(self._records().values(), metric, mode, at)
+        return page.write(self._parts(), ranked, path, self._compared(ranked))
+
+    def _compared(self, ranked: scores.Ranking) -> str | None:
+        """A comparison of the parts, as HTML; None where there is nothing to compare."""
+        return None
 
     def __copy__(self) -> Self:
         """A result of the same objects; the dataset is made again when it is asked for."""

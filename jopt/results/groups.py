@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jopt.results import report, scores, text
 from jopt.results.base import Result
 from jopt.results.comparison import Comparison, compare
+from jopt.results.naming import is_rate
 from jopt.results.plots import GroupPlots
 from jopt.results.record import Saved, SweepRecord, Timings
 from jopt.results.result import SweepResult
@@ -233,10 +234,16 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
             raise ValueError(report.no_best({name: self[name].record for name in needed}, ranked.metric))
         return compare(trials, ranked, against, confidence)
 
+    def _compared(self, ranked: scores.Ranking) -> str | None:
+        try:
+            return self.compare(*ranked)._repr_html_() if len(self) > 1 else None
+        except ValueError:  # no setting is best
+            return None
+
     @property
     def plot(self) -> GroupPlots:
         """Pictures: ``.compare()`` in one axes, ``.curves()`` with a panel per group."""
-        return GroupPlots(self.record)
+        return GroupPlots(self.record, lambda group, name: is_rate(self[group], name))
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds: the groups."""

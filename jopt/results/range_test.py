@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jopt.results import text
 from jopt.results.plots import style
+from jopt.results.plots.scales import scale_of_axis
 from jopt.values import require
 
 if TYPE_CHECKING:
@@ -141,7 +142,9 @@ class RangeTest:
         low, high = float(np.min(self.losses)), float(np.max(self.smoothed))
         margin = 0.1 * (high - low or 1.0)
         ax.set_ylim(low - margin, high + margin)
-        ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
+        shown = [self.minimum, *self.rates]  # a tenth of a rate may lie below all of them
+        scale_of_axis(shown, "geomspace").lay_out(ax, shown)
+        ax.set(xlabel="learning rate", ylabel="loss")
         ax.legend(frameon=False)
         return ax
 

@@ -13,6 +13,7 @@ from jopt.courses import decays
 from jopt.results import report, scores, text
 from jopt.results.along import Fit, fitted, ordered
 from jopt.results.extending import extended
+from jopt.results.naming import in_full
 from jopt.results.record import SweepRecord
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial
@@ -61,7 +62,7 @@ class Suggestion:
 
     def __str__(self) -> str:
         """One sentence."""
-        what = "" if self.name == RATE else f"{self.name} "
+        what = "" if self.name == RATE else f"{in_full(self.trial.result, self.name)} "
         whose = "" if self.trial.group is None else f"{self.trial.group}: "
         told = "; ".join(each.rstrip(".") for each in (*self.reasons, *(f"but {each}" for each in self.warnings)))
         value, low, high = map(text.number, (self.value, self.low, self.high))

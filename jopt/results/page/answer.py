@@ -64,7 +64,7 @@ def answer(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ranki
     lead = found[best][0] if found[best] else None
     code = _code(trial, lead, label(first, best))
     if lead is None:
-        return Answer(_best(first, best, ranked), (), (), [str(each) for each in every], code, every)
+        return Answer(_best(first, best, parts, ranked), (), (), [str(each) for each in every], code, every)
     reasons, warnings = [_clean(each) for each in lead.reasons], [_clean(each) for each in lead.warnings]
     told = "; ".join([*reasons, *(f"but {each}" for each in warnings)])
     head = str(lead).removesuffix(f": {told}.")
@@ -89,10 +89,11 @@ def _suggestions(part: Swept, group: str | None, ranked: scores.Ranking) -> list
     return list(found.values())
 
 
-def _best(row: Row, group: str, ranked: scores.Ranking) -> str:
+def _best(row: Row, group: str, parts: Mapping[str, Swept], ranked: scores.Ranking) -> str:
     assert row.score is not None
     score = text.spread(row.score, scores.spread(row.per_seed), len(row.per_seed))
-    best = "the best of all settings: " if row.setting or group else ""
+    swept = any(part.record.dims for part in parts.values())
+    best = "the best of all settings: " if swept else f"the best of {len(parts)} optimizers: " if len(parts) > 1 else ""
     return f"{best}{label(row, group)} ({ranked.metric} {score})"
 
 
@@ -123,7 +124,7 @@ def _rounded(suggestion: Suggestion) -> object:
     """The optimizer of a suggestion with its number in the digits of the sentence."""
     replace = getattr(suggestion.optimizer, "replace", None)
     try:
-        return suggestion.optimizer if replace is None else replace(**{suggestion.name: float(f"{suggestion.value:.1e}")})
+        return suggestion.optimizer if replace is None else replace(**{suggestion.name: float(text.number(suggestion.value))})
     except (TypeError, ValueError):  # not its number
         return suggestion.optimizer
 

@@ -13,15 +13,17 @@ from jopt.results import report, scores, text
 from jopt.results.page import layout, listing, thinning
 from jopt.results.page.answer import Answer, answer
 from jopt.results.page.listing import Row, label
+from jopt.results.plots.profile import at_best, is_apart
 from jopt.results.plots.rungs import first_of
 from jopt.results.record import Saved, SweepRecord
+from jopt.results.suggestion import Suggestion
 from jopt.results.trial import Swept
 
 AXES = 8  # that get a chart
 
 
-def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any]:
-    """The names of the template, with ``data`` for the charts."""
+def content(parts: Mapping[str, Swept], ranked: scores.Ranking, compared: str | None = None) -> dict[str, Any]:
+    """The names of the template, with ``data`` for the charts; ``compared`` is a comparison of the parts, as HTML."""
     rows = listing.listed(parts, ranked)
     columns = listing.columns(parts, rows, ranked)
     told = answer(parts, rows, ranked)
@@ -42,6 +44,7 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
     }
     return {
         "answer": told,
+        "comparison": compared,
         "summary": _summary(parts, rows, ranked),
         "columns": columns,
         "cells": [[column.shown[i] for column in columns] for i in range(listed)],
@@ -51,6 +54,8 @@ def content(parts: Mapping[str, Swept], ranked: scores.Ranking) -> dict[str, Any
         "total": len(rows),
         "notes": notes,
         "axes": axes,
+        "marks": _marks(rows, axes),
+        "passing": any(place is None for axis in axes for place in axis["place"]),
         "unseen": _unseen(rows),
         "curves": [curve["name"] for curve in curves],
         "runs": _runs(parts),
@@ -80,22 +85,48 @@ def _axes(records: Sequence[SweepRecord], rows: Sequence[Row], told: Answer) -> 
     names = _varied(rows)[:AXES]
     order = {name: [x for r in records if name in r.coords for x in r.coords[name][1].tolist()] for name in names}
     how = {name: kind_of_all(r.kinds.get(name) for r in records if name in r.coords) for name in names}
+    values = {name: [row.setting.get(name, layout.ABSENT) for row in rows] for name in names}
     return [
         {
-            **layout.axis(name, [row.setting.get(name, layout.ABSENT) for row in rows], order[name], how[name]),
-            "suggested": [
-                {"group": s.trial.group or "", "value": s.value, "low": s.low, "high": s.high}
-                for s in told.suggestions
-                if s.name == name
-            ],
+            **layout.axis(name, values[name], order[name], how[name]),
+            "suggested": [_suggested(s, values[name], how[name]) for s in told.suggestions if s.name == name],
+            **_lines(records, name),
         }
         for name in names
     ]
 
 
+def _suggested(found: Suggestion, values: Sequence[Any], how: str | None) -> dict[str, Any]:
+    """Where the value and the interval of a suggestion stand on the axis of some values."""
+    ends = {"value": found.value, "low": found.low, "high": found.high}
+    return {"group": found.trial.group or "", **{end: layout.at(x, values, how) for end, x in ends.items()}}
+
+
+def _lines(records: Sequence[SweepRecord], name: str) -> dict[str, Any]:
+    """Which groups have a line along an axis, as ``plot.response()`` has one, and whether one is the best over other axes."""
+    joined = [part for part, record in enumerate(records) if name in record.coords and not is_apart(record, name)]
+    return {"joined": joined, "envelope": any(at_best(records[part], name) for part in joined)}
+
+
 def _varied(rows: Sequence[Row]) -> list[str]:
     names = dict.fromkeys(name for row in rows for name in row.setting)
     return [name for name in names if len({str(row.setting[name]) for row in rows if name in row.setting}) > 1]
+
+
+def _marks(rows: Sequence[Row], axes: Sequence[Mapping[str, Any]]) -> str:
+    """What the signs in the charts of scores stand for, in a sentence; "" where there are none but dots."""
+    states = {row.state for row in rows}
+    known = {
+        "the star is the best setting": len(rows) > 1 and "finished" in states,
+        "bars reach from the lowest to the highest seed": any(
+            np.ptp(row.per_seed) > 0 for row in rows if row.state == "finished"
+        ),
+        "open circles were pruned, so that their scores are of fewer steps": "pruned" in states,
+        "crosses at the edge have no score": bool(states & {"diverged", "not finite"}),
+        "the dashed line is a suggested value, the shade its interval": any(axis["suggested"] for axis in axes),
+    }
+    told = "; ".join(sign for sign, there in known.items() if there)
+    return f"In charts of scores {told}." if told else ""
 
 
 def _unseen(rows: Sequence[Row]) -> list[str]:

@@ -57,6 +57,12 @@ def axis(name: str, values: Sequence[Any], order: Sequence[Any] = (), how: str |
     }
 
 
+def at(number: float, values: Sequence[Any], how: str | None = None) -> float:
+    """Where a number stands along the axis of some values, made ``how`` a record says, in the terms of its ``at``."""
+    scale = scales.scale_of_axis(np.asarray([x for x in values if x is not ABSENT], np.float64), how)
+    return float(scale.forward(number)) if scale.kind == "zero" else number
+
+
 def _names(present: Sequence[Any], order: Sequence[Any]) -> _Places:
     shown = [str(value) for value in present]
     known = [each for each in dict.fromkeys(map(str, [*order, *shown])) if each in shown]

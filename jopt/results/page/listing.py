@@ -198,9 +198,9 @@ def is_number(value: Any) -> bool:
 
 
 def label(row: Row, group: str) -> str:
-    """A setting in words."""
-    setting = ", ".join(f"{name}={_shown(value)}" for name, value in row.setting.items()) or "the only setting"
-    return f"{group}: {setting}" if group else setting
+    """A setting in words; the only one of a group goes by the name of that."""
+    setting = ", ".join(f"{name}={_shown(value)}" for name, value in row.setting.items())
+    return ": ".join(filter(None, (group, setting))) or "the only setting"
 
 
 def _shown(value: Any) -> str:

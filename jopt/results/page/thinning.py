@@ -61,7 +61,8 @@ def curves(
     if len(known) > room.metrics:
         notes.append(f"There are curves of {room.metrics} of {len(known)} metrics.")
     if max(len(record.seeds) for record in records) > 1:
-        notes.append("Curves are means over seeds and end where the first seed did.")
+        bands = "; of a few, bands reach from the lowest to the highest seed" if room.bands else ""
+        notes.append(f"Curves are means over seeds and end where the first seed did{bands}.")
     return [thinned.of(rows[: room.settings], ranked) for thinned in shown], notes
 
 

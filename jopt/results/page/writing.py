@@ -22,10 +22,10 @@ SCRIPTS = ("start.js", "table.js", "drawing.js", "charts.js", "linking.js")  # i
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
-def write(parts: Mapping[str, Swept], ranked: scores.Ranking, path: Path) -> pathlib.Path:
-    """Writes the page of a result; see ``SweepResult.report``."""
+def write(parts: Mapping[str, Swept], ranked: scores.Ranking, path: Path, compared: str | None = None) -> pathlib.Path:
+    """Writes the page of a result, with a comparison of its parts, as HTML, if there is one; see ``SweepResult.report``."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    page = rendered(content(parts, ranked), now)
+    page = rendered(content(parts, ranked, compared), now)
     with replacing(path) as file:
         file.write(page.encode("utf-8", "replace"))  # names may hold halves of characters
     return pathlib.Path(os.fsdecode(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -27,8 +27,9 @@ class GroupPlots:
     ``result[name].plot`` has those of one group.
     """
 
-    def __init__(self, records: dict[str, SweepRecord]) -> None:
+    def __init__(self, records: dict[str, SweepRecord], is_rate: Callable[[str, str], bool]) -> None:
         self._records = records
+        self._is_rate = is_rate  # of a group and the name of a number
 
     def _ranking(self, metric: str | None, mode: Mode | None, at: At | None) -> scores.Ranking:
         return scores.ranking(self._records.values(), metric, mode, at)
@@ -102,8 +103,20 @@ class GroupPlots:
         x: str | None = None,
         ax: Axes | None = None,
     ) -> Axes:
-        """The score against the swept number, a line per group; ``x`` is None or swept by all."""
-        return draw_compare(self._records, self._ranking(metric, mode, at), x, ax)
+        """The score against a swept number, a line per group, the other axes at their best value for each.
+
+        Args:
+          metric: What to score; None: as in ``best``.
+          mode: "min" or "max"; None: as in ``best``.
+          at: "last" or "best", as in ``best``.
+          x: The hyperparameter, swept by all; None: of each group the first with several values. Where these have several
+            names, the axis is called "learning rate" if all are rates; else the legend names them.
+          ax: The axes to draw into; None: a new figure.
+
+        Returns:
+          The axes.
+        """
+        return draw_compare(self._records, self._ranking(metric, mode, at), x, self._is_rate, ax)
 
     def heatmap(
         self,

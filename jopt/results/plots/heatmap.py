@@ -37,7 +37,7 @@ def draw_heatmap(
     right, up = _order(xs), _order(ys)
     mean = scored.at_best([row, column]).mean[np.ix_(up, right)]
     ax = style.axes(ax, 6.6, 5.0)
-    entries = _draw_cells(ax, mean, ranked, _at_best(record, column, row), style.why_out(record, np.isnan(scored.mean)))
+    entries = _draw_cells(ax, mean, ranked, _about(record, ranked, column, row), style.why_out(record, np.isnan(scored.mean)))
     across, upwards = [style.wrapped_tick(label) for label in _labels(xs[right])], _labels(ys[up])
     _ticks(ax.xaxis, across, CHARACTERS // (2 + max(len(line) for label in across for line in label.split("\n"))))
     _ticks(ax.yaxis, upwards, ROWS)
@@ -90,12 +90,15 @@ def _order(values: NDArray[Any]) -> NDArray[Any]:
     return np.argsort(values, kind="stable") if values.dtype.kind in "iuf" else np.arange(len(values))
 
 
-def _at_best(record: SweepRecord, *shown: int) -> str:
+def _about(record: SweepRecord, ranked: scores.Ranking, *shown: int) -> str:
+    """What the colours are, in words: when scores are from, how many seeds they are means of, and what is at its best."""
     several = [dim for axis, dim in enumerate(record.dims) if axis not in shown and record.shape[axis] > 1]
-    return f" ({', '.join(several)} at best)" if several else ""
+    seeds = [f"mean of {len(record.seeds)} seeds"] if len(record.seeds) > 1 else []
+    best = [f"{', '.join(several)} at best"] if several else []
+    return f"{style.words(ranked.metric)} ({'; '.join([scores.moment(record, ranked), *seeds, *best])})"
 
 
-def _draw_cells(ax: Axes, mean: NDArray[Any], ranked: scores.Ranking, others: str, why: str) -> list[style.Entry]:
+def _draw_cells(ax: Axes, mean: NDArray[Any], ranked: scores.Ranking, about: str, why: str) -> list[style.Entry]:
     ax.set_facecolor("0.85")
     ax.set(xlim=(0, mean.shape[1]), ylim=(0, mean.shape[0]))
     if not np.isnan(mean).all():
@@ -103,8 +106,8 @@ def _draw_cells(ax: Axes, mean: NDArray[Any], ranked: scores.Ranking, others: st
         low, high = max(seen.low, np.nanmin(mean)), min(seen.high, np.nanmax(mean))
         mesh = ax.pcolormesh(np.ma.masked_invalid(mean), cmap=_cmap(ranked.mode), norm=seen.scale.norm(low, high))
         extend = "max" if high < np.nanmax(mean) else "min" if low > np.nanmin(mean) else "neither"
-        bar = style.colorbar(mesh, ax, ranked.metric, extend=extend)
-        bar.set_label(style.words(ranked.metric) + others, parse_math=False)
+        bar = style.colorbar(mesh, ax, ranked.metric, extend=extend, **seen.scale.tick([low, high]))
+        bar.set_label(about, parse_math=False)
     return _hatch(ax, np.isnan(mean), why)
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 1.75  # inches from one axis to the next
-BESIDE = 0.16  # inches, what a tick label needs beside its text: 5 points to the axis, the rest to the lines
-SHRUNK = 0.9  # of the width of axes, about the least that a layout leaves them beside tick labels and the colour bar
 BAR = 0.1  # inches, the width of the colour bar
 ROOM = 0.7  # inches beside the axes that it and its numbers need
 PRUNED = "0.72"
@@ -92,12 +90,12 @@ def _width(paths: Paths) -> float:
 def _draw(ax: Axes, paths: Paths, seen: View) -> None:
     _leave_room(ax)
     _lay_out(ax, paths)
-    gaps = _gaps(ax, _tick(ax, paths.columns))
+    _tick(ax, paths.columns)
     norm = seen.scale.norm(seen.low, seen.high)
-    entries = [*_draw_out(ax, paths, gaps), *_far(paths, seen)]
-    best = _draw_scored(ax, paths, gaps, norm, seen)
+    entries = [*_draw_out(ax, paths), *_far(paths, seen)]
+    best = _draw_scored(ax, paths, norm, seen)
     if not np.isnan(paths.mean).all():
-        _add_bar(ax, paths, norm)
+        _add_bar(ax, paths, seen)
     style.legend(ax, [*best, *entries], under=True)
 
 
@@ -123,38 +121,27 @@ def _lay_out(ax: Axes, paths: Paths) -> None:
         ax.axvline(place, color="black", lw=0.8, zorder=2.8)
 
 
-def _gaps(ax: Axes, labels: list[list[Any]]) -> list[float]:
-    """For each axis how far before it the lines end, so that they do not run under its labels."""
-    spacing = SHRUNK * ax.get_window_extent().width / (len(labels) + 1)
-    widths = [max(label.get_window_extent().width for label in each) / ax.figure.dpi for each in labels]
-    return [0.0, *(min(0.6, (BESIDE + width) * ax.figure.dpi / spacing) for width in widths), 0.0]
-
-
-def _tick(ax: Axes, columns: tuple[Column, ...]) -> list[list[Any]]:
-    """The labels of all axes but the first, which has ticks of its own, left of each in a gap of the lines; returns them."""
+def _tick(ax: Axes, columns: tuple[Column, ...]) -> None:
+    """The labels of all axes but the first, which has ticks of its own: left of each, in white over the lines."""
+    from matplotlib.patheffects import withStroke
     from matplotlib.transforms import ScaledTranslation
 
     left = ax.transData + ScaledTranslation(-5 / 72, 0, ax.figure.dpi_scale_trans)
-    made: list[list[Any]] = [[] for _ in columns[1:]]
+    look: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": "small", "parse_math": False, "zorder": 2.7}
     for place, column in enumerate(columns[1:], 1):
         for label, height in column.ticks.items():
             ax.plot(place, height, marker="_", ms=6, mew=0.8, color="black", clip_on=False, zorder=2.9)
-            shown = style.wrapped_tick(label)
-            look: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": "small", "parse_math": False}
-            made[place - 1].append(ax.text(place, height, shown, transform=left, **look))
-    return made
+            shown = ax.text(place, height, style.wrapped_tick(label), transform=left, **look)
+            shown.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
-def _line(paths: Paths, gaps: list[float], flat: int, end: float) -> NDArray[np.float64]:
-    """[points, 2], a setting's way from axis to axis and to ``end`` at the right edge, with a hole before each label."""
-    points = [(0.0, paths.columns[0].places[flat])]
-    for place, column in enumerate(paths.columns[1:], 1):
-        height = column.places[flat]
-        points += [(place - gaps[place], height), (np.nan, np.nan), (place, height)]
-    return np.array([*points, (len(paths.columns), end)])
+def _line(paths: Paths, flat: int, end: float) -> NDArray[np.float64]:
+    """[points, 2], a setting's way from axis to axis and to ``end`` at the right edge."""
+    heights = [column.places[flat] for column in paths.columns]
+    return np.array([*enumerate(heights), (len(heights), end)])
 
 
-def _draw_scored(ax: Axes, paths: Paths, gaps: list[float], norm: Any, seen: View) -> list[style.Entry]:
+def _draw_scored(ax: Axes, paths: Paths, norm: Any, seen: View) -> list[style.Entry]:
     """The settings that have a score, the better the higher on top, the best in red; returns what a legend says of that."""
     from matplotlib.collections import LineCollection
 
@@ -164,7 +151,7 @@ def _draw_scored(ax: Axes, paths: Paths, gaps: list[float], norm: Any, seen: Vie
     cost = paths.mean if paths.ranked.mode == "min" else -paths.mean
     order = known[np.argsort(cost[known], kind="stable")][::-1]
     ends = np.ma.getdata(norm(seen.clip(paths.mean[order])))
-    lines = [_line(paths, gaps, int(flat), float(end)) for flat, end in zip(order, ends, strict=True)]
+    lines = [_line(paths, int(flat), float(end)) for flat, end in zip(order, ends, strict=True)]
     few = len(order) <= 60
     drawn = LineCollection(lines, colors=_colors(paths.ranked.mode)(ends), lw=1.5 if few else 0.9, alpha=0.9 if few else 0.65)
     drawn.set(zorder=2, clip_on=False)
@@ -180,7 +167,7 @@ def _colors(mode: str) -> Any:
     return style.colormap() if mode == "min" else style.colormap().reversed()
 
 
-def _draw_out(ax: Axes, paths: Paths, gaps: list[float]) -> list[style.Entry]:
+def _draw_out(ax: Axes, paths: Paths) -> list[style.Entry]:
     """The settings without a score, which end at the last number's axis."""
     left = paths.record.left.any(-1).ravel() & ~paths.diverged & ~paths.pruned
     lost = np.isnan(paths.mean) & ~paths.diverged & ~paths.pruned & ~left
@@ -193,7 +180,7 @@ def _draw_out(ax: Axes, paths: Paths, gaps: list[float]) -> list[style.Entry]:
     entries = []
     for name, which, look in kinds:
         for flat in np.flatnonzero(which):
-            line = _line(paths, gaps, int(flat), np.nan)[:-1]
+            line = _line(paths, int(flat), np.nan)[:-1]
             (drawn,) = ax.plot(*line.T, markevery=[len(line) - 1], zorder=1.5, clip_on=False, **look)
         if which.any():
             entries.append(style.Entry(drawn, f"{name} ({text.count(int(which.sum()), 'setting')})"))
@@ -212,12 +199,15 @@ def _far(paths: Paths, seen: View) -> list[style.Entry]:
     return [style.Entry(Line2D([], [], color=color), f"{text.count(over + under, 'score')} {where}, drawn at the edge")]
 
 
-def _add_bar(ax: Axes, paths: Paths, norm: Any) -> None:
+def _add_bar(ax: Axes, paths: Paths, seen: View) -> None:
     """The colour bar, at the right edge, where it is the axis of the scores too."""
     from matplotlib.cm import ScalarMappable
+    from matplotlib.ticker import NullFormatter
 
     width = BAR * ax.figure.dpi / ax.get_window_extent().width
     beside = ax.inset_axes((1.0, 0.0, width, 1.0))
-    bar = ax.figure.colorbar(ScalarMappable(norm, _colors(paths.ranked.mode)), cax=beside)
+    shown = ScalarMappable(seen.scale.norm(seen.low, seen.high), _colors(paths.ranked.mode))
+    bar = ax.figure.colorbar(shown, cax=beside, **seen.scale.tick([seen.low, seen.high]))
+    beside.yaxis.set_minor_formatter(NullFormatter())
     label = f"{style.words(paths.ranked.metric)} ({scores.moment(paths.record, paths.ranked)})"
     bar.set_label(label, parse_math=False)

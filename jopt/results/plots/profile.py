@@ -25,7 +25,8 @@ class Profile(NamedTuple):
       low: [n], lowest seed.
       high: [n], highest seed.
       best: Position of the best, or None.
-      others: Hyperparameters drawn together with this one, name -> values [n]: then no line joins the values.
+      others: Hyperparameters drawn together with this one, name -> values [n].
+      apart: Whether the values are points that no line joins.
       kind: How its axis was made, where that is known (see ``SweepRecord``).
       at_best: Names of the axes that are at their best.
       out: What to call values that have no score.
@@ -39,14 +40,10 @@ class Profile(NamedTuple):
     high: NDArray[Any]
     best: int | None
     others: Mapping[str, NDArray[Any]]
+    apart: bool
     kind: str | None
     at_best: tuple[str, ...]
     out: str
-
-    @property
-    def apart(self) -> bool:
-        """Whether the values are points that no line joins: they were drawn, or are no numbers."""
-        return bool(self.others or self.ticks or self.kind in DRAWN)
 
     @property
     def where(self) -> str:
@@ -68,8 +65,6 @@ def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profi
     mean, per_seed = along.mean[order], along.per_seed[order]
     out = np.isnan(mean)
     index = scores.Scores(mean, per_seed, ranked.mode).best_index()
-    dim = record.dims[axis]
-    drawn = [] if dim in record.coords else [other for other in record.names_along(dim) if other != name]
     return Profile(
         name=name,
         x=places[order],
@@ -78,11 +73,29 @@ def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profi
         low=np.where(out, np.nan, per_seed.min(-1)),
         high=np.where(out, np.nan, per_seed.max(-1)),
         best=None if index is None else index[0],
-        others={other: np.asarray(record.coords[other][1])[order] for other in drawn},
+        others={other: np.asarray(record.coords[other][1])[order] for other in _drawn_with(record, name)},
+        apart=is_apart(record, name),
         kind=record.kinds.get(name),
-        at_best=tuple(each for each, size in zip(record.dims, record.shape, strict=True) if each != dim and size > 1),
+        at_best=at_best(record, name),
         out=style.why_out(record, np.isnan(scored.mean)),
     )
+
+
+def is_apart(record: SweepRecord, name: str) -> bool:
+    """Whether settings along a number are points that no line joins: it was drawn, or has values that are no numbers."""
+    numeric = is_numeric(np.asarray(record.coords[name][1]))
+    return not numeric or bool(_drawn_with(record, name)) or record.kinds.get(name) in DRAWN
+
+
+def at_best(record: SweepRecord, name: str) -> tuple[str, ...]:
+    """The axes that are at their best along a number."""
+    dim = record.coords[name][0]
+    return tuple(each for each, size in zip(record.dims, record.shape, strict=True) if each != dim and size > 1)
+
+
+def _drawn_with(record: SweepRecord, name: str) -> list[str]:
+    dim = record.coords[name][0]
+    return [] if dim in record.coords else [other for other in record.names_along(dim) if other != name]
 
 
 def is_numeric(values: NDArray[Any]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jopt.kinds import kind_of_all
+from jopt.rates import RATE
 from jopt.results import scores, text
 from jopt.results.along import capped
 from jopt.results.plots import edges, style
@@ -21,6 +22,8 @@ from jopt.values import require
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+VARIOUS = "the number that the legend names"
+
 
 def draw_response(
     record: SweepRecord, ranked: scores.Ranking, x: str | None, color: str | None, suggestion: bool, ax: Axes | None
@@ -29,7 +32,7 @@ def draw_response(
     require.flag("suggestion", suggestion)
     line = profile(record, ranked, x)
     ax = style.axes(ax, 8.0)
-    seen, scale = _set_scales(ax, [line], [record], ranked)
+    seen, scale = _set_scales(ax, [line], [record], ranked, style.words(line.name))
     if line.others:
         other = _color_of(line, color)
         entries = _draw_points(ax, line, other, record.kinds.get(other))
@@ -76,21 +79,26 @@ def draw_compare(
     records: dict[str, SweepRecord],
     ranked: scores.Ranking,
     x: str | None,
+    is_rate: Callable[[str, str], bool],
     ax: Axes | None,
 ) -> Axes:
-    """The response of each group in one axes; a group of one setting is a level line."""
+    """The response of each group in one axes; a group of one setting is a level line.
+
+    ``is_rate`` says of a group and a number whether that is a learning rate.
+    """
     lines = {name: profile(r, ranked, x) for name, r in records.items() if r.dims}
     ax = style.axes(ax, 9.0)
     single = {n: scores.score(r, ranked) for n, r in records.items() if not r.dims}
     levels = np.array([float(scored.mean) for scored in single.values()])
-    seen, scale = _set_scales(ax, list(lines.values()), records.values(), ranked, levels)
+    shared = _shared(lines, is_rate)
+    seen, scale = _set_scales(ax, list(lines.values()), records.values(), ranked, shared or VARIOUS, levels)
     gone = False
     entries = []
     for row, name in enumerate(records):
         color = style.GROUPS[row % len(style.GROUPS)]
         height = _row_height(len(records)) * (row + 0.5)
         if name in lines:
-            entries += _draw_group(ax, name, lines[name], color, height, ranked.mode)
+            entries += _draw_group(ax, name, lines[name], color, height, ranked.mode, named=not shared)
             gone |= _mark_beyond(ax, lines[name], seen, scale, color)
         else:
             entries += _draw_level(ax, name, float(single[name].mean), color)
@@ -98,11 +106,20 @@ def draw_compare(
     return ax
 
 
-def _draw_group(ax: Axes, name: str, line: Profile, color: str, height: float, mode: str) -> list[style.Entry]:
+def _shared(lines: Mapping[str, Profile], is_rate: Callable[[str, str], bool]) -> str:
+    """What all groups have along the x axis, in words; "" where they have different things there."""
+    names = {line.name for line in lines.values()}
+    if len(names) > 1:
+        return style.words(RATE) if all(is_rate(group, line.name) for group, line in lines.items()) else ""
+    return style.words(names.pop()) if names else VARIOUS
+
+
+def _draw_group(ax: Axes, name: str, line: Profile, color: str, height: float, mode: str, named: bool) -> list[style.Entry]:
     label = f"{name}: all diverged" if line.out == "diverged" else f"{name}: {line.out}"
     if line.best is not None:
         score = float(line.mean[line.best])
-        label = f"{name}: {text.number(score)} at {line.where}"
+        others = f", {', '.join(line.at_best)} at best for each point" if line.at_best else ""
+        label = f"{name}: {text.number(score)} at {f'{line.name}=' if named else ''}{line.where}{others}"
         style.star(ax, line.x[line.best], score, color)
     entries = _draw_line(ax, line, color, label)
     _draw_diverged(ax, line, color, height, mode)
@@ -121,8 +138,9 @@ def _draw_level(ax: Axes, name: str, score: float, color: str) -> list[style.Ent
 
 def _compare_notes(lines: Sequence[Profile], records: Mapping[str, SweepRecord]) -> list[style.Entry]:
     seeds = max(len(record.seeds) for record in records.values())
-    notes: list[style.Entry] = next((_range(line, seeds) for line in lines if _differs(line)), [])
+    notes = [*next((_range(line, seeds) for line in lines if _differs(line)), [])]
     out = [line.out for line in lines if np.isnan(line.mean).any()]
+    notes += [style.star_entry("star: the best of each")] if any(line.best is not None for line in lines) else []
     return [*notes, *([style.diverged_entry(max(out, key=len), line=False)] if out else [])]
 
 
@@ -131,6 +149,7 @@ def _set_scales(
     lines: Sequence[Profile],
     records: Collection[SweepRecord],
     ranked: scores.Ranking,
+    across: str,
     more: NDArray[Any] | None = None,
 ) -> tuple[View, Scale]:
     values = np.concatenate([*[np.concatenate([line.low, line.high]) for line in lines], [] if more is None else more])
@@ -139,10 +158,7 @@ def _set_scales(
     seen = view(capped(values, records, ranked), ranked.mode)
     seen = seen.widened(ranked.mode, _row_height(rows) * rows if crossed else 0.0)
     seen.apply(ax)
-    names = sorted({line.name for line in lines})
-    style.label_axes(
-        ax, " / ".join(map(style.words, names)), f"{style.words(ranked.metric)} ({scores.moment(next(iter(records)), ranked)})"
-    )
+    style.label_axes(ax, across, f"{style.words(ranked.metric)} ({scores.moment(next(iter(records)), ranked)})")
     scale = _lay_out(ax, lines)
     if not np.isfinite(values).any():
         ax.set_yticks([])  # no score, so no scale

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LOG_SPAN = 1.5  # decades from which scores read better on a log scale than on a linear one
 NARROW = 0.7  # decades in which 1, 2 and 5 are too few ticks
+POWERS = 2.0  # decades from which there are two powers of ten at least, which are ticks enough
 GAP = 0.5  # decades between the place of zero and the smallest number, at least
 GAP_SHARE = 0.1  # of the decades above: so much that the labels of both fit
 FENCE = 3.0  # interquartile ranges beyond the quartiles: Tukey's "far out"
@@ -71,23 +72,30 @@ class Scale(NamedTuple):
         return (LogNorm if self.kind == "log" else Normalize)(low, high)
 
     def tick(self, values: Any) -> dict[str, Any]:
-        """Locator and formatter of an axis of some numbers, as ``colorbar`` takes them; none where matplotlib's own do."""
+        """Locator and formatter of an axis of some numbers, as ``colorbar`` takes them; none where matplotlib's own do.
+
+        Matplotlib labels 2, 3, 4, 6 beside a single power of ten, each as a product, and such labels run into each other.
+        """
         from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
-        if self.kind != "log" or (decades := _decades(values)) >= LOG_SPAN:
+        if self.kind != "log" or (decades := _decades(values)) >= POWERS:
             return {}
         locator = LogLocator(subs=(1, 2, 5)) if decades >= NARROW else MaxNLocator(6, steps=[1, 2, 5, 10])
         return {"ticks": locator, "format": FuncFormatter(lambda x, _: text.number(float(f"{x:.12g}")))}
 
     def lay_out(self, ax: Axes, values: Any) -> None:
         """Makes it the scale of the x axis, with ticks that read well."""
+        ax.set_xscale(**self.options())
+        self.label(ax.xaxis, values)
+        self.mark_gap(ax)
+
+    def label(self, axis: Any, values: Any) -> None:
+        """Gives an axis of some numbers, on this scale already, its ticks."""
         from matplotlib.ticker import NullFormatter
 
-        ax.set_xscale(**self.options())
         for name, made in self.tick(values).items():
-            (ax.xaxis.set_major_locator if name == "ticks" else ax.xaxis.set_major_formatter)(made)
-            ax.xaxis.set_minor_formatter(NullFormatter())
-        self.mark_gap(ax)
+            (axis.set_major_locator if name == "ticks" else axis.set_major_formatter)(made)
+        axis.set_minor_formatter(NullFormatter())
 
     def mark_gap(self, ax: Axes) -> None:
         """A dotted line of the x axis between zero's own place and the smallest number."""
@@ -138,6 +146,7 @@ class View(NamedTuple):
         """Sets scale and limits of the y axis."""
         ax.set_yscale(**self.scale.options())
         ax.set_ylim(self.low, self.high)
+        self.scale.label(ax.yaxis, [self.low, self.high])
 
     def clip(self, values: Any) -> Any:
         """Values moved to the nearest edge of the view."""

@@ -91,8 +91,11 @@ def label_axes(ax: Axes, x: str, y: str) -> None:
 
 def colorbar(mappable: Any, axes: Any, name: str, **options: Any) -> Any:
     """A colour bar beside axes, or beside several that share it."""
+    from matplotlib.ticker import NullFormatter
+
     every = np.ravel(axes)
     bar = every[0].figure.colorbar(mappable, ax=list(every), **options)
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.set_label(words(name), parse_math=False)
     return bar
 
@@ -192,6 +195,13 @@ def range_entry(seeds: int, bars: bool = False) -> Entry:
 
     handle = Line2D([], [], color="0.7", ls="", marker="|", ms=10) if bars else Patch(color="0.5", alpha=0.25, lw=0)
     return Entry(handle, f"{'bar' if bars else 'band'}: lowest to highest of {text.count(seeds, 'seed')}")
+
+
+def star_entry(label: str) -> Entry:
+    """What a legend says of stars of any colour."""
+    from matplotlib.lines import Line2D
+
+    return Entry(Line2D([], [], color="0.4", ls="", marker="*", ms=9), label)
 
 
 def line_entry(label: str) -> Entry:

@@ -84,7 +84,7 @@ function points(rows, axis, marker, more) {
 
 function responseChart(axis) {
   const rows = shownRows().filter((i) => axis.at[i] !== null);
-  const of = (...states) => rows.filter((i) => states.includes(ROWS[i].state));
+  const of = (...states) => rows.filter((i) => states.includes(ROWS[i].state)).reverse(); // the best on top
   const [finished, pruned, lost] = [of("finished"), of("pruned"), of("diverged", "not finite")];
   const seeds = finished.length <= 60 && finished.some((i) => ROWS[i].low !== null);
   const spread = (to) => finished.map((i) => Math.abs((ROWS[i][to] ?? ROWS[i].score) - ROWS[i].score));
@@ -95,7 +95,7 @@ function responseChart(axis) {
   const without = { y: atEdge, yaxis: "y2", hovertemplate: "%{text}<br>no score<extra></extra>" };
   return {
     traces: [
-      ...envelopes(axis, finished),
+      ...envelopes(axis),
       points(finished, axis, { symbol, size }, seeds ? { error_y: bars } : {}),
       points(pruned, axis, { symbol: "circle-open", color: colour("out") }, { hovertemplate: "%{text}<br>%{y:.4g} when pruned<extra></extra>" }),
       points(lost, axis, { symbol: "x", color: colour("out") }, without),
@@ -111,21 +111,22 @@ function responseChart(axis) {
 }
 
 function ticksOf(axis) {
-  if (axis.kind !== "listed") return { type: axis.kind };
+  const decades = Math.log10(Math.max(...axis.at) / Math.min(...axis.at.filter((x) => x !== null)));
+  if (axis.kind === "log") return { type: "log", ...(decades < 2 ? { nticks: 3 } : {}) }; // eight labels between powers touch
+  if (axis.kind === "linear") return { type: "linear" };
   return { type: "linear", tickvals: axis.ticks.map(([at]) => at), ticktext: axis.ticks.map(([, label]) => plain(label)) };
 }
 
-// A line for each group through the best score of each value.
-function envelopes(axis, finished) {
-  const grid = new Set(finished.map((i) => axis.at[i])).size < finished.length || DATA.axes.length === 1;
-  if (!grid || DATA.axes.length > 1 && axis.kind === "listed") return [];
-  const groups = DATA.groups.map((_, k) => finished.filter((i) => ROWS[i].group === k));
+// A line for each group through the best score of each value, with a hole where there is none.
+function envelopes(axis) {
+  const rows = shownRows().filter((i) => axis.at[i] !== null); // the best first
+  const groups = axis.joined.map((k) => rows.filter((i) => ROWS[i].group === k));
   return groups.filter((rows) => rows.length).map((rows) => {
     const best = new Map();
-    rows.forEach((i) => best.has(axis.at[i]) || best.set(axis.at[i], ROWS[i].score)); // rows stand best first
-    const at = [...best.keys()].sort((a, b) => a - b);
+    rows.filter((i) => ROWS[i].state === "finished").forEach((i) => best.has(axis.at[i]) || best.set(axis.at[i], ROWS[i].score));
+    const at = [...new Set(rows.map((i) => axis.at[i]))].sort((a, b) => a - b);
     const color = DATA.groups.length > 1 ? hue(ROWS[rows[0]].group) : colour("out");
-    return { type: "scatter", mode: "lines", x: at, y: at.map((x) => best.get(x)), line: { color, width: 1.2 }, hoverinfo: "skip" };
+    return { type: "scatter", mode: "lines", x: at, y: at.map((x) => best.get(x) ?? null), line: { color, width: 1.2 }, hoverinfo: "skip" };
   });
 }
 
@@ -137,7 +138,7 @@ function suggested(axis) {
   const beyond = shownRows().filter((i) => ROWS[i].score !== null && (ROWS[i].score > high || ROWS[i].score < low)).length;
   const shapes = [];
   const annotations = [];
-  if (first !== undefined && axis.kind !== "listed") {
+  if (first !== undefined) {
     const whole = { xref: "x", yref: "paper", y0: 0, y1: 1, layer: "below" };
     shapes.push({ ...whole, type: "rect", x0: first.low, x1: first.high, fillcolor: colour("accent"), opacity: 0.13, line: { width: 0 } });
     shapes.push({ ...whole, type: "line", x0: first.value, x1: first.value, line: { color: colour("accent"), width: 1.5, dash: "dash" } });
@@ -155,32 +156,57 @@ function suggested(axis) {
 function parallelChart() {
   const rows = shownRows().reverse();
   const names = [...DATA.axes.map((axis) => axis.name), DATA.metric];
+  const signs = Math.max(8, Math.floor(70 / names.length)); // of a line of text under an axis
   const font = { size: 11, color: colour("soft") };
   const marks = [...DATA.axes.map((axis) => axis.marks), scoreMarks()];
   const labels = marks.flatMap((each, x) =>
     each.map(([y, label]) => ({ x, y, text: plain(label), xanchor: "right", xshift: -5, showarrow: false, bgcolor: colour("back"), borderpad: 0, font })),
   );
   return {
-    traces: rows.map((i) => ({
-      type: "scatter",
-      mode: "lines+markers",
-      meta: { row: i, width: isBest(i) ? 3 : 1 },
-      x: names.map((_, x) => x),
-      y: [...DATA.axes.map((axis) => axis.place[i]), scorePlace(i)],
-      customdata: names.map(() => i),
-      line: { color: colourOf(i), width: isBest(i) ? 3 : 1, dash: ROWS[i].state === "finished" ? "solid" : "dot" },
-      marker: { size: 5, color: colourOf(i) },
-      text: names.map(() => labelled(i)),
-      hovertemplate: `%{text}<br>${plain(told(i).slice(ROWS[i].label.length + 2)).replace(/%/g, "&#37;")}<extra></extra>`,
-    })),
+    traces: [...rows.map(passing).filter((trace) => trace.x.length), ...rows.map(path)],
     layout: layoutOf({
       uirevision: "parallel",
       selectdirection: "v",
       margin: { l: 64, r: 24, t: 32, b: 44 },
-      xaxis: axisOf("", { tickvals: names.map((_, x) => x), ticktext: names.map(plain), range: [-0.35, names.length - 0.85], gridcolor: colour("out"), fixedrange: true }),
+      xaxis: axisOf("", { tickvals: names.map((_, x) => x), ticktext: names.map((name) => wrapped(name, signs)), tickangle: 0, range: [-0.35, names.length - 0.85], gridcolor: colour("out"), fixedrange: true }),
       yaxis: { range: [-0.05, 1.05], visible: false, fixedrange: true },
       annotations: labels,
     }),
+  };
+}
+
+// From axis to axis, and to the score; null where a setting has none.
+const placesOf = (i) => [...DATA.axes.map((axis) => axis.place[i]), scorePlace(i)];
+
+function path(i) {
+  const y = placesOf(i);
+  return {
+    type: "scatter",
+    mode: "lines+markers",
+    meta: { row: i, width: isBest(i) ? 3 : 1 },
+    x: y.map((_, x) => x),
+    y,
+    customdata: y.map(() => i),
+    line: { color: colourOf(i), width: isBest(i) ? 3 : 1, dash: ROWS[i].state === "finished" ? "solid" : "dot" },
+    marker: { size: 5, color: colourOf(i) },
+    text: y.map(() => labelled(i)),
+    hovertemplate: `%{text}<br>${plain(told(i).slice(ROWS[i].label.length + 2)).replace(/%/g, "&#37;")}<extra></extra>`,
+  };
+}
+
+// The way of a setting past axes that its group does not have, dashed, as it has no value where it crosses them.
+function passing(i) {
+  const y = placesOf(i);
+  const known = [...y.keys()].filter((x) => y[x] !== null);
+  const jumps = known.slice(1).map((to, k) => [known[k], to]).filter(([from, to]) => to - from > 1);
+  return {
+    type: "scatter",
+    mode: "lines",
+    meta: { row: i, width: isBest(i) ? 3 : 1 },
+    x: jumps.flatMap((jump) => [...jump, null]),
+    y: jumps.flatMap(([from, to]) => [y[from], y[to], null]),
+    line: { color: colourOf(i), width: isBest(i) ? 3 : 1, dash: "6px,3px" },
+    hoverinfo: "skip",
   };
 }
 

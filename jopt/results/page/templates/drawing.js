@@ -38,6 +38,15 @@ function colourOf(i) {
 const MEANING = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "%{": "%&#123;" };
 const plain = (text) => text.replace(/[&<>]|%\{/g, (sign) => MEANING[sign]);
 const cut = (text) => (text.length > TITLE ? `${text.slice(0, TITLE)}…` : text);
+// A name on several lines of at most so many signs where it has dots, strokes or spaces to break at.
+function wrapped(name, signs) {
+  const lines = [""];
+  for (const part of name.match(/[^._\s/-]*[._\s/-]?/g)) {
+    if (lines.at(-1) && lines.at(-1).length + part.length > signs) lines.push("");
+    lines[lines.length - 1] += part;
+  }
+  return lines.map(plain).join("<br>");
+}
 const labelled = (i) => plain(ROWS[i].label).replace(/, /g, ROWS[i].label.length > 36 ? ",<br>" : ", ");
 
 function axisOf(title, more) {

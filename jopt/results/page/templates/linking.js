@@ -184,6 +184,14 @@ async function load() {
   charts.forEach(listenTo);
 }
 
+// As wide as all rows need it, whichever are shown: else charts would jump when rows are filtered.
+function holdWidth() {
+  table.style.width = "min-content";
+  byId("table").style.flexBasis = `${table.offsetWidth + 2}px`;
+  table.style.width = "";
+}
+
+holdWidth();
 if (byId("magnitude")) byId("magnitude").checked = DATA.curves[0].log;
 listen();
 paintRows();
