@@ -5,6 +5,8 @@ import itertools
 import re
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -90,7 +92,7 @@ def test_a_drop_is_found_after_more_than_patience_epochs_without_a_better_one():
 def test_every_optimizer_of_the_catalogue_is_ranked_at_its_own_best_rate(tmp_path, capsys):
     pytest.importorskip("mlxtend")
     which = importlib.import_module("examples.which_optimizer")
-    assert list(which.optimizers()) == [row.name for row in jopt.catalogue()]
+    assert [row.name for row in jopt.catalogue()] == which.ALL
     results = _run("which_optimizer", tmp_path, names=["sgd", "adamw"], steps=12, seeds=2, examples=300)
     printed = capsys.readouterr().out
     assert {name: list(found) for name, found in results.items()} == {"MLP": ["sgd", "adamw"], "CNN": ["sgd", "adamw"]}
@@ -99,6 +101,23 @@ def test_every_optimizer_of_the_catalogue_is_ranked_at_its_own_best_rate(tmp_pat
             assert values.shape == (2,)
             assert f"{values.mean():.4f} +/- {values.std(ddof=1):.4f}" in printed
             assert f" {rate:.2g}" in printed
+
+
+def test_what_is_ranked_is_set_up_as_its_docstring_advises():
+    pytest.importorskip("mlxtend")
+    which = importlib.import_module("examples.which_optimizer")
+    made = {name: which.optimizer(name, 400, 0.02, adamw_rate=0.003) for name in which.ALL}
+    assert {name for name, opt in made.items() if opt.hyperparams["learning_rate"] == 0.02} == {
+        "schedule_free_sgd",
+        "schedule_free_adamw",
+    }
+    for name, init in (("muon", which.mlp), ("normuon", which.cnn)):
+        assert made[name].hyperparams["adam_learning_rate"]["init_value"] == 0.003
+        params = init(jax.random.key(0))
+        matrices = made[name].init(params).matrix_state
+        assert {leaf.shape for leaf in jax.tree.leaves(matrices) if leaf.ndim > 1} & {(32, 10), (144, 10)} == set()
+        step, _ = made[name].update(params, made[name].init(params), params)
+        assert float(jnp.abs(step["out"]).max()) < 0.0031  # a step of AdamW's
 
 
 def test_rates_move_on_until_the_best_has_a_worse_one_on_both_sides(monkeypatch):
