@@ -5,8 +5,8 @@ tried at five rates, each of which falls to 0 along half a cosine. Where the bes
 until it has a worse one on both sides: nobody loses for having been given the wrong rates.
 
 Nobody loses for having been set up wrongly, either: `ADVISED` is what docstrings say about models and runs like these, beside
-the rate. Muon and NorMuon, which have two rates, come last: AdamW, which they leave the last layer and the biases to, has found
-its best rate by then. What is good in long runs (AdEMAMix), in large batches or without noise (LARS, Rprop) can not show it here.
+the rate. Muon and NorMuon, which have two rates, come last: AdamW, to which they leave the last layer and the biases, has found
+its best one by then. What is good in long runs (AdEMAMix), in large batches or without noise (LARS, Rprop) can not show it here.
 """
 
 import argparse
