@@ -6,7 +6,7 @@ until it has a worse one on both sides: nobody loses for having been given the w
 
 Nobody loses for having been set up wrongly, either: `ADVISED` is what docstrings say about models and runs like these, beside
 the rate. Muon and NorMuon, which have two rates, come last: AdamW, to which they leave the last layer and the biases, has found
-its best one by then. What is good in long runs (AdEMAMix), in large batches or without noise (LARS, Rprop) can not show it here.
+its best one by then. What is good in long runs (AdEMAMix), in large batches or without noise (LARS, Rprop) can't show it here.
 """
 
 import argparse

@@ -74,18 +74,20 @@ def test_each_optimizer_is_compared_at_its_own_best_rate(tmp_path, capsys):
         assert f"{best.score:.3f} +/- {best.spread:.3f} at {best.setting['learning_rate']:g}" in printed, name
 
 
-def test_the_rate_is_divided_where_the_accuracy_settles(tmp_path):
+def test_the_rate_is_divided_where_the_accuracy_settles(tmp_path, capsys):
     pytest.importorskip("mlxtend")
-    accuracy, drops = _run("divide_on_a_plateau", tmp_path, examples=200, epochs=7)
-    assert {len(values) for values in accuracy.values()} == {7}
-    assert all(1 < epoch <= 7 for epoch in drops)
-
-
-def test_a_drop_is_found_after_more_than_patience_epochs_without_a_better_one():
-    pytest.importorskip("mlxtend")
-    reductions = importlib.import_module("examples.divide_on_a_plateau").reductions
-    plateau = jopt.reduce_on_plateau(patience=2, monitor="val_accuracy", mode="max")
-    assert reductions(plateau, [0.5, 0.6, 0.6, 0.6, 0.6, 0.7, 0.7]) == [5]
+    result, drops = _run("divide_on_a_plateau", tmp_path, examples=200, epochs=5, patience=0)
+    divided, constant = result.dataset.loss.isel(seed=0).values
+    assert divided.shape == (5 * 5,)
+    assert drops
+    first = min(drops) * 5
+    np.testing.assert_array_equal(divided[:first], constant[:first])
+    assert (divided[first + 1 :] != constant[first + 1 :]).all()
+    printed = capsys.readouterr().out
+    assert all(
+        f"after epoch {epoch:>2} the accuracy has settled: the rate falls to {rate:.1g}" in printed
+        for epoch, rate in drops.items()
+    )
 
 
 def test_every_optimizer_of_the_catalogue_is_ranked_at_its_own_best_rate(tmp_path, capsys):
