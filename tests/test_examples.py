@@ -30,6 +30,10 @@ def test_sigmoid_finds_the_lectures_gradient_by_hand_and_by_jax(tmp_path, capsys
     np.testing.assert_allclose(by_hand, [-0.1966, -0.3932, 0.1966], atol=5e-5)
     np.testing.assert_allclose(by_jax, by_hand, rtol=1e-6)  # float32 against float64
     assert "0.7311" in capsys.readouterr().out
+    made = importlib.import_module("examples.sigmoid")
+    values = made.forward(made.W, made.X)
+    drawn = {text.get_text() for text in made.draw(values, made.backward(made.W, made.X, values)).axes[0].texts}
+    assert {f"{name} = {formula}" for name, formula in made.FORMULAS.items()} <= drawn  # the rows of the table
 
 
 def test_momentum_ends_lower_in_the_valley_than_gradient_descent(tmp_path):
