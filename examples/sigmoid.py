@@ -83,12 +83,12 @@ def main(steps=20, out="."):
 PLACES = {"w0": (0, 4), "x0": (0, 3), "w1": (0, 2), "x1": (0, 1), "w2": (0, 0)}
 PLACES |= {"a": (1.3, 3.5), "b": (1.3, 1.5), "c": (2.6, 2.5), "z": (3.9, 1.5)}
 PLACES |= {"n": (5.2, 1.5), "e": (6.5, 1.5), "d": (7.8, 1.5), "y": (9.1, 1.5)}
-SYMBOLS = {"a": "×", "b": "×", "c": "+", "z": "+", "n": "× −1", "e": "exp", "d": "+ 1", "y": "1 / x"}
+SYMBOLS = {"a": "×", "b": "×", "c": "+", "z": "+", "n": "× −1", "e": "exp", "d": "+ 1", "y": "1 / d"}
 EDGES = ["w0-a", "x0-a", "w1-b", "x1-b", "a-c", "b-c", "c-z", "w2-z", "z-n", "n-e", "e-d", "d-y"]
 
 
 def draw(values, gradients):
-    """The computation graph: at each node its value in green and, below it, its gradient in red."""
+    """The computation graph: at each node its name and formula, its value in green and, below it, its gradient in red."""
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(11, 4.6), layout="constrained")
@@ -99,12 +99,15 @@ def draw(values, gradients):
     for name, (x, y) in PLACES.items():
         ax.plot(x, y, "o", ms=31, mfc="white" if name in SYMBOLS else "0.93", mec="0.4")
         ax.text(x, y, SYMBOLS.get(name, name), ha="center", va="center", fontsize=11)
+        if name in FORMULAS:
+            ax.text(x, y + 0.76, f"{name} = {FORMULAS[name]}", ha="center", va="center", fontsize=11)
         x, up, down = (x, 0.48, -0.48) if name in SYMBOLS else (x - 0.6, 0.16, -0.16)
         ax.text(x, y + up, f"{known[name]:.2f}", color="#009e73", ha="center", va="center", fontsize=11)
         ax.text(x, y + down, f"{gradients[name]:.2f}", color="#d62728", ha="center", va="center", fontsize=11)
-    ax.set(xlim=(-1.0, 9.6), ylim=(-0.5, 4.5), title="y = sigmoid(w0 x0 + w1 x1 + w2)")
-    ax.text(6.2, 3.9, "forward: the value", color="#009e73", fontsize=12)
-    ax.text(6.2, 3.45, "backward: dy / d(value)", color="#d62728", fontsize=12)
+    ax.set(xlim=(-1.0, 9.6), ylim=(-0.5, 4.5), title="y = sigmoid(w0 x0 + w1 x1 + w2) = 1 / (1 + exp(-(w0 x0 + w1 x1 + w2)))")
+    ax.text(6.2, 4.1, "name = formula, as in the table", fontsize=12)
+    ax.text(6.2, 3.65, "forward: the value", color="#009e73", fontsize=12)
+    ax.text(6.2, 3.2, "backward: dy / d(node)", color="#d62728", fontsize=12)
     ax.axis("off")
     return figure
 

@@ -3,9 +3,16 @@
 A multi-layer perceptron learns 8 x 8 images of handwritten digits, a convolutional network 28 x 28 ones. Each optimizer is
 tried at five rates, each of which falls to 0 along half a cosine. Where the best one is at an end of the five, they move on,
 until it has a worse one on both sides: nobody loses for having been given the wrong rates.
+
+Nobody loses for having been set up wrongly, either: `ADVISED` is what docstrings say about models and runs like these, beside
+the rate. Muon and NorMuon, which have two rates, come last: AdamW, to which they leave the last layer and the biases, has found
+its best one by then. (The two are nearly one where no layer has more outputs than inputs, as here: an orthogonal matrix then
+gives all neurons steps of one length.) What is good in long runs (AdEMAMix), in large batches (LARS) or without noise (Rprop)
+can't show it here.
 """
 
 import argparse
+import functools
 import math
 from pathlib import Path
 
@@ -22,22 +29,38 @@ import jopt
 HALF_DECADE = math.sqrt(10)
 FIRST = -4  # the lowest of the first five rates, 1e-2, in half decades
 WIDTH, STRIDE, MOVES = 5, 3, 4  # rates at a time, how far they move, and how often at most
+ALL = [row.name for row in jopt.catalogue()]
+TWO_RATES = ("muon", "normuon")
 
 
-def optimizers():
-    """The factories of all optimizers in the catalogue, by name."""
-    return {row.name: getattr(jopt, row.name) for row in jopt.catalogue()}
+def hidden(params):
+    """Which layers are Muon's: all but the last."""
+    return {name: name != "out" for name in params}
+
+
+COLUMNS = {"outputs": "columns", "matrices": hidden}  # layers are x @ w; AdamW, with its own rate, has the rest
+WARM = {"warmup_steps": 20}  # to a rate that does not fall
+ADVISED = {"muon": COLUMNS, "normuon": COLUMNS, "schedule_free_sgd": WARM, "schedule_free_adamw": WARM}
+
+
+def optimizer(name, steps, rate, adamw_rate=None):
+    """One of the catalogue at a rate, or at several; the second rate is for what Muon leaves to AdamW."""
+    falling = jopt.cosine_decay_schedule(rate, steps)
+    words = dict(ADVISED.get(name, {}))
+    if name in TWO_RATES:
+        words["adam_learning_rate"] = jopt.cosine_decay_schedule(adamw_rate, steps)
+    return getattr(jopt, name)(rate if name.startswith("schedule_free") else falling, **words)
 
 
 def mlp(key):
     k1, k2 = jax.random.split(key)
     he = jax.nn.initializers.he_normal()
-    return {"w1": he(k1, (64, 32)), "b1": jnp.zeros(32), "w2": he(k2, (32, 10)), "b2": jnp.zeros(10)}
+    return {"w1": he(k1, (64, 32)), "b1": jnp.zeros(32), "out": he(k2, (32, 10)), "bias": jnp.zeros(10)}
 
 
 def mlp_logits(params, images):
-    hidden = jax.nn.relu(images.reshape(len(images), -1) @ params["w1"] + params["b1"])
-    return hidden @ params["w2"] + params["b2"]
+    units = jax.nn.relu(images.reshape(len(images), -1) @ params["w1"] + params["b1"])
+    return units @ params["out"] + params["bias"]
 
 
 def cnn(key):
@@ -81,7 +104,7 @@ def losses(problem, makers, windows, steps, seeds):
     swept = {}
     for name, first in windows.items():
         rate = jopt.choice(*[HALF_DECADE**k for k in range(first, first + WIDTH)], name="learning_rate")
-        swept[name] = makers[name](jopt.cosine_decay_schedule(rate, steps))
+        swept[name] = makers[name](rate)
     result = jopt.sweep(
         loss,
         init,
@@ -114,6 +137,17 @@ def tuned(problem, makers, steps, seeds):
     return {name: (HALF_DECADE**k, found[name][k]) for name, k in best.items()}
 
 
+def all_tuned(problem, names, steps, seeds):
+    """What `tuned` finds: first for those with one rate, then for those whose other one is AdamW's."""
+
+    def makers(names, **more):
+        return {name: functools.partial(optimizer, name, steps, **more) for name in names}
+
+    found = tuned(problem, makers(name for name in names if name not in TWO_RATES), steps, seeds)
+    rest = [name for name in names if name in TWO_RATES]
+    return found | tuned(problem, makers(rest, adamw_rate=found["adamw"][0]), steps, seeds) if rest else found
+
+
 def ranked(results):
     """The optimizers from best to worst by their mean place in the problems, with that."""
     places = {}
@@ -129,7 +163,7 @@ def table(results):
     for place, name in ranked(results):
         cells = [(values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0, rate) for rate, values in _of(results, name)]
         shown = "".join(f"{f'{mean:.4f} +/- {spread:.4f}':<27}{f'{rate:.2g}':<10}" for mean, spread, rate in cells)
-        lines.append(f"{place:>5.1f}  {name:<22}{shown}".rstrip())
+        lines.append(f"{place:>5.1f}  {name + ' *' * (name in ADVISED):<22}{shown}".rstrip())
     return "\n".join(lines)
 
 
@@ -137,14 +171,14 @@ def _of(results, name):
     return [found[name] for found in results.values()]
 
 
-def main(names=None, steps=400, seeds=3, examples=3000, out="."):
-    makers = optimizers()
-    makers = {name: makers[name] for name in names or makers}
-    results = {name: tuned(problem, makers, steps, seeds) for name, problem in problems(examples).items()}
+def main(names=ALL, steps=400, seeds=3, examples=3000, out="."):
+    results = {name: all_tuned(problem, names, steps, seeds) for name, problem in problems(examples).items()}
     print(table(results))
+    print("\n* with what its docstring advises for such models (ADVISED, in this file); Muon's second rate is adamw's")
+    print(f"{seeds} seeds, which chose the rates, too: what is apart by no more than the spread is not told from each other")
     path = Path(out) / "which_optimizer.png"
     draw(results).savefig(path, dpi=110)
-    print(f"\nEvery seed at the best rate: {path}")
+    print(f"Every seed at the best rate: {path}")
     return results
 
 
@@ -168,7 +202,7 @@ def draw(results):
         ax.set(xlabel="validation loss (the best rate at the right)", title=problem)
         ax.set_xlim(right=1.05 * edge)
         ax.grid(axis="x", alpha=0.25)
-    panels[0].set_yticks(range(len(order)), order)
+    panels[0].set_yticks(range(len(order)), [name + " *" * (name in ADVISED) for name in order])
     panels[0].invert_yaxis()
     return figure
 

@@ -151,6 +151,15 @@ def test_the_table_names_the_groups_the_best_first():
     assert repr(made) == str(made)
 
 
+def test_where_nothing_was_swept_nothing_was_chosen_by_the_seeds():
+    loss = lambda w, batch: ((w - batch) ** 2).sum()  # noqa: E731
+    optimizers = {"a": jopt.sgd(0.1), "b": jopt.sgd(0.2)}
+    init, data = (lambda key: jax.random.normal(key, (2,))), jnp.ones((4, 2))
+    made = jopt.sweep(loss, init, optimizers, data, steps=2, seeds=3, progress=False)
+    assert "paired over 3 seeds" in str(made.compare())
+    assert "flatters" not in str(made.compare())
+
+
 def test_any_group_may_be_the_one_to_compare_with():
     made = grouped(a=A, b=B).compare(against="b", confidence=0.9)
     assert list(made.differences) == ["a"]

@@ -164,7 +164,7 @@ def test_optaxs_own_tests_would_run_with_jopts_functions_in_place():
     assert all(theirs is not ours for theirs, ours in found.values())
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/by_hand.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/by_hand.md", "docs/going_on.md"])
 def test_a_pages_code_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     text = (ROOT / name).read_text(encoding="utf-8")
     blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))

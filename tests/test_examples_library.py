@@ -47,7 +47,9 @@ def test_plain_bfloat16_weights_learn_nothing_at_a_rate_at_which_compensated_one
 
 def test_soap_before_muon_is_a_composition_that_is_swept_beside_both(capsys):
     pytest.importorskip("sklearn")
-    result = _main("soap_before_muon", rates=2, steps=20, seeds=1)
+    result = _main("soap_before_muon", rates=2, steps=20, seeds=1, fresh=2)
     assert set(result) == {"muon", "soap", "soap before muon"}
     assert all(np.isfinite(group.record.losses["loss"]).all() for group in result.values())
-    assert "soap before muon" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "2 rates, 1 seeds" in printed
+    assert printed.count("2 seeds do not tell") + printed.count(": worse, by") == 2

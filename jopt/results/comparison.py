@@ -113,7 +113,7 @@ class Comparison:
 
     def _notes(self) -> list[str]:
         if any(not math.isnan(found.low) for found in self.differences.values()):
-            return [OPTIMISTIC]
+            return [OPTIMISTIC] if any(trial.setting for trial in self.trials.values()) else []
         return ["One seed does not tell a difference from chance: sweep with seeds=5, say."] if self.differences else []
 
 
