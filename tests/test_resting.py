@@ -79,3 +79,11 @@ def test_rates_that_fall_to_half_decay():
     assert decays(jopt.sgd(_cosine(40)), 40)
     assert not decays(jopt.sgd(0.1), 40)
     assert decays(jopt.chain(jopt.sgd(0.1), jopt.reduce_on_plateau()), 40)
+
+
+def test_a_number_where_there_was_a_schedule_says_what_to_give_instead():
+    best = jopt.sweep(_loss, W, jopt.sgd(_cosine(20)), steps=2, keep="carry").best()
+    with pytest.raises(ValueError, match=r"A schedule has a state and a number has none.*jopt\.constant_schedule\(rate\)"):
+        jopt.sweep(_loss, best, jopt.sgd(0.1), steps=2)
+    with pytest.raises(TypeError, match=r"params is several trials.*params=result.top\(5\)\[0\]"):
+        jopt.sweep(_loss, best.result.top(2), jopt.sgd(0.1), steps=2)

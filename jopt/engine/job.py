@@ -61,6 +61,12 @@ class Begun:
                     f"The sweep can't go on from this trial: its state is of {self.optimizer}, but the optimizer is {other}; "
                     f"{instead}."
                 )
+            if self.optimizer and structure(self.carry[0]) == structure(wanted[0]):
+                raise ValueError(
+                    f"The sweep can't go on from this trial: the state of its {self.optimizer} has other parts than that of "
+                    f"the one that is given. A schedule has a state and a number has none: where there was a schedule, give "
+                    f"one, such as jopt.constant_schedule(rate); or params=trial.params, which begins with a new state."
+                )
             raise ValueError(
                 f"The sweep can't go on from this trial: its parameters and state have the structure {structure(self.carry)}, "
                 f"but the loss and the optimizer work on {structure(wanted)}; {instead}."

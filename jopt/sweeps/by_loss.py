@@ -280,6 +280,8 @@ def _program(loss: Any, init: Any, has_aux: bool, record: tuple[str, ...], evalu
 def _check_params(params: Any) -> None:
     if isinstance(params, Result):
         raise TypeError("sweep: params is the result of a sweep; go on from one of its trials: params=result.best().")
+    if isinstance(params, (list, tuple)) and any(isinstance(x, Trial) for x in params):
+        raise TypeError("sweep: params is several trials; a sweep goes on from one of them: params=result.top(5)[0].")
     if not isinstance(params, Trial):
         checks.params("sweep", params)
         checks.no_shapes("sweep", params)
