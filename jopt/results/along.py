@@ -191,12 +191,16 @@ def _turned(per_seed: Floats, mode: str) -> Turned:
 
 
 def _before(record: SweepRecord, metric: str, share: float = 0.5) -> float:
-    """The score before the first step, that of a ``share`` of the lanes or lower; infinite where nobody looked."""
+    """The score before the first step, that of a ``share`` of the settings or lower; infinite where nobody looked.
+
+    It is a mean over seeds, as the scores are that it is compared with: parameters of one seed may begin far above others.
+    """
     _, steps, values = record.series(metric)
     known = metric in record.losses or steps[0] == 0
-    first = np.asarray(values[..., 0], np.float64)
-    first = first[np.isfinite(first)]
-    return float(np.quantile(first, share)) if known and len(first) else math.inf
+    first = np.asarray(values[..., 0], np.float64).reshape(-1, len(record.seeds))
+    first = np.where(np.isfinite(first), first, np.nan)
+    first = first[:, np.isfinite(first).any(axis=0)]
+    return float(np.nanquantile(first, share, axis=0).mean()) if known and first.size else math.inf
 
 
 def capped(values: NDArray[Any], records: Iterable[SweepRecord], ranked: scores.Ranking) -> NDArray[Any]:
@@ -211,6 +215,6 @@ def capped(values: NDArray[Any], records: Iterable[SweepRecord], ranked: scores.
 
 
 def _of_few(curve: Curve) -> Minimum:
-    place = int(np.argmin(curve.heights()))
+    place = curve.lowest()
     edge = 0 if len(curve.x) < 2 else 2 * place - 1
     return Minimum(float(curve.x[place]), float(curve.x[0]), float(curve.x[-1]), place, edge, "the best of too few points")

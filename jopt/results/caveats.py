@@ -1,0 +1,92 @@
+"""How far a comparison of optimizers is to be trusted: edges of axes, settings chosen by the seeds compared, unequal time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jopt.results import scores, text
+from jopt.results.along import Fit, fitted, ordered
+from jopt.results.extending import extended
+from jopt.results.trial import Trial
+
+TIMED_S = 1.0  # seconds of running below which the pace of a group is mostly what a sweep costs to begin
+
+
+def edges(trials: Mapping[str, Trial], ranked: scores.Ranking) -> tuple[str, ...]:
+    """A sentence for each number whose best value in its group is at an end of its axis, beyond which it may go."""
+    return tuple(
+        f"{group} {_edge(fit)}"
+        for group, trial in trials.items()
+        for name in ordered(trial.result.record)
+        if _goes_on(trial, fit := fitted(trial.result.record, ranked, trial.index, name))
+    )
+
+
+def _goes_on(trial: Trial, fit: Fit) -> bool:
+    """Whether ``suggest`` would have an axis to run next."""
+    whole = trial.result.record.coordinate(fit.name)[1].dtype.kind in "iu"
+    return extended(_optimizer(trial), fit, whole) is not None
+
+
+def _optimizer(trial: Trial) -> Any:
+    try:
+        return trial.optimizer
+    except ValueError:  # of a file that could not hold it
+        return None
+
+
+def _edge(fit: Fit) -> str:
+    at = text.number(fit.points.values[fit.place])
+    if fit.at_zero or (fit.edge < 0 and fit.points.zero):
+        above = text.number(fit.values[0])
+        return f"is at {fit.name}={at}: try values between 0 and {above} before you compare"
+    side, way = ("lower", "lower") if fit.edge < 0 else ("upper", "higher")
+    return f"is at the {side} edge of {fit.name} ({at}): try {way} before you compare"
+
+
+def chosen(trials: Mapping[str, Trial]) -> str:
+    """Which groups are flattered, since their best setting was chosen by the seeds that are compared; "" where none is."""
+    several = [group for group, trial in trials.items() if trial.result.record.diverged[..., 0].size > 1]
+    sure = "train the best settings with other seeds to be sure."
+    if len(several) == len(trials):
+        return (
+            "Each group is at its own best setting, chosen by these very seeds, which flatters all, most of all those with "
+            f"many\nsettings or noisy scores; {sure}"
+        )
+    single = [group for group in trials if group not in several]
+    if not several:
+        return ""
+    are, were = ("is", "was") if len(several) == 1 else ("are", "were")
+    each = "its own best setting" if len(several) == 1 else "their own best settings"
+    has = "has" if len(single) == 1 else "have"
+    return (
+        f"{_listed(several)} {are} at {each}, which {were} chosen by these very seeds; that flatters {_listed(several)} "
+        f"beside\n{_listed(single)}, which {has} one setting only; {sure}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def pace(trials: Mapping[str, Trial], against: str) -> str:
+    """How long a step took each group, where that is known; "" where not all did the same steps."""
+    records = {group: trial.result.record for group, trial in trials.items()}
+    if len({(record.first, record.last) for record in records.values()}) > 1 or len(trials) < 2:
+        return ""
+    told = "Groups are compared at equal steps, not at equal time"
+    times = {group: trial.result.timings for group, trial in trials.items()}
+    lanes = {record.diverged.size for record in records.values()}
+    # Lanes side by side share what a step costs, so that only groups of as many can be compared, all of which ran to the end.
+    alike = len(lanes) == 1 and not any((r.pruned | r.left | r.diverged).any() or not r.complete for r in records.values())
+    if not alike or min(t.run_s for t in times.values()) < TIMED_S:
+        return f"{told}."
+    each = {group: t.lane_steps_per_second for group, t in times.items()}
+    if not all(np.isfinite(x) and x > 0 for x in each.values()):
+        return f"{told}."
+    longer = {group: f"{each[against] / pace:.2g}" for group, pace in each.items() if group != against}
+    measured = ", ".join(f"of {group}{'' if i else ' took'} {times}" for i, (group, times) in enumerate(longer.items()))
+    return f"{told}: a step {measured} times as long as one of {against} (measured in this sweep, evaluations included)."
