@@ -184,6 +184,22 @@ def test_a_constant_rate_warns_of_the_horizon_and_a_schedule_does_not():
     assert "init_value" in found.name
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (lambda rate: jopt.schedule_free_sgd(rate), False),
+        (lambda rate: jopt.chain(jopt.clip(1.0), jopt.tail_average(jopt.sgd(rate), start=5)), False),
+        (lambda rate: jopt.parameter_ema(jopt.sgd(rate), 0.5), True),  # its average does not grow with the run
+    ],
+    ids=["schedule_free", "tail_average", "parameter_ema"],
+)
+def test_of_an_average_that_grows_with_the_run_it_is_not_said_that_the_rate_does_not_decay(optimizer, said, tmp_path):
+    result = run(RATES[2:6], optimizer)
+    assert any("does not decay" in each for each in result.suggest().warnings) == said
+    result.save(tmp_path / "average.jopt")
+    assert jopt.load_result(tmp_path / "average.jopt").suggest().warnings == result.suggest().warnings
+
+
 def test_seeds_that_disagree_warn():
     def own(key):
         return jnp.exp(3 * jax.random.normal(key, ()))  # of each seed its own curvature
