@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jopt.transforms.combining import constant_rate, rate_of_the_others
@@ -88,7 +89,32 @@ def rates_of(optimizer: Any, before: Any, after: Any, *, whole: bool = False) ->
             f"pairs hide their numbers; lift the factory, jopt.lift(optax.lion)(1e-4), or use jopt's own."
         )
     rates = found.scaled()
-    return rates if whole else shortened(rates, names_a_rate)
+    return rates if whole else shortened(rates, _names_a_rate)
+
+
+def decays(optimizer: Any, steps: int) -> bool:
+    """Whether every learning rate ends a run of so many steps at half of its highest or less, or a plateau may lower it.
+
+    Where no rate can be seen, nothing speaks against it.
+    """
+    values = [part for part in jax.tree.leaves(optimizer, is_leaf=is_value) if is_value(part)]
+    found = [rate for value in values for rate in _courses(value.bound, steps)]
+    return all(rate[-1] <= 0.5 * rate.max() for rate in found) or any(_has_plateau(value.bound) for value in values)
+
+
+def _courses(bound: Bound, steps: int) -> list[np.ndarray]:
+    """How the learning rates in a value go over a run."""
+    arguments = bound.arguments()
+    when = np.unique(np.linspace(0, steps - 1, 65).round().astype(np.int32))
+    own = [value for name, value in arguments.items() if _names_a_rate(name) and not is_transformation(value)]
+    courses = [np.array([[float(x) for x in jax.tree.leaves(evaluate(value, t))] for t in when]) for value in own]
+    inner = [part.value.bound for part in _parts(arguments).values() if is_value(part.value)]
+    return [course.max(axis=1) for course in courses if course.size] + [x for each in inner for x in _courses(each, steps)]
+
+
+def _has_plateau(bound: Bound) -> bool:
+    parts = [part.value.bound for part in _parts(bound.arguments()).values() if is_value(part.value)]
+    return bound.spec.factory.name == "reduce_on_plateau" or any(map(_has_plateau, parts))
 
 
 class States(NamedTuple):
@@ -123,8 +149,8 @@ def _look(part: Any, states: States, told: Any) -> Found:
         return _look(made, states, told)
     if rates := _own(arguments, states.before):
         return Found(rates)
-    if parts := parts_of(arguments):
-        return _ofparts_of(part.bound, parts, states, told)
+    if parts := _parts(arguments):
+        return _of_parts(part.bound, parts, states, told)
     plateau = _first(states.after, lambda node: isinstance(node, ReduceOnPlateauState))
     if plateau is not None:
         return Found({}, multiplier(plateau.scale, arguments["min_lr"], 1.0 if told is None else told))
@@ -147,7 +173,7 @@ def _own(arguments: Mapping[str, Any], state: Any) -> dict[str, Any]:
     """The rates among the arguments of a rule; one for each branch, where the argument is a tree."""
     rates = {}
     for name, value in arguments.items():
-        if names_a_rate(name) and not is_transformation(value):  # a part of a chain may be called so
+        if _names_a_rate(name) and not is_transformation(value):  # a part of a chain may be called so
             now = evaluate(value, _count(state)) if holds_schedule(value) else value
             for path, x in jax.tree_util.tree_flatten_with_path(now)[0]:
                 if is_number(x):
@@ -155,8 +181,7 @@ def _own(arguments: Mapping[str, Any], state: Any) -> dict[str, Any]:
     return rates
 
 
-def names_a_rate(name: str) -> bool:
-    """Whether an argument of this name is a learning rate."""
+def _names_a_rate(name: str) -> bool:
     return name == RATE or name.endswith(f"_{RATE}")
 
 
@@ -179,7 +204,7 @@ class Part(NamedTuple):
     value: Any
 
 
-def parts_of(arguments: Mapping[str, Any]) -> dict[str, Part]:
+def _parts(arguments: Mapping[str, Any]) -> dict[str, Part]:
     """The transformations among the arguments, by path, in order."""
     return {
         ".".join([name, *map(key_name, path)]): Part(key_name(path[-1]) if path else name, x)
@@ -189,7 +214,7 @@ def parts_of(arguments: Mapping[str, Any]) -> dict[str, Part]:
     }
 
 
-def _ofparts_of(bound: Bound, parts: Mapping[str, Part], states: States, told: Any) -> Found:
+def _of_parts(bound: Bound, parts: Mapping[str, Part], states: States, told: Any) -> Found:
     """What is found side by side behind labels, in a chain, or inside a wrapper, which is a chain of one here."""
     beside = states.inside(lambda state: _by_label(state, [part.label for part in parts.values()]))
     if beside.before is None:
@@ -242,7 +267,7 @@ def _of_state(states: States) -> Found:
     """What the state itself tells of a rule that hides its numbers: an injected rate, the scale of Optax's plateau."""
     node, later = states.inside(functools.partial(_first, wanted=lambda node: _has(node, "hyperparams")))
     if node is not None:
-        return Found({name: _injected(name, node, later) for name in node.hyperparams if names_a_rate(name)})
+        return Found({name: _injected(name, node, later) for name in node.hyperparams if _names_a_rate(name)})
     plateau = _first(states.after, lambda node: _has(node, "plateau_count"))
     return Found({}, 1.0 if plateau is None else plateau.scale)
 

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jopt.courses import averages, decays
-from jopt.results import report, scores, text
+from jopt.rates import decays
+from jopt.results import averages, report, scores, text
 from jopt.results.along import Fit, fitted, ordered
 from jopt.results.extending import extended
 from jopt.results.record import SweepRecord
@@ -172,7 +172,7 @@ def _warnings(fit: Fit, trial: Trial, of_rate: bool, further: bool) -> list[str]
         told.append(f"{few} a score")
     if np.ptp(np.argmin(points, axis=0)) > 1:
         told.append("seeds disagree by more than a step of the grid")
-    if of_rate and not (averages(trial.optimizer) or decays(trial.optimizer, trial.result.record.last)):
+    if of_rate and not (averages.grows(trial.optimizer) or decays(trial.optimizer, trial.result.record.last)):
         told.append("the rate does not decay, and the best such rate gets smaller the longer a run is")
     return told
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from jopt.courses import decays
 from jopt.deciding import Pruner, Rung, TopFraction
 from jopt.engine.job import Job
 from jopt.engine.lanes.records import Records
 from jopt.engine.running.reached import Decision
+from jopt.rates import decays
 from jopt.results import scores
 from jopt.spaces import Dimension
 from jopt.values import require
