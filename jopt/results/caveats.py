@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from jopt.results import scores, text
 from jopt.results.along import Fit, fitted, ordered
 from jopt.results.extending import extended
+from jopt.results.scattered import scatter, scattered
 from jopt.results.trial import Trial
 
 TIMED_S = 1.0  # seconds of running below which the pace of a group is mostly what a sweep costs to begin
@@ -17,18 +18,20 @@ TIMED_S = 1.0  # seconds of running below which the pace of a group is mostly wh
 
 def edges(trials: Mapping[str, Trial], ranked: scores.Ranking) -> tuple[str, ...]:
     """A sentence for each number whose best value in its group is at an end of its axis, beyond which it may go."""
-    return tuple(
-        f"{group} {_edge(fit)}"
-        for group, trial in trials.items()
-        for name in ordered(trial.result.record)
-        if _goes_on(trial, fit := fitted(trial.result.record, ranked, trial.index, name))
-    )
+    found = [(group, each) for group, trial in trials.items() for each in _edges(trial, ranked)]
+    return tuple(f"{group} {told} before you compare" for group, told in found)
 
 
-def _goes_on(trial: Trial, fit: Fit) -> bool:
-    """Whether ``suggest`` would have an axis to run next."""
-    whole = trial.result.record.coordinate(fit.name)[1].dtype.kind in "iu"
-    return extended(_optimizer(trial), fit, whole) is not None
+def _edges(trial: Trial, ranked: scores.Ranking) -> Iterator[str]:
+    record, optimizer = trial.result.record, _optimizer(trial)
+    for name in ordered(record):
+        fit = fitted(record, ranked, trial.index, name)
+        if extended(optimizer, fit, record.coordinate(name)[1].dtype.kind in "iu") is not None:
+            yield _of_curve(fit)
+    for name in scattered(record):
+        found = scatter(optimizer, record, ranked, trial.index, name)
+        if found.edge:
+            yield _at(found.edge, name, found.value)
 
 
 def _optimizer(trial: Trial) -> Any:
@@ -38,13 +41,16 @@ def _optimizer(trial: Trial) -> Any:
         return None
 
 
-def _edge(fit: Fit) -> str:
-    at = text.number(fit.points.values[fit.place])
+def _of_curve(fit: Fit) -> str:
+    at = fit.points.values[fit.place]
     if fit.at_zero or (fit.edge < 0 and fit.points.zero):
-        above = text.number(fit.values[0])
-        return f"is at {fit.name}={at}: try values between 0 and {above} before you compare"
-    side, way = ("lower", "lower") if fit.edge < 0 else ("upper", "higher")
-    return f"is at the {side} edge of {fit.name} ({at}): try {way} before you compare"
+        return f"is at {fit.name}={text.number(at)}: try values between 0 and {text.number(fit.values[0])}"
+    return _at(fit.edge, fit.name, at)
+
+
+def _at(edge: int, name: str, value: float) -> str:
+    side, way = ("lower", "lower") if edge < 0 else ("upper", "higher")
+    return f"is at the {side} edge of {name} ({text.number(value)}): try {way}"
 
 
 def chosen(trials: Mapping[str, Trial]) -> str:
@@ -63,13 +69,9 @@ def chosen(trials: Mapping[str, Trial]) -> str:
     each = "its own best setting" if len(several) == 1 else "their own best settings"
     has = "has" if len(single) == 1 else "have"
     return (
-        f"{_listed(several)} {are} at {each}, which {were} chosen by these very seeds; that flatters {_listed(several)} "
-        f"beside\n{_listed(single)}, which {has} one setting only; {sure}"
+        f"{text.listed(several)} {are} at {each}, which {were} chosen by these very seeds; that flatters "
+        f"{text.listed(several)} beside\n{text.listed(single)}, which {has} one setting only; {sure}"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def pace(trials: Mapping[str, Trial], against: str) -> str:
