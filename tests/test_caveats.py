@@ -148,15 +148,16 @@ def test_the_time_of_a_step_is_that_of_the_runs_beside_the_group_to_compare_with
     assert made.pace in str(made)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "scores"),
-    [
-        ([0.02, 5.0], {"a": [[1.0, 1.1]], "b": [[2.0, 2.1]]}),  # too short to tell
-        ([2.0, 5.0], {"a": [[1.0, 1.1], [3.0, 3.1]], "b": [[2.0, 2.1]]}),  # more lanes side by side
-    ],
-)
-def test_where_the_time_of_a_step_is_not_known_only_that_is_said_what_is_known(seconds, scores):
-    assert paced(seconds, **scores).pace == "Groups are compared at equal steps, not at equal time."
+def test_the_time_of_a_step_is_told_of_groups_of_as_many_lanes_only():
+    made = paced([2.0, 5.0, 3.0], a=[[1.0, 1.1]], b=[[2.0, 2.1], [3.0, 3.1]], c=[[3.0, 3.1]])
+    assert "a step of c took 1.5 times as long as one of a" in made.pace
+    assert "of b" not in made.pace
+
+
+def test_where_a_run_was_too_short_to_tell_the_time_of_a_step_none_is_told():
+    for seconds in ([0.02, 5.0], [5.0, 0.02]):
+        made = paced(seconds, a=[[1.0, 1.1]], b=[[2.0, 2.1]])
+        assert made.pace == "Groups are compared at equal steps, not at equal time."
 
 
 def test_of_groups_of_unequal_steps_nothing_is_said_of_equal_ones():
