@@ -73,7 +73,6 @@ FOUND = {
     "result('groups').plot.curves(ax=axes(3))": "groups need as many axes",
     "result('groups').plot.curves(color=np.ones(2))": "color must be a string",
     "result('groups').compare(confidence={})": r"confidence must be a number in \(0, 1\)",
-    "result('drawn').suggest()": "changed together, so that there is no curve along one of them alone",
     "jopt.GroupedResult({'a': 0.1})": "groups.'a'. must be a SweepResult",
     "range_test().of([1.0], 'a')": "losses must be numbers",
     "range_test().plot(ax='a')": "ax must be one of matplotlib's axes",

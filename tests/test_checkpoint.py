@@ -68,9 +68,10 @@ def stopped_at(step):
 
 
 def interrupted(directory, step=30, **more):
-    """A sweep that is ended in its midst, by a callback."""
-    with pytest.raises(Stop):
+    """A sweep that is ended in its midst, by a callback; returns what that raised."""
+    with pytest.raises(Stop) as raised:
         swept(directory, callbacks=stopped_at(step), **more)
+    return raised.value
 
 
 # Going on
@@ -403,7 +404,7 @@ def test_a_result_under_way_has_what_the_error_has(tmp_path):
 @pytest.mark.parametrize(
     ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)], ids=["SIGINT", "SIGTERM"]
 )
-def test_a_signal_finishes_the_chunk_and_saves(tmp_path, number, error):
+def test_a_signal_finishes_the_chunk_and_saves_and_says_where(tmp_path, capsys, number, error):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
 
     def send(event):
@@ -413,6 +414,9 @@ def test_a_signal_finishes_the_chunk_and_saves(tmp_path, number, error):
     with pytest.raises(error) as raised:
         swept(tmp_path, eval_every=10, callbacks=send)
     assert error is not SystemExit or raised.value.code == 143
+    said = f"jopt: the sweep is saved in {str(tmp_path)!r} up to step 30; the same call goes on from there."
+    assert raised.value.__notes__[0] == said
+    assert (said in capsys.readouterr().err) == (error is SystemExit)  # of which Python shows no note
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
     part = jopt.load_result(tmp_path)
     assert (part.record.steps_done >= 30).all()
@@ -446,9 +450,10 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
             stopped.append(event.step)
             raise
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as raised:
         swept(tmp_path, callbacks=twice)
     assert len(stopped) == 1
+    assert not any("up to step" in note for note in raised.value.__notes__)  # nobody knows how much of it was written
     for thread in threading.enumerate():
         if thread.name == "jopt-closing":
             thread.join()
@@ -552,9 +557,18 @@ def test_a_disk_that_stays_full_leaves_the_result_and_what_was_saved(tmp_path, m
     assert_same(swept(tmp_path), result)
 
 
-def test_a_raising_evaluation_loses_nothing(tmp_path):
-    interrupted(tmp_path)
-    assert jopt.load_result(tmp_path).record.steps_done.min() >= 30
+def test_a_raising_evaluation_loses_nothing_and_the_error_says_where_it_is_saved(tmp_path):
+    notes = interrupted(tmp_path).__notes__
+    kept = jopt.load_result(tmp_path).record.steps_done
+    assert kept.min() >= 30
+    less = ", some lanes up to less" if kept.min() < kept.max() else ""
+    assert notes[0].startswith(f"jopt: the sweep is saved in {str(tmp_path)!r} up to step {kept.max()}{less}; the same call")
+
+
+def test_an_error_before_the_first_step_does_not_say_that_anything_is_saved(tmp_path):
+    with pytest.raises(ValueError, match="batch_size") as wrong:
+        swept(tmp_path, batch_size=-1)
+    assert not any("saved" in note for note in getattr(wrong.value, "__notes__", []))
 
 
 # What is not there yet, and arguments

@@ -165,7 +165,7 @@ def test_lanes_that_are_missing_in_a_table_show_as_lanes_that_did_nothing(tmp_pa
     back = load_result(path)
     assert (back.record.steps_done == 0).all()
     assert back.record.shape == (2,)
-    assert jopt.inspect(path).sweeps[0].complete == 0
+    assert jopt.inspect(path).sweeps[0].finished == 0
 
 
 def test_an_array_of_absurd_size_takes_no_memory(tmp_path, saved, monkeypatch):

@@ -31,7 +31,7 @@ def test_a_file_is_shown_with_its_groups_lanes_steps_and_versions(tmp_path):
         ("adam", {"learning_rate": 3, "b1": 2}, 2, 12),
     ]
     sgd, adam = found.sweeps
-    assert (sgd.steps, sgd.steps_done, sgd.complete, sgd.diverged, sgd.pruned) == (4, (4, 4), 6, 0, 0)
+    assert (sgd.steps, sgd.steps_done, sgd.finished, sgd.diverged, sgd.pruned, sgd.to_go) == (4, (4, 4), 6, 0, 0, 0)
     assert sgd.kept == {"params": 6 * 100 * 4}
     assert adam.kept == {"params": 12 * 100 * 4, "state": 12 * (2 * 100 + 1) * 4}
     assert found.damage == []
@@ -48,8 +48,47 @@ def test_lanes_that_diverged_or_were_pruned_are_counted(tmp_path):
     made = jopt.sweep(lambda w, _: jnp.sum(w**4), jnp.full(3, 9.0), jopt.sgd(jopt.choice(1e-3, 1e30)), steps=9, progress=False)
     made.save(tmp_path / "a")
     (found,) = jopt.inspect(tmp_path / "a").sweeps
-    assert (found.diverged, found.complete, found.steps_done[1]) == (1, 2, 9)
+    assert (found.diverged, found.finished, found.to_go, found.steps_done[1]) == (1, 1, 0, 9)
     assert found.steps_done[0] == int(made.record.steps_done.min())
+
+
+def test_of_a_sweep_under_way_pruned_lanes_are_not_called_finished(tmp_path):
+    class Half:
+        metric = mode = None
+
+        def rungs(self, steps):
+            return [4]
+
+        def keep(self, rung):
+            return np.arange(len(rung.settings)) >= 2
+
+    def stop(event):
+        if event.step >= 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jopt.sweep(
+            lambda w, _: jnp.sum(w**2), jnp.ones(3), jopt.sgd(jopt.cosine_decay_schedule(jopt.choice(0.1, 0.2, 0.3, 1e30), 20)),
+            steps=20, seeds=2, evaluate=lambda w: {"size": jnp.sum(w**2)}, eval_every=4, callbacks=stop, prune=Half(),
+            checkpoint=tmp_path, progress=False,
+        )  # fmt: skip
+    (found,) = jopt.inspect(tmp_path).sweeps
+    assert (found.lanes, found.finished, found.pruned, found.diverged, found.to_go) == (8, 0, 4, 2, 2)
+    head, _, row = str(jopt.inspect(tmp_path)).splitlines()[2:5]
+    assert re.split(r"\s{2,}", head)[6:10] == ["finished", "pruned", "diverged", "to go"]
+    assert re.split(r"\s{2,}", row)[6:10] == ["0", "4", "2", "2"]
+
+
+def test_lanes_that_were_left_behind_are_counted_as_such(tmp_path):
+    def sweep(params, rates):
+        options = {"keep": "carry", "progress": False}
+        return jopt.sweep(lambda w, _: jnp.sum(w**2), params, jopt.sgd(rates), steps=4, **options)
+
+    first = sweep(jnp.ones(3), jopt.choice(0.1, 0.2))
+    first.concat(sweep(first.best(), 0.2)).save(tmp_path / "both")
+    (found,) = jopt.inspect(tmp_path / "both").sweeps
+    assert (found.lanes, found.finished, found.left, found.to_go) == (2, 1, 1, 0)
+    assert "2 (1 left behind)" in str(jopt.inspect(tmp_path / "both"))
 
 
 def test_the_command_prints_what_inspect_finds(tmp_path, capsys):

@@ -300,7 +300,7 @@ def test_a_damaged_file_is_named_and_the_others_are_shown(tmp_path):
         jopt.load_result(tmp_path)
     found = jopt.inspect(tmp_path)
     assert any(file.name in line for line in found.damage)
-    assert found.sweeps[0].complete == 3
+    assert found.sweeps[0].finished == 3
     with pytest.raises(ValueError, match=file.name):
         part(tmp_path, 0, 2)
     file.unlink()

@@ -126,6 +126,23 @@ def test_a_suggestion_is_one_sentence_with_value_interval_reasons_and_an_optimiz
     assert found.extend is None
 
 
+def test_words_code_and_value_have_the_same_digits():
+    found = run().suggest()
+    shown = str(found).split()[1]
+    assert float(shown) == found.value == found.optimizer.hyperparams["learning_rate"]
+    assert found.low < found.value < found.high
+    assert len(shown.lstrip("0.").split("e")[0]) <= 3
+    at_edge = run(RATES[:4]).suggest()  # a value that ran stays what ran
+    assert at_edge.value == at_edge.trial.setting["learning_rate"]
+
+
+def test_of_a_narrow_interval_as_many_digits_are_told_as_tell_its_ends_apart():
+    found = run(np.linspace(0.4999, 0.5001, 7), steps=3).suggest()
+    value, low, high = (float(x.strip("():")) for x in str(found).split()[1:5] if x != "to")
+    assert low < high
+    assert low <= value <= high
+
+
 def test_the_best_at_an_edge_warns_and_says_what_to_run_next():
     low = run(RATES[:4]).suggest()
     assert any("last of its axis" in each for each in low.warnings)
@@ -184,6 +201,22 @@ def test_a_constant_rate_warns_of_the_horizon_and_a_schedule_does_not():
     assert "init_value" in found.name
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (lambda rate: jopt.schedule_free_sgd(rate), False),
+        (lambda rate: jopt.chain(jopt.clip(1.0), jopt.tail_average(jopt.sgd(rate), start=5)), False),
+        (lambda rate: jopt.parameter_ema(jopt.sgd(rate), 0.5), True),  # its average does not grow with the run
+    ],
+    ids=["schedule_free", "tail_average", "parameter_ema"],
+)
+def test_of_an_average_that_grows_with_the_run_it_is_not_said_that_the_rate_does_not_decay(optimizer, said, tmp_path):
+    result = run(RATES[2:6], optimizer)
+    assert any("does not decay" in each for each in result.suggest().warnings) == said
+    result.save(tmp_path / "average.jopt")
+    assert jopt.load_result(tmp_path / "average.jopt").suggest().warnings == result.suggest().warnings
+
+
 def test_seeds_that_disagree_warn():
     def own(key):
         return jnp.exp(3 * jax.random.normal(key, ()))  # of each seed its own curvature
@@ -213,16 +246,6 @@ def test_other_numbers_are_suggested_by_name_and_an_unclear_name_is_an_error():
         result.suggest("nothing")
     with pytest.raises(ValueError, match="no number with an order"):
         run([0.1]).suggest()
-
-
-@pytest.mark.parametrize("name", [None, "momentum"])
-def test_numbers_that_changed_together_are_said_to_have_and_not_to_lack_an_order(name):
-    optimizer = jopt.momentum(jopt.loguniform(0.01, 0.3), momentum=jopt.uniform(0.0, 0.9))
-    result = jopt.sweep(lambda w, batch: jnp.sum(w**2), jnp.ones(3), optimizer, steps=5, samples=6, progress=False)
-    with pytest.raises(ValueError, match=r"momentum'? changed together") as error:
-        result.suggest(name)
-    assert "order" not in str(error.value)
-    assert "[]" not in str(error.value)
 
 
 def test_the_group_that_is_best_is_suggested():

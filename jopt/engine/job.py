@@ -63,9 +63,9 @@ class Begun:
                 )
             if self.optimizer and structure(self.carry[0]) == structure(wanted[0]):
                 raise ValueError(
-                    f"The sweep can't go on from this trial: the state of its {self.optimizer} has other parts than that of "
-                    f"the one that is given. A schedule has a state and a number has none: where there was a schedule, give "
-                    f"one, such as jopt.constant_schedule(rate); or params=trial.params, which begins with a new state."
+                    f"The sweep can't go on from this trial: the state of its {self.optimizer} has another structure than "
+                    f"that of the one that is given. A schedule has a state and a number has none: where there was a schedule, "
+                    f"give one, such as jopt.constant_schedule(rate); or params=trial.params, which begins with a new state."
                 )
             raise ValueError(
                 f"The sweep can't go on from this trial: its parameters and state have the structure {structure(self.carry)}, "

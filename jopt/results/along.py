@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.results import scores
+from jopt.results import scores, text
 from jopt.results.record import SweepRecord
 from jopt.results.spacing import is_log
 from jopt.results.suggesting import Curve, Floats, Minimum, Shape, minimum, shape
@@ -89,8 +89,14 @@ class Fit(NamedTuple):
 
     @property
     def value(self) -> float:
-        """What is suggested: where the curve is lowest, or the 0 beside it where no point of the curve is better."""
-        return 0.0 if self.at_zero else float(self.number(self.found.x))
+        """What is suggested: where the curve is lowest, or the 0 beside it where no point of the curve is better.
+
+        It is a value that ran, or one in the digits in which it is read, so that words, code and pictures say the same.
+        """
+        if self.at_zero:
+            return 0.0
+        value = float(self.number(self.found.x))
+        return value if self.found.x in self.curve.x else float(text.number(value, text.apart((value, *self.interval))))
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -139,11 +145,13 @@ class Fit(NamedTuple):
 
 
 def ordered(record: SweepRecord) -> list[str]:
-    """The numbers that can be suggested: several different ones, each along a dimension of its own."""
-    return [name for name, (dim, values) in record.coords.items() if _is_ordered(record, dim, values)]
+    """The numbers with a curve: several different ones, each along a dimension of its own."""
+    return [name for name in record.coords if is_curve(record, name)]
 
 
-def _is_ordered(record: SweepRecord, dim: str, values: NDArray[Any]) -> bool:
+def is_curve(record: SweepRecord, name: str) -> bool:
+    """Whether scores along a number are a curve."""
+    dim, values = record.coords[name]
     if not np.issubdtype(np.asarray(values).dtype, np.number):  # structure, ``None`` beside numbers
         return False
     return len(record.names_along(dim)) == 1 and len(np.unique(values)) == len(values) > 1
@@ -191,12 +199,16 @@ def _turned(per_seed: Floats, mode: str) -> Turned:
 
 
 def _before(record: SweepRecord, metric: str, share: float = 0.5) -> float:
-    """The score before the first step, that of a ``share`` of the lanes or lower; infinite where nobody looked."""
+    """The score before the first step, that of a ``share`` of the settings or lower; infinite where nobody looked.
+
+    It is a mean over seeds, as the scores are that it is compared with: parameters of one seed may begin far above others.
+    """
     _, steps, values = record.series(metric)
     known = metric in record.losses or steps[0] == 0
-    first = np.asarray(values[..., 0], np.float64)
-    first = first[np.isfinite(first)]
-    return float(np.quantile(first, share)) if known and len(first) else math.inf
+    first = np.asarray(values[..., 0], np.float64).reshape(-1, len(record.seeds))
+    first = np.where(np.isfinite(first), first, np.nan)
+    first = first[:, np.isfinite(first).any(axis=0)]
+    return float(np.nanquantile(first, share, axis=0).mean()) if known and first.size else math.inf
 
 
 def capped(values: NDArray[Any], records: Iterable[SweepRecord], ranked: scores.Ranking) -> NDArray[Any]:
@@ -211,6 +223,6 @@ def capped(values: NDArray[Any], records: Iterable[SweepRecord], ranked: scores.
 
 
 def _of_few(curve: Curve) -> Minimum:
-    place = int(np.argmin(curve.heights()))
+    place = curve.lowest()
     edge = 0 if len(curve.x) < 2 else 2 * place - 1
     return Minimum(float(curve.x[place]), float(curve.x[0]), float(curve.x[-1]), place, edge, "the best of too few points")

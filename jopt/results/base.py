@@ -115,7 +115,7 @@ class Result(abc.ABC):
 
         Args:
           setting: What was swept in it, by name, as in ``Trial.setting``, as far as that tells it from the others (numbers to
-            six digits); or its position in the grid.
+            six digits; the beginning or the end of a path will do as a name); or its position in the grid.
           metric: What to score, as in ``best``.
           mode: "min" or "max", as in ``best``.
           at: "last" or "best", as in ``best``.

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jopt.results import scores, text
+from jopt.results import caveats, scores, text
+from jopt.results.page.expression import expression
 from jopt.results.trial import Trial
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OPTIMISTIC = (
-    "Each group is at its own best setting, chosen by these very seeds, which flatters all, most of all those with many\n"
-    "settings or noisy scores; train the best settings with other seeds to be sure."
-)
+LONGEST = 100  # characters of an optimizer that stands for the setting of a group that has one only
 
 
 class Difference(NamedTuple):
@@ -52,6 +50,9 @@ class Comparison:
       missing: The groups that have no best setting.
       ranked: What was scored.
       confidence: Of the intervals.
+      warnings: What speaks against the comparison, sentences: groups whose best value of a number is at an end of its axis,
+        beyond which a better one may lie; empty: nothing.
+      pace: Whether equal steps were equal time, in a sentence; "" where groups did not do the same steps.
     """
 
     trials: Mapping[str, Trial]
@@ -60,6 +61,8 @@ class Comparison:
     missing: tuple[str, ...]
     ranked: scores.Ranking
     confidence: float
+    warnings: tuple[str, ...] = ()
+    pace: str = ""
 
     def to_pandas(self) -> pd.DataFrame:
         """A row per group: group, setting, score, spread, seeds, difference, low, high, how."""
@@ -68,7 +71,7 @@ class Comparison:
         rows = []
         for group, trial in self.trials.items():
             found = self.differences.get(group, Difference(0.0, math.nan, math.nan, "compared with"))
-            own = {"group": group, "setting": text.setting(trial.setting), "score": trial.score, "spread": trial.spread}
+            own = {"group": group, "setting": _setting(trial), "score": trial.score, "spread": trial.spread}
             beside = {"difference": found.mean, "low": found.low, "high": found.high, "how": found.how}
             rows.append({**own, "seeds": len(trial.scores), **beside})
         return pd.DataFrame(rows)
@@ -101,7 +104,7 @@ class Comparison:
         rows = []
         for group, trial in self.trials.items():
             score = text.spread(trial.score, trial.spread, len(trial.scores))
-            rows.append([group, text.setting(trial.setting), score, *self._difference(group)])
+            rows.append([group, _setting(trial), score, *self._difference(group)])
         return header, rows + [[group, "none", "-", "-", "-", "diverged, or no finite score"] for group in self.missing]
 
     def _difference(self, group: str) -> list[str]:
@@ -113,8 +116,10 @@ class Comparison:
 
     def _notes(self) -> list[str]:
         if any(not math.isnan(found.low) for found in self.differences.values()):
-            return [OPTIMISTIC] if any(trial.setting for trial in self.trials.values()) else []
-        return ["One seed does not tell a difference from chance: sweep with seeds=5, say."] if self.differences else []
+            trust = caveats.chosen(self.trials)
+        else:
+            trust = "One seed does not tell a difference from chance: sweep with seeds=5, say." if self.differences else ""
+        return [*(f"{each}." for each in self.warnings), *filter(None, (trust, self.pace))]
 
 
 def compare(trials: Mapping[str, Trial | None], ranked: scores.Ranking, against: str | None, confidence: float) -> Comparison:
@@ -125,7 +130,22 @@ def compare(trials: Mapping[str, Trial | None], ranked: scores.Ranking, against:
     other = next(iter(order)) if against is None else against
     differences = {group: _difference(trial, order[other], confidence) for group, trial in order.items() if group != other}
     missing = tuple(group for group in trials if group not in found)
-    return Comparison(order, differences, other, missing, ranked, confidence)
+    warnings, pace = caveats.edges(order, ranked), caveats.pace(order, other)
+    return Comparison(order, differences, other, missing, ranked, confidence, warnings, pace)
+
+
+def _setting(trial: Trial) -> str:
+    """What was swept in it; of the only setting of a group the optimizer, as far as that is known."""
+    if trial.setting:
+        return text.setting(trial.setting)
+    try:
+        line = expression(trial.optimizer)
+    except ValueError:  # of a file that could not hold it
+        line = None
+    if line is None:
+        return text.setting({})
+    line = line.replace("jopt.", "")
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
 def _difference(one: Trial, other: Trial, confidence: float) -> Difference:

@@ -7,6 +7,7 @@ from typing import Any
 from jopt import axes
 from jopt.kinds import Grid
 from jopt.results.along import Fit
+from jopt.results.suggesting import Floats
 
 BEYOND = 4  # points of the axis to run next
 
@@ -24,7 +25,7 @@ def extended(optimizer: Any, fit: Fit, whole: bool) -> Any:
     axis = _steps(inner, last, fit.curve.log_x)
     for values in (axis.values, [last + (last - inner) / 2**k for k in range(1, BEYOND + 1)]):
         points = dict.fromkeys(round(x) for x in values) if whole else values
-        kept = sorted(x for x in points if x not in fit.values and _fits(optimizer, fit, x))
+        kept = sorted(x for x in points if x not in fit.values and fits(optimizer, fit.name, fit.values, x))
         if kept:
             return axis if kept == list(axis.values) else Grid(kept)
     return None
@@ -39,11 +40,11 @@ def _steps(inner: float, last: float, log: bool) -> Grid:
     return axes.linspace(low, high, BEYOND)
 
 
-def _fits(optimizer: Any, fit: Fit, value: float) -> bool:
-    """Whether a number may have a value: as the optimizer says; one of the user's own does not change its sign."""
-    if _takes(optimizer, fit.name, float(fit.values[0])):
-        return _takes(optimizer, fit.name, value)
-    return not min(fit.values) >= 0 > value
+def fits(optimizer: Any, name: str, values: Floats, value: float) -> bool:
+    """Whether a number that had some values may have another one: as the optimizer says; one of the user's keeps its sign."""
+    if _takes(optimizer, name, float(values[0])):
+        return _takes(optimizer, name, value)
+    return not min(values) >= 0 > value
 
 
 def _takes(optimizer: Any, name: str, value: float) -> bool:

@@ -25,6 +25,7 @@ def find(what: str, record: SweepRecord, setting: Any) -> tuple[int, ...]:
     if not isinstance(setting, Mapping):
         return record.place(setting)
     fits = np.ones(record.shape, bool)
+    given = {record.named(name) for name in setting}
     for name, wanted in setting.items():
         axis, values = record.coordinate(name)
         same = np.array([_same(x, wanted) for x in values.tolist()], bool)
@@ -32,7 +33,7 @@ def find(what: str, record: SweepRecord, setting: Any) -> tuple[int, ...]:
             raise ValueError(f"{what}: {name} was not {shown(wanted)} in any setting; it was {', '.join(map(str, values))}.")
         fits &= same.reshape([-1 if i == axis else 1 for i in range(fits.ndim)])
     if (count := int(fits.sum())) != 1:
-        more = [dim for dim in record.dims if dim not in setting]
+        more = [dim for dim in record.dims if given.isdisjoint(record.names_along(dim))]
         asked = f"say {' and '.join(more)}, too" if count and more else "result.to_pandas() lists them"
         raise ValueError(f"{what}: {count or 'no'} settings are {shown(dict(setting))}; {asked}.")
     return tuple(int(i) for i in np.argwhere(fits)[0])

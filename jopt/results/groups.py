@@ -198,7 +198,8 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
         The interval is for the mean difference *of these two settings* over all seeds: of a hundred such intervals of 95 %,
         some 95 hold it. It speaks of seeds, not of other data or models. The settings were chosen by the scores of the very
         seeds that are compared, so each score is a little better than it will be with others: where the difference is small,
-        train the best settings again with new seeds. Intervals of several groups are not widened for being several.
+        train the best settings again with new seeds. Intervals of several groups are not widened for being several. Where the
+        best value of a number is the first or the last of its axis, a better one may lie beyond, and ``warnings`` say so.
 
         Args:
           metric: What to score, as in ``best``.
@@ -208,8 +209,8 @@ class GroupedResult(Result, Mapping[str, SweepResult]):
           confidence: Of the intervals, in (0, 1).
 
         Returns:
-          The comparison: its ``str()`` is a table, ``differences`` has the numbers, and ``to_pandas()`` a frame. With one seed
-          there is a difference and no interval, and the table says so.
+          The comparison: its ``str()`` is a table with its warnings, ``differences`` has the numbers, and ``to_pandas()`` a
+          frame. With one seed there is a difference and no interval, and the table says so.
 
         Raises:
           ValueError: As ``best``; for an ``against`` that is no group, or none of whose settings is fit to be ranked, and for a

@@ -18,7 +18,7 @@ from jopt.results import text
 from jopt.results.directory import again, files_of, newest, opened, slice_of
 from jopt.results.storage import explained, of_last_call
 
-HEADER = ("group", "optimizer", "settings", "seeds", "lanes", "steps", "diverged", "pruned", "kept")
+HEADER = ("group", "optimizer", "settings", "seeds", "lanes", "steps", "finished", "pruned", "diverged", "to go", "kept")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Inspected:
       seeds: How many seeds.
       steps: The last step.
       steps_done: The fewest and the most steps that a lane has done.
-      complete: How many lanes have done all steps, or have come to an end before.
-      diverged: How many lanes diverged.
+      finished: How many lanes have done all steps.
       pruned: How many were pruned.
+      diverged: How many diverged, before the last step or at it.
+      left: How many were left behind, where another one went on.
       kept: What is kept of the lanes, in bytes by name.
     """
 
@@ -46,15 +47,21 @@ class Inspected:
     seeds: int
     steps: int
     steps_done: tuple[int, int]
-    complete: int
-    diverged: int
+    finished: int
     pruned: int
+    diverged: int
+    left: int
     kept: dict[str, int]
 
     @property
     def lanes(self) -> int:
         """How many lanes."""
         return self.settings * self.seeds
+
+    @property
+    def to_go(self) -> int:
+        """How many lanes have not come to their end."""
+        return self.lanes - self.finished - self.pruned - self.diverged - self.left
 
     def _cells(self) -> list[str]:
         low, high = self.steps_done
@@ -67,9 +74,9 @@ class Inspected:
         )
         kept = ", ".join(f"{name} ({_size(size)})" for name, size in self.kept.items()) or "nothing"
         shape = " x ".join(f"{count} {name}" for name, count in self.axes.items()) or "1"
-        lanes = f"{self.lanes}" if self.complete == self.lanes else f"{self.complete} of {self.lanes} complete"
-        numbers = [shape, str(self.seeds), lanes, done, str(self.diverged), str(self.pruned)]
-        return [self.name or "-", _short(self.optimizer), *numbers, kept]
+        lanes = f"{self.lanes} ({self.left} left behind)" if self.left else f"{self.lanes}"
+        ends = [str(count) for count in (self.finished, self.pruned, self.diverged, self.to_go)]
+        return [self.name or "-", _short(self.optimizer), shape, str(self.seeds), lanes, done, *ends, kept]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,8 +249,10 @@ class _Tolerant:
     def _sweep(self, name: str, problem: int, about: dict[str, Any]) -> Inspected:
         lanes, steps = about["lanes"], int(about["step"][-1] if len(about["step"]) else about["first"])
         ends = self.together.outcomes(problem, lanes, about["first"])
-        done, diverged, pruned = ends["steps_done"], ~np.isnan(ends["diverged_at"]), ~np.isnan(ends["pruned_at"])
-        ended = (done >= steps) | diverged | pruned | ~np.isnan(ends["left_at"])
+        done, diverged = ends["steps_done"], ~np.isnan(ends["diverged_at"])
+        pruned = ~np.isnan(ends["pruned_at"]) & ~diverged  # each lane counts once
+        left = ~np.isnan(ends["left_at"]) & ~diverged & ~pruned
+        finished = (done >= steps) & ~diverged & ~pruned & ~left
         return Inspected(
             name,
             str(about["description"]),
@@ -252,9 +261,10 @@ class _Tolerant:
             lanes.shape[-1],
             steps,
             (int(done.min(initial=steps)), int(done.max(initial=0))),
-            int(ended.sum()),
-            int(diverged.sum()),
+            int(finished.sum()),
             int(pruned.sum()),
+            int(diverged.sum()),
+            int(left.sum()),
             {str(what): size for what, size in self.together.sizes(problem).items() if size},
         )
 

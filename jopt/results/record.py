@@ -179,19 +179,26 @@ class SweepRecord:
         count = int(np.searchsorted(series.steps, self.steps_done.max(initial=0))) + 1
         return Series(series.dim, series.steps[:count], series.values[..., :count])
 
-    def coordinate(self, name: str) -> tuple[int, NDArray[Any]]:
-        """Position in ``dims`` and values [n] of a swept hyperparameter (or of a dim's first one).
+    def named(self, name: str) -> str:
+        """The hyperparameter that is meant: the one called so, else the only one whose path begins or ends with the name.
 
         Raises:
-          ValueError: For a name that was not swept.
+          ValueError: For a name that was not swept, or that several paths begin or end with.
         """
         require.text("The name of a number that was swept", name)
         if name in self.dims and name not in self.coords:
-            name = self.names_along(name)[0]
-        if name not in self.coords:
-            known = ", ".join(self.coords) or "nothing"
-            raise ValueError(f"The number {name!r} was not swept in this result; it swept {known}.")
-        dim, values = self.coords[name]
+            return self.names_along(name)[0]
+        found = [name] if name in self.coords else [each for each in self.coords if _begins_or_ends(each, name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ValueError(f"The name {name!r} stands for several numbers here: {', '.join(found)}; give more of the path.")
+        known = ", ".join(self.coords) or "nothing"
+        raise ValueError(f"The number {name!r} was not swept in this result; it swept {known}.")
+
+    def coordinate(self, name: str) -> tuple[int, NDArray[Any]]:
+        """Position in ``dims`` and values [n] of a swept hyperparameter (or of a dim's first one), as ``named`` finds it."""
+        dim, values = self.coords[self.named(name)]
         return self.dims.index(dim), np.asarray(values)
 
     def place(self, index: Any) -> tuple[int, ...]:
@@ -217,6 +224,11 @@ class SweepRecord:
         """Hyperparameters that vary along a dim, the one named like it first."""
         names = [name for name, (along, _) in self.coords.items() if along == dim]
         return sorted(names, key=lambda name: name != dim)
+
+
+def _begins_or_ends(path: str, name: str) -> bool:
+    """Whether the first or the last steps of a path are a name, as "sgd" and "rate" are of "sgd.rate"."""
+    return path.startswith(name + ".") or path.endswith("." + name)
 
 
 def _python(x: Any) -> Any:

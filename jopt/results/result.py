@@ -151,9 +151,12 @@ class SweepResult(Kept, Ran, Result):
         A 0 on a logarithmic axis is no point of the curve. Where no other value is better than 0, it is the value: the
         interval then reaches to the next one, a warning says so, and ``extend`` has values between the two.
 
+        Numbers that changed together (drawn, searched, ``zipped``) have no curve along one of them: the value is the best
+        setting's, and the interval is where the six best lie. Without a ``name`` all of them are told of, in ``beside``.
+
         Args:
-          name: Of the number; None: the learning rate, or the one number with an axis in its schedule, or the only one that was
-            swept.
+          name: Of the number, or the beginning or the end of its path, where no other has it; None: the learning rate, or the
+            one number with an axis in its schedule, or the only one that was swept.
           metric: What is scored; None: what ranks in ``best()``.
           mode: "min" or "max", as in ``best``.
           at: "last" or "best", as in ``best``.
@@ -163,7 +166,7 @@ class SweepResult(Kept, Ran, Result):
           where the best value is at an edge.
 
         Raises:
-          ValueError: Where it is not clear which number is meant, the number has no order, or every setting diverged.
+          ValueError: Where it is not clear which number is meant, it has no order or one value, or every setting diverged.
         """
         return suggest(self, name, metric, None, mode, at)
 

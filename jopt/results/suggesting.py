@@ -47,6 +47,12 @@ class Curve(NamedTuple):
         mean = np.minimum(np.where(np.isfinite(mean), mean, highest), highest)
         return np.asarray(self._height(mean))
 
+    def lowest(self) -> int:
+        """The best of the points; of several that are no better than before the first step the best of these."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = self.scores.mean(axis=1)
+        return int(np.lexsort((np.where(np.isfinite(mean), mean, np.inf), self.heights()))[0])
+
     def _height(self, score: Any) -> Any:
         return np.log(np.maximum(score, np.finfo(np.float64).tiny)) if self.by_ratio else score
 
@@ -82,8 +88,7 @@ def minimum(curve: Curve) -> Minimum:
     one of the next two was lost (not finite, or no better than before its first step); and over what the value does when the
     seeds are drawn again (5 to 95 %, widened for few seeds). Never beyond the neighbours of the lowest point.
     """
-    x, heights = curve.x, curve.heights()
-    place = int(np.argmin(heights))
+    x, heights, place = curve.x, curve.heights(), curve.lowest()
     if place in (0, len(x) - 1):
         inner = 1 if place == 0 else len(x) - 2
         low, high = sorted((float(x[place]), float(x[inner])))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from jopt.courses import decays
-from jopt.results import report, scores, text
+from jopt.results import averages, report, scores, text
 from jopt.results.along import Fit, fitted, ordered
 from jopt.results.extending import extended
 from jopt.results.naming import in_full
-from jopt.results.record import SweepRecord
+from jopt.results.scattered import Scatter, scatter, scattered, together_with
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial
 from jopt.values.names import key_name
@@ -32,7 +33,8 @@ class Suggestion:
       value: What to use.
       low: The lower end of the interval in which the best value lies in about nine cases of ten.
       high: The upper end.
-      rule: How the value was found, in words.
+      rule: How the value was found, in words. Of numbers that changed together (drawn, searched, ``zipped``) it is the best
+        setting's, and the interval is where the best settings lie.
       reasons: What the curve is like, sentences: the values within 5 % of the best (of an accuracy, of its complement), how
         much the number matters, how far it is to divergence.
       warnings: What speaks against trusting it, sentences; empty: nothing.
@@ -40,6 +42,7 @@ class Suggestion:
       extend: The axis to run next, where the best value is the first or the last of its axis, and the number may go
         beyond it; between 0 and the values above it, where it is 0 or next to it on a logarithmic axis; else None.
       trial: The best setting, from whose numbers the others are.
+      beside: Where no number was asked for, those that changed together with this one: name -> (value, low, high).
 
     Example:
       >>> rates = jopt.geomspace(0.01, 1.0, 7)
@@ -59,14 +62,21 @@ class Suggestion:
     optimizer: Any = dataclasses.field(repr=False)
     extend: Any
     trial: Trial = dataclasses.field(repr=False)
+    beside: Mapping[str, tuple[float, float, float]] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         """One sentence."""
-        what = "" if self.name == RATE else f"{in_full(self.trial.result, self.name)} "
         whose = "" if self.trial.group is None else f"{self.trial.group}: "
         told = "; ".join(each.rstrip(".") for each in (*self.reasons, *(f"but {each}" for each in self.warnings)))
-        value, low, high = map(text.number, (self.value, self.low, self.high))
-        return f"{whose}use {what}{value} ({low} to {high}): {told}."
+        numbers = {self.name: (self.value, self.low, self.high), **self.beside}
+        shown = [_shown(in_full(self.trial.result, name), *each) for name, each in numbers.items()]
+        return f"{whose}use {text.listed(shown)}: {told}."
+
+
+def _shown(name: str, value: float, low: float, high: float) -> str:
+    digits = text.apart((value, low, high))
+    value_, low_, high_ = (text.number(x, digits) for x in (value, low, high))
+    return f"{'' if name == RATE else f'{name} '}{value_} ({low_} to {high_})"
 
 
 def suggest(
@@ -83,54 +93,66 @@ def suggest(
     trial = best_trial(result, ranked, group)
     if trial is None:
         raise ValueError(report.no_best({"": record}, ranked.metric))
-    name = which(result, name)
-    fit = fitted(record, ranked, trial.index, name)
-    further = extended(trial.optimizer, fit, record.coordinate(name)[1].dtype.kind in "iu")
+    number = which(result, name)
+    of_rate = number in _rates(result, trial.index)
+    if number in ordered(record):
+        return _of_curve(fitted(record, ranked, trial.index, number), trial, of_rate)
+    found = scatter(trial.optimizer, record, ranked, trial.index, number)
+    beside = [each for each in found.together if each != number and name is None]
+    others = [scatter(trial.optimizer, record, ranked, trial.index, each) for each in beside]
+    return _of_scatter(found, others, trial, of_rate)
+
+
+def _of_curve(fit: Fit, trial: Trial, of_rate: bool) -> Suggestion:
+    further = extended(trial.optimizer, fit, trial.result.record.coordinate(fit.name)[1].dtype.kind in "iu")
     return Suggestion(
-        name,
+        fit.name,
         fit.value,
         *fit.interval,
         fit.rule,
         tuple(_reasons(fit, trial.metric)),
-        tuple(_warnings(fit, trial, name in _rates(result, trial.index), further is not None)),
-        _with(trial.optimizer, name, fit.value),
+        tuple(_warnings(fit, trial, of_rate, further is not None)),
+        _with(trial.optimizer, fit.name, fit.value),
         further,
         trial,
     )
 
 
+def _of_scatter(found: Scatter, others: Sequence[Scatter], trial: Trial, of_rate: bool) -> Suggestion:
+    told = [*_of_run(trial), *found.warnings(), *(each.at_edge for each in others if each.edge), *_of_horizon(trial, of_rate)]
+    return Suggestion(
+        found.name,
+        found.value,
+        *found.interval,
+        found.rule,
+        tuple(found.reasons(trial.metric, bool(others))),
+        tuple(told),
+        trial.optimizer,
+        None,
+        trial,
+        {each.name: (each.value, *each.interval) for each in others},
+    )
+
+
 def which(result: Swept, name: str | None) -> str:
-    """The number to suggest: the one asked for; else the rate, the only one in the rate's schedule, or the only ordered one."""
+    """The number to suggest: the one asked for; else the rate, the only one in the rate's schedule, or the only one there is.
+
+    Of several that changed together, and alone would do, it is the first: they are suggested together.
+    """
     record = result.record
-    known = ordered(record)
+    known = [*ordered(record), *scattered(record)]
     if name is not None:
-        record.coordinate(name)  # raises where there is none
+        name = record.named(name)
         if name not in known:
-            raise ValueError(f"suggest: {name!r} {_unfit(record, name)}; {f'it is one of {known}' if known else _WITHOUT}.")
+            raise ValueError(f"suggest: {name!r} has no order, or one value; {f'it is one of {known}' if known else _WITHOUT}.")
         return name
-    inside = [each for each in known if each in _rates(result, (0,) * len(record.dims))]
-    for candidates in ([each for each in known if each == RATE], inside, known):
-        if len(candidates) == 1:
+    rates = _rates(result, (0,) * len(record.dims))
+    for candidates in ([each for each in known if each == RATE], [each for each in known if each in rates], known):
+        if candidates and set(candidates) <= {candidates[0], *together_with(record, candidates[0])}:
             return candidates[0]
     if known:
         raise ValueError(f"suggest: name= is needed, one of {known}.")
-    together = [each for each in record.coords if _along_others(record, each)]
-    if together:
-        raise ValueError(
-            f"suggest: {', '.join(together)} changed together, so that there is no curve along one of them alone; {_WITHOUT}."
-        )
     raise ValueError("suggest: no number with an order was swept.")
-
-
-def _along_others(record: SweepRecord, name: str) -> bool:
-    """Whether a number was drawn, searched or zipped together with others."""
-    return len(record.names_along(record.coords[name][0])) > 1
-
-
-def _unfit(record: SweepRecord, name: str) -> str:
-    """Why there is no curve along a number."""
-    together = "changed together with others, so that there is no curve along it alone"
-    return together if _along_others(record, name) else "has no order, or one value"
 
 
 def _rates(result: Swept, index: tuple[int, ...]) -> set[str]:
@@ -159,7 +181,7 @@ def _reasons(fit: Fit, metric: str) -> list[str]:
 def _warnings(fit: Fit, trial: Trial, of_rate: bool, further: bool) -> list[str]:
     points = fit.points.scores
     finite = np.asarray(np.isfinite(points).all(axis=1))
-    told = [] if trial.result.record.complete else ["the sweep was stopped before it had come to its end"]
+    told = _of_run(trial)
     if fit.lost:
         told.append("even the best is no better than before the first step")
     if fit.beside_pruned:
@@ -173,9 +195,17 @@ def _warnings(fit: Fit, trial: Trial, of_rate: bool, further: bool) -> list[str]
         told.append(f"{few} a score")
     if np.ptp(np.argmin(points, axis=0)) > 1:
         told.append("seeds disagree by more than a step of the grid")
-    if of_rate and not decays(trial.optimizer, int(trial.result.record.step[-1])):
-        told.append("the rate does not decay, and the best such rate gets smaller the longer a run is")
-    return told
+    return told + _of_horizon(trial, of_rate)
+
+
+def _of_run(trial: Trial) -> list[str]:
+    return [] if trial.result.record.complete else ["the sweep was stopped before it had come to its end"]
+
+
+def _of_horizon(trial: Trial, of_rate: bool) -> list[str]:
+    if not of_rate or averages.grows(trial.optimizer) or decays(trial.optimizer, trial.result.record.last):
+        return []
+    return ["the rate does not decay, and the best such rate gets smaller the longer a run is"]
 
 
 def _edge(fit: Fit) -> str:

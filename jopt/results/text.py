@@ -12,14 +12,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def number(value: Any) -> str:
+def number(value: Any, digits: int = 3) -> str:
     """A number in three digits, "1e-5" rather than "1e-05"; integers, and what is no number, in full."""
     if value is None or isinstance(value, (int, str)):
         return str(value)
     # Of a decay rate the distance to one is what matters: 0.9999 must not read 1.
-    digits = 2 + math.ceil(-math.log10(1 - value)) if 0.9 < value < 1 else 3
+    digits += math.ceil(-math.log10(1 - value)) - 1 if 0.9 < value < 1 else 0
     shown = f"{value:.{digits}g}"
     return re.sub(r"e([+-])0*(\d)", lambda m: "e" + m[1].replace("+", "") + m[2], shown)
+
+
+def apart(values: Sequence[float]) -> int:
+    """In how many digits, three at least, numbers that differ do so when they are read."""
+    return next((n for n in range(3, 17) if len({number(x, n) for x in values}) == len(set(values))), 17)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as people list them: "a", "a and b", "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def count(number: int, noun: str) -> str:

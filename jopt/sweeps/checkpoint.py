@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from jopt.engine.files import AnyPath
 from jopt.results.directory import again, newest, opened, written_in
@@ -84,3 +87,12 @@ def _last_interval(directory: str) -> int | None:
         last = of_last_call(stores[newest(stores)])
         every = last[-1][1].get("eval_every") if last else None
     return every if isinstance(every, int) else None
+
+
+def saved_in(directory: str, steps: Sequence[np.ndarray], first: int, whole: bool) -> str:
+    """That lanes are saved in a directory, each at a step; not ``whole``: some may be saved at an earlier one."""
+    furthest, least = max((x.max() for x in steps), default=first), min((x.min() for x in steps), default=first)
+    if furthest <= first:
+        return ""
+    far = f"up to step {furthest:,}{', some lanes up to less' if least < furthest else ''}"
+    return f"the sweep is saved in {directory!r}{f' {far}' if whole else ''}; the same call goes on from there."

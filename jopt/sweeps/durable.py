@@ -28,12 +28,12 @@ from jopt.results.directory import MAIN, again, opened, slices_in
 from jopt.results.storage import Stored, explained, stored_of, write_kept, write_sweep
 from jopt.spaces import Settings
 from jopt.sweeps import problems
-from jopt.sweeps.checkpoint import Checkpoint
+from jopt.sweeps.checkpoint import Checkpoint, saved_in
 from jopt.sweeps.holding import Held, who
 from jopt.sweeps.jobs import Jobs, of_group
 from jopt.sweeps.known import Known
 from jopt.sweeps.resuming import resume
-from jopt.sweeps.rounds import Round, asked_before, write_parts_of_windows
+from jopt.sweeps.rounds import Round, asked_before, setting_of, write_parts_of_windows
 from jopt.sweeps.searching import Elsewhere, Part, Rounds
 from jopt.sweeps.signals import Signals
 
@@ -56,6 +56,7 @@ class Durable:
         self.rounds: list[Round] = []  # one, but for a search
         self.more: dict[str, dict[str, Any]] = {}  # of each group, what stands beside its grid
         self.kept_at: dict[str, np.ndarray] = {}  # of each job the step at which each lane is kept, [settings, seeds]
+        self.all_saved = True  # whether all is in the file that ``kept_at`` says
         self._writer: Writer | None = None
         self._call = 0  # the number of this call among those of the file
         self._asked_in: int | None = None  # the version of the problem for which settings were asked for
@@ -209,7 +210,7 @@ class Durable:
                     new.append((job, setting))
             self.rounds[-1].places[key] = Place(problem, np.array([[number[name] for name in lanes] for lanes in each]))
         if added:
-            self.store.add_settings(problem, Listed.of(lambda k: _setting(*new[k]), len(new)))
+            self.store.add_settings(problem, Listed.of(lambda k: setting_of(*new[k]), len(new)))
             self.store.add_lanes(problem, np.array(of_settings), np.array(of_seeds), added)
 
     @contextlib.contextmanager
@@ -234,6 +235,7 @@ class Durable:
                 else:
                     writer.close()
                     self._writer = None
+                self.all_saved = not writer.busy
             saver.check()
 
     def _hand_over(self) -> None:
@@ -242,6 +244,12 @@ class Durable:
         for run in self.traced.runs.values():
             with contextlib.suppress(Exception):  # what ended the sweep must be heard
                 run.hand_over()
+
+    def where(self) -> str:
+        """Where the sweep is saved, and how far, in a sentence; "" where no step of it is."""
+        steps = [np.maximum(each, self.jobs[key].first) for key, each in self.kept_at.items()]
+        first = min((self.jobs[key].first for key in self.kept_at), default=0)
+        return saved_in(self.checkpoint.directory, steps, first, self.all_saved)
 
     def settle(self) -> None:
         """Called when all lanes have ended that are run here: others are none."""
@@ -285,11 +293,6 @@ class Durable:
     def _mine(self, key: str) -> Any:
         """The lanes of a job that are run here, all: a mask [settings, seeds], or True."""
         return True
-
-
-def _setting(job: Job, setting: int) -> tuple[Any, Any]:
-    made = job.space.at(setting)
-    return made.optimizer, None if made.hyper is None else made.hyper.tree
 
 
 def _now() -> str:

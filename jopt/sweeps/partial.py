@@ -1,11 +1,13 @@
-"""What a sweep had recorded when an error stopped it, given to the error."""
+"""What a sweep had recorded when an error stopped it, given to the error, and where it is saved, if it is."""
 
 from __future__ import annotations
 
 import contextlib
 import pathlib
+import sys
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from jopt.results import Result
 
@@ -13,25 +15,38 @@ HERE = pathlib.Path(__file__).resolve().parents[1]
 JAX_FRAMES = "JAX has removed its internal frames"  # words of the note that JAX gives to whatever passes through a trace
 
 
+class Kept(Protocol):
+    """Whoever keeps a sweep while it runs."""
+
+    def where(self) -> str:
+        """Where it is saved, in a sentence; "" where nothing of it is."""
+
+
 @contextlib.contextmanager
-def partial_result(so_far: Callable[[], Result | None]) -> Iterator[None]:
+def partial_result(so_far: Callable[[], Result | None], kept: Kept | None) -> Iterator[None]:
     """Whatever is raised here gets ``so_far()`` as its ``partial_result``, and a note that says so where lanes were trained.
 
-    Where there is no result yet, since an argument is wrong, nothing is added.
+    Before it stands where it is ``kept``, which is printed for a ``SystemExit``, of which Python shows no note. Where there is
+    no result yet, since an argument is wrong, nothing is added.
     """
     try:
         yield
     except BaseException as error:
         with contextlib.suppress(Exception):  # the error itself is what must be heard, also one that takes no attributes
-            _attach(error, so_far())
+            _attach(error, so_far(), "" if kept is None else kept.where())
         raise
 
 
-def _attach(error: BaseException, result: Result | None) -> None:
+def _attach(error: BaseException, result: Result | None, saved: str) -> None:
     if result is None:
         return
     error.partial_result = result  # type: ignore[attr-defined]
-    if steps := result.timings.lane_steps:
+    steps = result.timings.lane_steps
+    if saved:
+        error.add_note(f"jopt: {saved}")
+        if isinstance(error, SystemExit):
+            print(f"jopt: {saved}", file=sys.stderr)
+    if steps:
         error.add_note(
             f"jopt: what the sweep had recorded until then, of {steps:,} lane-steps, is this error's .partial_result (at a "
             f"prompt and in a notebook: sys.last_value.partial_result)."

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jopt.engine.job import Job
 from jopt.engine.lanes.records import Records
 from jopt.engine.lanes.store.pieces import Piece
 from jopt.engine.lanes.store.store import Store
@@ -57,3 +58,9 @@ def write_parts_of_windows(store: Store, place: Place, records: Records, mine: A
         here = ended & (windows == window)
         values = {name: x[here][:, window : window + 1].T for name, x in records.losses.items()}
         store.append(place.problem, "records", Piece(place.lanes[here], values, records.record_steps[window : window + 1]))
+
+
+def setting_of(job: Job, setting: int) -> tuple[Any, Any]:
+    """The optimizer of a setting, and the user's own numbers."""
+    made = job.space.at(setting)
+    return made.optimizer, None if made.hyper is None else made.hyper.tree

@@ -86,7 +86,7 @@ def run(
         crew = None
         if asked.elsewhere is not None and not jax.config.values["jax_disable_jit"]:
             crew = stack.enter_context(on_ray.crew(asked.elsewhere, asked.plan.workers))
-        with partial_result(lambda: _so_far(rounds, grouped, by_step)), Progress(shown) as bar:
+        with partial_result(lambda: _so_far(rounds, grouped, by_step), durable), Progress(shown) as bar:
             search = None if asked.search is None else _searching(asked.search, optimizer, data, asked)
             if search is not None and durable is not None:
                 search.goes_on(durable.asked_before)

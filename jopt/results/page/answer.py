@@ -59,16 +59,17 @@ def answer(parts: Mapping[str, Swept], rows: Sequence[Row], ranked: scores.Ranki
     order = [best, *(name for name in names if name != best)]
     found = {name: _suggestions(parts[name], name or None, ranked) for name in order}
     every = [suggestion for each in found.values() for suggestion in each]
+    told = [suggestion for each in found.values() for suggestion in each if suggestion.name not in each[0].beside]
     trial = best_trial(parts[best], ranked, best or None)
     assert trial is not None
     lead = found[best][0] if found[best] else None
     code = _code(trial, lead, label(first, best))
     if lead is None:
-        return Answer(_best(first, best, parts, ranked), (), (), [str(each) for each in every], code, every)
+        return Answer(_best(first, best, parts, ranked), (), (), [str(each) for each in told], code, every)
     reasons, warnings = [_clean(each) for each in lead.reasons], [_clean(each) for each in lead.warnings]
-    told = "; ".join([*reasons, *(f"but {each}" for each in warnings)])
-    head = str(lead).removesuffix(f": {told}.")
-    return Answer(head, reasons, warnings, [str(each) for each in every if each is not lead], code, every)
+    why = "; ".join([*reasons, *(f"but {each}" for each in warnings)])
+    head = str(lead).removesuffix(f": {why}.")
+    return Answer(head, reasons, warnings, [str(each) for each in told if each is not lead], code, every)
 
 
 def _clean(told: str) -> str:
@@ -115,18 +116,8 @@ def _code(trial: Trial, lead: Suggestion | None, setting: str) -> list[Code]:
         dim, each = trial.result.record.examples
         made.append(Code("its batch_size=", str(int(each[trial.index[trial.result.record.dims.index(dim)]])), True))
     if lead is not None and lead.optimizer is not optimizer and lead.optimizer != optimizer:
-        rounded = _rounded(lead)
-        made.append(_line("the suggested value", rounded, swept))
+        made.append(_line("the suggested value", lead.optimizer, swept))
     return made
-
-
-def _rounded(suggestion: Suggestion) -> object:
-    """The optimizer of a suggestion with its number in the digits of the sentence."""
-    replace = getattr(suggestion.optimizer, "replace", None)
-    try:
-        return suggestion.optimizer if replace is None else replace(**{suggestion.name: float(text.number(suggestion.value))})
-    except (TypeError, ValueError):  # not its number
-        return suggestion.optimizer
 
 
 def _line(about: str, value: object, swept: set[str]) -> Code:

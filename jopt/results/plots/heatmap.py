@@ -74,8 +74,8 @@ def _names(record: SweepRecord, x: str | None, y: str | None) -> tuple[str, str]
     free = [record.names_along(dim)[0] for dim in record.dims]
     taken = {record.coordinate(name)[0] for name in (x, y) if name is not None}
     rest = [name for axis, name in enumerate(free) if axis not in taken]
-    x = rest.pop(0) if x is None else x
-    y = rest.pop(0) if y is None else y
+    x = rest.pop(0) if x is None else record.named(x)
+    y = rest.pop(0) if y is None else record.named(y)
     return x, y
 
 

@@ -54,7 +54,7 @@ class Profile(NamedTuple):
 
 def profile(record: SweepRecord, ranked: scores.Ranking, x: str | None) -> Profile:
     """The scores of a record along one hyperparameter (None: the first with several values)."""
-    name = _first_swept(record) if x is None else x
+    name = _first_swept(record) if x is None else record.named(x)
     axis, values = record.coordinate(name)
     kinds = [(type(value), value) for value in ([] if is_numeric(values) else values.tolist())]  # True is not 1
     each = list(dict.fromkeys(kinds))
