@@ -1,10 +1,14 @@
 """Writes optimizers.md, the table of ``jopt.catalogue()``: ``python docs/write_optimizers.py``."""
 
+import inspect
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import jopt
 from jopt.choosing import HEADER
 
+PUT_TOGETHER = ("named_chain", "partition")  # functions that look at their arguments before they make a rule
 PAGE = Path(__file__).with_name("optimizers.md")
 ABOVE = """# The optimizers of jopt
 
@@ -38,10 +42,57 @@ the compiled step.
 """
 
 
+BETWEEN = """
+## Around an optimizer
+
+These take any optimizer, Optax's too, and any axis inside it. Averages, and what keeps the digits of bfloat16, follow the
+parameters: they stand around the whole chain, and `jopt.chain` refuses anything behind them.
+
+"""
+BELOW = """
+## Parts of chains
+
+What optimizers are made of. Rules on matrices stand in `jopt.matrixwise`; put together anew they are another optimizer, such as
+[SOAP before Muon](../examples/soap_before_muon.py): `jopt.chain(jopt.scale_by_soap(), jopt.scale_by_muon(...))`.
+
+"""
+LAST = """
+## Schedules
+
+A schedule stands wherever a number stands, and its own numbers may be axes. Step counts may have fractions.
+
+"""
+
+
 def page() -> str:
     """The text of the page."""
-    rows = [HEADER, ["---"] * len(HEADER), *(entry.cells() for entry in jopt.catalogue())]
-    return ABOVE + "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+    rules = {name: getattr(jopt, name) for name in jopt.__all__ if _is_rule(name)}
+    around = {name: make for name, make in rules.items() if _takes_a_rule(make)}
+    schedules = {name: make for name, make in rules.items() if hasattr(jopt.schedules, name)}
+    parts = {name: make for name, make in rules.items() if name not in around and name not in schedules}
+    optimizers = _table(HEADER, (entry.cells() for entry in jopt.catalogue()))
+    return ABOVE + optimizers + BETWEEN + _described(around) + BELOW + _described(parts) + LAST + _described(schedules)
+
+
+def _is_rule(name: str) -> bool:
+    """Whether a public function makes rules that are not in the catalogue."""
+    make, known = getattr(jopt, name), {entry.name for entry in jopt.catalogue()}
+    return (hasattr(make, "factory") or name in PUT_TOGETHER) and name not in known
+
+
+def _takes_a_rule(make: Any) -> bool:
+    return any("GradientTransformation" in str(p.annotation) for p in inspect.signature(make).parameters.values())
+
+
+def _described(rules: dict[str, Any]) -> str:
+    return _table(
+        ("name", "what it does"), ((f"`{name}`", make.__doc__.split("\n")[0]) for name, make in sorted(rules.items()))
+    )
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [[*header], ["---"] * len([*header]), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in lines)
 
 
 if __name__ == "__main__":
