@@ -11,10 +11,9 @@ import jax
 import numpy as np
 
 from jopt.rates import decays
-from jopt.results import averages, report, scores, text
+from jopt.results import averages, finding, report, scores, text
 from jopt.results.along import Fit, fitted, ordered
 from jopt.results.extending import extended
-from jopt.results.finding import meant
 from jopt.results.scattered import Scatter, scatter, scattered, together_with
 from jopt.results.scores import At, Mode
 from jopt.results.trial import Swept, Trial, best_trial
@@ -141,7 +140,7 @@ def which(result: Swept, name: str | None) -> str:
     record = result.record
     known = [*ordered(record), *scattered(record)]
     if name is not None:
-        name = meant(result, name)
+        name = finding.meant(result, name)
         if name not in known:
             raise ValueError(f"suggest: {name!r} has no order, or one value; {f'it is one of {known}' if known else _WITHOUT}.")
         return name
