@@ -1,4 +1,4 @@
-"""Names of what was swept, as results take them: the name itself, or the beginning or the end of one path."""
+"""Names of what was swept, as results take them: the name itself, or a part of the path of one number."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -65,3 +65,18 @@ def test_the_name_itself_goes_before_what_begins_or_ends_with_it():
     made = record(np.ones((2, 2)), coords={name: (name, values) for name, values in along.items()})
     assert made.named("learning_rate") == "learning_rate"
     assert made.named("init_value") == "learning_rate.init_value"
+
+
+@pytest.mark.parametrize("given", ["learning_rate", "learning_rate.init_value", "init_value", "rate"])
+def test_what_has_a_short_name_or_a_given_one_is_found_by_its_whole_path(given):
+    schedule = jopt.cosine_decay_schedule(jopt.geomspace(0.01, 1.0, 3, name="rate" if given == "rate" else None), 6)
+    optimizer = jopt.chain(jopt.clip(10.0), jopt.sgd(schedule, momentum=jopt.choice(0.0, 0.5)))
+    result = jopt.sweep(lambda w, batch: (w**2).sum(), jnp.ones(2), optimizer, steps=6, progress=False)
+    own = "rate" if given == "rate" else "init_value"
+    assert result.suggest(given).name == own
+    value = result.best().setting[own]
+    assert result.trial({given: value, "momentum": 0.0}).setting == {own: value, "momentum": 0.0}
+    if given == "rate":
+        assert result.suggest("learning_rate.init_value").name == own
+    with pytest.raises(ValueError, match="'adam' was not swept in this result; it swept"):
+        result.suggest("adam")

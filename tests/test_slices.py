@@ -492,3 +492,13 @@ def test_the_environment_of_this_process_is_read(monkeypatch):
     monkeypatch.setenv("PMI_RANK", "1")
     monkeypatch.setenv("PMI_SIZE", "2")
     assert jopt.Slice.from_environment(take_over=True) == jopt.Slice(1, 2, True)
+
+
+def test_a_slice_that_is_stopped_says_how_far_its_own_lanes_are_saved(tmp_path):
+    def stop(event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        part(tmp_path, 0, 2, callbacks=stop)
+    assert stopped.value.__notes__[0].startswith(f"jopt: the sweep is saved in {str(tmp_path)!r} up to step ")
+    assert "some lanes up to less" not in stopped.value.__notes__[0]

@@ -115,7 +115,7 @@ class Result(abc.ABC):
 
         Args:
           setting: What was swept in it, by name, as in ``Trial.setting``, as far as that tells it from the others (numbers to
-            six digits; the beginning or the end of a path will do as a name); or its position in the grid.
+            six digits; a part of a path will do as a name); or its position in the grid.
           metric: What to score, as in ``best``.
           mode: "min" or "max", as in ``best``.
           at: "last" or "best", as in ``best``.
@@ -135,7 +135,7 @@ class Result(abc.ABC):
         """
         parts = self._parts()
         part = parts[require.one_of("trial: group", group, [name or None for name in parts]) or ""]
-        return trial_at(part, scores.ranking([part.record], metric, mode, at), find("trial", part.record, setting), group)
+        return trial_at(part, scores.ranking([part.record], metric, mode, at), find("trial", part, setting), group)
 
     def table(self, metric: str | None = None, mode: Mode | None = None, at: At | None = None) -> str:
         """The best setting, its score and the diverged lanes, as aligned plain text.

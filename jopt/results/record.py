@@ -180,15 +180,15 @@ class SweepRecord:
         return Series(series.dim, series.steps[:count], series.values[..., :count])
 
     def named(self, name: str) -> str:
-        """The hyperparameter that is meant: the one called so, else the only one whose path begins or ends with the name.
+        """The hyperparameter that is meant: the one called so, else the only one of whose path the name is a part.
 
         Raises:
-          ValueError: For a name that was not swept, or that several paths begin or end with.
+          ValueError: For a name that was not swept, or that is a part of several paths.
         """
         require.text("The name of a number that was swept", name)
         if name in self.dims and name not in self.coords:
             return self.names_along(name)[0]
-        found = [name] if name in self.coords else [each for each in self.coords if _begins_or_ends(each, name)]
+        found = [name] if name in self.coords else [each for each in self.coords if is_part(name, each)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -226,9 +226,9 @@ class SweepRecord:
         return sorted(names, key=lambda name: name != dim)
 
 
-def _begins_or_ends(path: str, name: str) -> bool:
-    """Whether the first or the last steps of a path are a name, as "sgd" and "rate" are of "sgd.rate"."""
-    return path.startswith(name + ".") or path.endswith("." + name)
+def is_part(name: str, path: str) -> bool:
+    """Whether steps of a path are a name, as "sgd", "rate" and both are of "sgd.rate"."""
+    return f".{name}." in f".{path}."
 
 
 def _python(x: Any) -> Any:

@@ -155,7 +155,7 @@ class SweepResult(Kept, Ran, Result):
         setting's, and the interval is where the six best lie. Without a ``name`` all of them are told of, in ``beside``.
 
         Args:
-          name: Of the number, or the beginning or the end of its path, where no other has it; None: the learning rate, or the
+          name: Of the number, or a part of its path that no other has, such as "learning_rate"; None: the learning rate, or the
             one number with an axis in its schedule, or the only one that was swept.
           metric: What is scored; None: what ranks in ``best()``.
           mode: "min" or "max", as in ``best``.

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jopt.courses import decays
-from jopt.results import averages, report, scores, text
+from jopt.results import averages, finding, report, scores, text
 from jopt.results.along import Fit, fitted, ordered
 from jopt.results.extending import extended
 from jopt.results.naming import in_full
@@ -142,7 +142,7 @@ def which(result: Swept, name: str | None) -> str:
     record = result.record
     known = [*ordered(record), *scattered(record)]
     if name is not None:
-        name = record.named(name)
+        name = finding.meant(result, name)
         if name not in known:
             raise ValueError(f"suggest: {name!r} has no order, or one value; {f'it is one of {known}' if known else _WITHOUT}.")
         return name

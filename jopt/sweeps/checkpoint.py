@@ -7,8 +7,6 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from jopt.engine.files import AnyPath
 from jopt.results.directory import again, newest, opened, written_in
 from jopt.results.storage import explained, of_last_call
@@ -89,10 +87,10 @@ def _last_interval(directory: str) -> int | None:
     return every if isinstance(every, int) else None
 
 
-def saved_in(directory: str, steps: Sequence[np.ndarray], first: int, whole: bool) -> str:
+def saved_in(directory: str, steps: Sequence[int], first: int, whole: bool) -> str:
     """That lanes are saved in a directory, each at a step; not ``whole``: some may be saved at an earlier one."""
-    furthest, least = max((x.max() for x in steps), default=first), min((x.min() for x in steps), default=first)
+    furthest = max(steps, default=first)
     if furthest <= first:
         return ""
-    far = f"up to step {furthest:,}{', some lanes up to less' if least < furthest else ''}"
-    return f"the sweep is saved in {directory!r}{f' {far}' if whole else ''}; the same call goes on from there."
+    far = f" up to step {furthest:,}{', some lanes up to less' if min(steps) < furthest else ''}" if whole else ""
+    return f"the sweep is saved in {directory!r}{far}; the same call goes on from there."

@@ -247,7 +247,7 @@ class Durable:
 
     def where(self) -> str:
         """Where the sweep is saved, and how far, in a sentence; "" where no step of it is."""
-        steps = [np.maximum(each, self.jobs[key].first) for key, each in self.kept_at.items()]
+        steps = [step for key, each in self.kept_at.items() for step in each[self._mine(key)].ravel().tolist()]
         first = min((self.jobs[key].first for key in self.kept_at), default=0)
         return saved_in(self.checkpoint.directory, steps, first, self.all_saved)
 

@@ -33,8 +33,14 @@ def partial_result(so_far: Callable[[], Result | None], kept: Kept | None) -> It
         yield
     except BaseException as error:
         with contextlib.suppress(Exception):  # the error itself is what must be heard, also one that takes no attributes
-            _attach(error, so_far(), "" if kept is None else kept.where())
+            _attach(error, so_far(), _where(kept))
         raise
+
+
+def _where(kept: Kept | None) -> str:
+    with contextlib.suppress(Exception):
+        return "" if kept is None else kept.where()
+    return ""
 
 
 def _attach(error: BaseException, result: Result | None, saved: str) -> None:
