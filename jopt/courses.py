@@ -50,7 +50,7 @@ def rests_from(optimizer: Any, first: int, steps: int) -> int | None:
 def _are_on(rates: Sequence[Any], when: Any) -> np.ndarray:
     """Whether there is a rate that is not 0, at each of some steps."""
     courses = [_course(rate, when) != 0.0 for rate in rates]
-    return np.any(courses, axis=0)
+    return np.asarray(np.any(courses, axis=0))
 
 
 def _course(rate: Any, when: Any) -> np.ndarray:

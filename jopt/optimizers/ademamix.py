@@ -143,7 +143,8 @@ def ademamix(
       learning_rate: α, at least 0: a number, a schedule, or a prefix of the parameter tree with one of these per branch.
       b1: β₁ in [0, 1).
       b2: β₂ in [0, 1).
-      b3: β₃ in [0, 1): a number or a schedule (any function of the step). Short runs take 0.999.
+      b3: β₃ in [0, 1): a number or a schedule (any function of the step). In runs much shorter than
+        1 / (1 − β₃) steps the slow mean hardly counts.
       alpha: a, the weight of the slow mean, at least 0: a number or a schedule (any function of the step).
       eps: ε, at least 0; what becomes of tiny gradients without it stands at ``scale_by_adam``.
       eps_root: ε_root, at least 0.

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from jopt.results.naming import paths_of
 from jopt.results.record import is_part
 from jopt.results.trial import Swept
-from jopt.standing import places
 from jopt.values import require
 from jopt.values.showing import shown
 
@@ -26,19 +26,10 @@ def meant(result: Swept, name: str) -> str:
     try:
         return result.record.named(name)
     except ValueError:
-        found = [own for own in result.record.coords if any(is_part(name, path) for path in _paths(result, own))]
+        found = [own for own in result.record.coords if any(is_part(name, ".".join(path)) for path in paths_of(result, own))]
         if len(found) != 1:
             raise
         return found[0]
-
-
-def _paths(result: Swept, own: str) -> list[str]:
-    """The whole paths of the axes of a number; its name may be an end of them, or one that the user gave."""
-    try:
-        found = [(place.axis.name, ".".join(place.path)) for place in places(result.optimizer)]
-    except ValueError:  # of a file that could not hold it
-        return []
-    return [path for named, path in found if named == own or (named is None and f".{path}".endswith(f".{own}"))]
 
 
 def find(what: str, result: Swept, setting: Any) -> tuple[int, ...]:
@@ -49,6 +40,9 @@ def find(what: str, result: Swept, setting: Any) -> tuple[int, ...]:
       ValueError: For numbers that no setting has, or several.
     """
     record = result.record
+    if require.real(setting) is not None and not isinstance(setting, (int, np.integer)):
+        names = ", ".join(f"{name!r}: ..." for name in record.coords)
+        raise TypeError(f"{what}: setting must be a dict of what was swept, {{{names}}}, or a place, but got {setting!r}.")
     if not isinstance(setting, Mapping):
         return record.place(setting)
     fits = np.ones(record.shape, bool)

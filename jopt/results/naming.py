@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jopt.rates import RATE
+from jopt.rates import names_a_rate
 from jopt.results.trial import Swept
 from jopt.standing import places
 
@@ -13,27 +13,23 @@ def in_full(result: Swept, name: str) -> str:
     A name that has a rate in it, that a user gave, or that is of no rate stays as it is.
     """
     end = name.split(".")
-    for path in _paths(result, name):
-        rates = [i for i, step in enumerate(path) if _names_a_rate(step)]
-        if path[-len(end) :] == end and rates and not any(map(_names_a_rate, end)):
+    for path in paths_of(result, name):
+        rates = [i for i, step in enumerate(path) if names_a_rate(step)]
+        if path[-len(end) :] == end and rates and not any(map(names_a_rate, end)):
             return ".".join(path[rates[-1] :])
     return name
 
 
 def is_rate(result: Swept, name: str) -> bool:
     """Whether a number is a learning rate, or one that a schedule of it takes for a value."""
-    for path in _paths(result, name) or [name.split(".")]:
-        rates = [i for i, step in enumerate(path) if _names_a_rate(step)]
+    for path in paths_of(result, name) or [name.split(".")]:
+        rates = [i for i, step in enumerate(path) if names_a_rate(step)]
         if rates and all(step.endswith("value") for step in path[rates[-1] + 1 :]):
             return True
     return False
 
 
-def _names_a_rate(step: str) -> bool:
-    return step == RATE or step.endswith(f"_{RATE}")
-
-
-def _paths(result: Swept, name: str) -> list[list[str]]:
+def paths_of(result: Swept, name: str) -> list[list[str]]:
     """The paths of the axes of a name; none where the optimizer can not be read, or has no such axis."""
     try:
         found = list(places(result.optimizer))
