@@ -4,6 +4,8 @@ _ADAM, _BELIEF, _RADAM = (f"jopt/optimizers/{name}.py, " for name in ("adam", "a
 _CLIPPING, _PLATEAU = "jopt/transforms/clipping.py, ", "jopt/transforms/plateau.py, "
 _FACTORS = "jopt/optimizers/kron_factors.py, "
 _SOAP, _FACTOR = "jopt/optimizers/soap.py, scale_by_soap: ", "a factor of all means, whose eigenvectors count"
+_RMS, _WHOLE = "jopt/optimizers/soap.py, _rms: ", "the elements of a matrix alone are all of its leaf's"
+_DRAWN, _SELDOM = "numbers that are drawn are never all 0", "one draw in 2³² would tell"
 _BALANCED = "balanced factors have the same product, in the few steps in which they are balanced"
 _UNREAD = "a weight of g that nothing reads without nesterov"
 _HIDDEN = "where it is not used, any number will do that has a logarithm"
@@ -43,7 +45,23 @@ SURVIVORS: dict[str, str] = {
     _FACTORS + "_normal: 1 -> 2 (2)": "an index past the end of two is the last one, as JAX has it",
     _FACTORS + "_normal: 2 -> 3": "a third row of draws, which nothing reads and which leaves the two as they are",
     _FACTORS + "_norm_below: jnp.abs(a) -> a": "without negative eigenvalues, the largest element is on the diagonal",
-    _SOAP.replace("scale_by_soap", "_rms") + "2 -> 3": "the elements of a matrix alone are all of its leaf's",
+    _FACTORS + "_balanced: jnp.abs(q) -> q": _BALANCED,
+    _FACTORS + "_step: nonzero(jnp.max(aa + bb, axis=-1, keepdims=True)) -> jnp.max(aa + bb, axis=-1, keepdims=True)": _DRAWN,
+    _FACTORS + "_step: nonzero(_norm_below(aa + bb)) -> _norm_below(aa + bb)": _DRAWN,
+    _FACTORS + "_norm_below: nonzero(top) -> top": _DRAWN,
+    _FACTORS + "_norm_below: nonzero(_length(x)) -> _length(x)": _DRAWN,
+    _FACTORS + "table: 42949673 -> 42949674": _SELDOM,
+    _FACTORS
+    + "moved: jax.random.bits(key, (), jnp.uint32) < _BALANCED -> jax.random.bits(key, (), jnp.uint32) <= _BALANCED": _SELDOM,
+    _FACTORS + "first_factor: 1 -> 2": "the right factor of a vector, which nothing reads",
+    _RMS + "2 -> 3": _WHOLE,
+    _RMS + "x.ndim >= 2 -> x.ndim > 2": _WHOLE,
+    "jopt/optimizers/shampoo.py, _length: x.ndim >= 2 -> x.ndim > 2": _WHOLE,
+    "jopt/optimizers/soap.py, soap: 0 -> 1 (2)": "a basis of one element is a sign",
+    _SOAP + "t > 1.0 -> t >= 1.0": "a power iteration from eigenvectors, which stay what they are",
+    _SOAP + "1.0 - beta -> 1.0 + beta": _FACTOR,
+    _SOAP + "1.0 - beta -> 1.0 (2)": _FACTOR,
+    "jopt/transforms/averaging.py, _averaging: 1.0 -> 2.0": "with a share of 1 the sum is w, but for rounding",
     _FACTORS + "matrix_shape: 1 -> 2": "the factor of a vector is a diagonal, however many columns it is said to have",
     _FACTORS + "_balanced: 2 -> 3": _BALANCED,
     _FACTORS + "_balanced: nonzero(top) -> top": "no factor is zero",

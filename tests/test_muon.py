@@ -306,3 +306,17 @@ def test_the_iteration_multiplies_along_the_shorter_side_of_stacks_too(shape):
     text = str(jax.make_jaxpr(lambda g: rule.update(g, rule.init(g))[0])(g))
     assert "4,4]" in text
     assert "9,9]" not in text
+
+
+@pytest.mark.parametrize("outputs", ["rows", "columns"])
+def test_neurons_and_shapes_of_a_stack_are_those_of_each_by_itself(outputs, x64):
+    stack = np.random.default_rng(0).normal(size=(3, 5, 2))
+    for rule in (jopt.scale_by_shape(outputs=outputs), jopt.normalize_neurons(outputs=outputs)):
+        together, each = rule.update(stack, rule.init(stack))[0], [rule.update(g, rule.init(g))[0] for g in stack]
+        np.testing.assert_allclose(together, each, rtol=1e-12)
+
+
+def test_the_mean_squares_of_complex_neurons_are_real():
+    rule, g = jopt.normalize_neurons(), jnp.ones((2, 3), jnp.complex64)
+    state = rule.init(g)
+    assert state.nu.dtype == rule.update(g, state)[1].nu.dtype == jnp.float32

@@ -212,6 +212,17 @@ def test_krons_updates_are_bounded_matrix_by_matrix_and_its_share_of_steps_begin
     assert kron_factors._spread(jnp.ones(2), 3).shape == (2, 1, 1)
 
 
+@pytest.mark.parametrize("mode", [None, "one_diag", "all_diag"])
+def test_krons_factors_of_the_first_of_a_stack_are_those_of_it_alone(mode):
+    grads = normal(20, 3, 4, 2).astype(np.float32)
+    rule = jopt.scale_by_kron(precond_lr=0.1, memory_save_mode=mode)
+    (_, stack), (_, alone) = (run(rule, np.ones_like(g[0]), g, extras(20)) for g in (grads, grads[:, 0]))
+    for side in ("left", "right"):  # the numbers that are drawn for the first matrix are those of a matrix alone
+        found, expected = getattr(stack, side)[0], getattr(alone, side)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        assert np.max(np.abs(found - (np.eye(len(found)) if found.ndim == 2 else 1.0))) > 0.1
+
+
 def test_a_matrix_of_a_stack_without_a_gradient_keeps_its_factors_and_the_others_move_by_their_own_size():
     g, rule = normal(3, 2).astype(np.float32), jopt.scale_by_kron(precond_lr=0.1)
     grads = np.repeat(np.stack([np.zeros_like(g), g])[None], 20, axis=0)
