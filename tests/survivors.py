@@ -57,6 +57,7 @@ SURVIVORS: dict[str, str] = {
     _RMS + "2 -> 3": _WHOLE,
     _RMS + "x.ndim >= 2 -> x.ndim > 2": _WHOLE,
     "jopt/optimizers/shampoo.py, _length: x.ndim >= 2 -> x.ndim > 2": _WHOLE,
+    "jopt/optimizers/shampoo.py, _squares: 1 -> 2 (2)": "the shape of what nothing reads",
     "jopt/optimizers/soap.py, soap: 0 -> 1 (2)": "a basis of one element is a sign",
     _SOAP + "t > 1.0 -> t >= 1.0": "a power iteration from eigenvectors, which stay what they are",
     _SOAP + "1.0 - beta -> 1.0 + beta": _FACTOR,

@@ -212,6 +212,12 @@ def test_krons_updates_are_bounded_matrix_by_matrix_and_its_share_of_steps_begin
     assert kron_factors._spread(jnp.ones(2), 3).shape == (2, 1, 1)
 
 
+@pytest.mark.parametrize("normalize_grads", [False, True])
+def test_soap_takes_no_step_without_a_gradient_and_without_epsilon(normalize_grads):
+    rule, zeros = jopt.scale_by_soap(eps=0.0, normalize_grads=normalize_grads), jnp.zeros((3, 2))
+    np.testing.assert_array_equal(run(rule, zeros, jnp.zeros((3, 3, 2)), extras(3))[0], 0.0)
+
+
 @pytest.mark.parametrize("mode", [None, "one_diag", "all_diag"])
 def test_krons_factors_of_the_first_of_a_stack_are_those_of_it_alone(mode):
     grads = normal(20, 3, 4, 2).astype(np.float32)
