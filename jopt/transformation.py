@@ -266,4 +266,5 @@ def transformation(
         return from_bound(bound)
 
     make.factory = spec  # type: ignore[attr-defined]
+    make.__signature__ = spec.shown  # type: ignore[attr-defined]
     return make

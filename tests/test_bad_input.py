@@ -106,7 +106,7 @@ ARGUMENTS = {
     "a_mask_of_another_tree": (
         lambda: MASKED.update(GRADS, MASKED.init(PARAMS), PARAMS),
         ValueError,
-        ["mask must be", "its leaves are [\"['z']\"], those of the tree [\"['b']\", \"['w']\"]"],
+        ["mask must be", "its leaves are [\"['z']\"], and those of the tree [\"['b']\", \"['w']\"]"],
     ),
     "rates_of_another_tree": (
         lambda: jopt.sgd({"z": 0.1}).update(GRADS, jopt.sgd({"z": 0.1}).init(PARAMS), PARAMS),

@@ -6,6 +6,7 @@ import pickle
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import optax.contrib
 import pytest
@@ -294,3 +295,19 @@ def test_a_line_search_of_optax_works_in_a_chain_with_a_learning_rate():
     value, grad = jax.value_and_grad(loss)(p)
     updates, _ = opt.update(grad, opt.init(p), p, value=value, grad=grad, value_fn=loss)
     assert loss(p + updates) < value
+
+
+@pytest.mark.parametrize("name", ["muon", "normuon", "soap", "shampoo", "psgd_kron", "adafactor"])
+def test_inject_hyperparams_leaves_defaults_that_are_structure_alone(name):
+    params = {"w": jnp.linspace(-1.0, 1.0, 16).reshape(4, 4), "b": jnp.ones(4)}
+    injected, own = optax.inject_hyperparams(getattr(jopt, name))(learning_rate=0.1), getattr(jopt, name)(0.1)
+    found, _ = jax.jit(injected.update)(params, injected.init(params), params)
+    expected, _ = jax.jit(own.update)(params, own.init(params), params)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), found, expected)
+
+
+def test_inject_hyperparams_with_structure_of_ones_own_says_what_to_do():
+    with pytest.raises(ValueError, match=r"ns_steps must be a whole number.*inject_hyperparams takes static_args="):
+        optax.inject_hyperparams(jopt.muon)(learning_rate=0.1, ns_steps=6).init({"w": jnp.ones((2, 2))})
+    opt = optax.inject_hyperparams(jopt.muon, static_args=("ns_steps",))(learning_rate=0.1, ns_steps=6)
+    opt.init({"w": jnp.ones((2, 2))})

@@ -14,7 +14,7 @@ import optax
 from jax.tree_util import GetAttrKey, PyTreeDef
 
 from jopt.values import require
-from jopt.values.factory import Factory
+from jopt.values.factory import Factory, Kept
 from jopt.values.names import key_name
 from jopt.values.numbers import Axis, as_float, check_domain, is_number
 from jopt.values.trees import is_function
@@ -135,7 +135,7 @@ class Bound:
 def bind(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
     """Binds a call's arguments to ``factory``, and checks the concrete numbers among them."""
     try:
-        call = factory.signature.bind(*args, **kwargs)
+        call = factory.signature.bind(*map(_taken, args), **{name: _taken(x) for name, x in kwargs.items()})
     except TypeError as error:
         raise TypeError(f"{factory.name}: {error}.") from None
     call.apply_defaults()
@@ -148,6 +148,10 @@ def bind(factory: Factory, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bo
     bound = rebuild(factory, (*call.args, *call.kwargs.values()), (*slots, *words), len(call.args))
     bound.check()
     return bound
+
+
+def _taken(x: Any) -> Any:
+    return x.value if isinstance(x, Kept) else x
 
 
 class _Default:

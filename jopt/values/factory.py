@@ -16,6 +16,28 @@ from jopt.values.numbers import Axis, is_number, whole
 from jopt.values.trees import is_function
 
 
+class Kept:
+    """A whole number that is structure, as the default that a signature shows.
+
+    ``optax.inject_hyperparams`` makes arrays of all ints among the defaults, and hands them on; this is none, and stays.
+    """
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return self.value == (other.value if isinstance(other, Kept) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __index__(self) -> int:
+        return self.value
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Factory:
     """A function from hyperparameters to a rule, and what is known about its arguments.
@@ -52,6 +74,16 @@ class Factory:
     @functools.cached_property
     def signature(self) -> inspect.Signature:
         return inspect.signature(self.function)
+
+    @functools.cached_property
+    def shown(self) -> inspect.Signature:
+        """The signature that others see."""
+
+        def kept(p: inspect.Parameter) -> inspect.Parameter:
+            number = p.name in self.static and isinstance(p.default, int) and not isinstance(p.default, bool)
+            return p.replace(default=Kept(p.default)) if number else p
+
+        return self.signature.replace(parameters=[*map(kept, self.signature.parameters.values())])
 
     def default(self, argument: str) -> Any:
         """The default of an argument; ``inspect.Parameter.empty`` where there is none."""
