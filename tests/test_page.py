@@ -275,6 +275,8 @@ def test_an_optimizer_reads_as_code(made, line):
 
 def test_what_was_swept_is_written_even_where_it_is_the_default(tmp_path):
     assert expression(jopt.adam(0.1), {"b1"}) == "jopt.adam(learning_rate=0.1, b1=0.9)"
+    masked = jopt.muon(0.1, matrices=jopt.matching("hidden/*"))
+    assert expression(masked) == "jopt.muon(learning_rate=0.1, matrices=jopt.matching('hidden/*'))"
     result = pages.quadratic(jopt.adam(jopt.geomspace(1e-3, 1.0, 5), b1=jopt.choice(0.9, 0.5)))
     page = read(result, tmp_path)
     assert page.best.startswith("jopt.adam(learning_rate=")

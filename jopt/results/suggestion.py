@@ -69,14 +69,16 @@ class Suggestion:
         whose = "" if self.trial.group is None else f"{self.trial.group}: "
         told = "; ".join(each.rstrip(".") for each in (*self.reasons, *(f"but {each}" for each in self.warnings)))
         numbers = {self.name: (self.value, self.low, self.high), **self.beside}
-        shown = [_shown(in_full(self.trial.result, name), *each) for name, each in numbers.items()]
+        names = [in_full(self.trial.result, name) for name in numbers]
+        names = [""] if names == [RATE] else [f"{name} " for name in names]
+        shown = [name + _shown(*each) for name, each in zip(names, numbers.values(), strict=True)]
         return f"{whose}use {text.listed(shown)}: {told}."
 
 
-def _shown(name: str, value: float, low: float, high: float) -> str:
+def _shown(value: float, low: float, high: float) -> str:
     digits = text.apart((value, low, high))
     value_, low_, high_ = (text.number(x, digits) for x in (value, low, high))
-    return f"{'' if name == RATE else f'{name} '}{value_} ({low_} to {high_})"
+    return f"{value_} ({low_} to {high_})"
 
 
 def suggest(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jopt import optimizers, schedules, transforms
+from jopt.transforms.matching import Matching
 from jopt.values.binding import Bound, is_value
 from jopt.values.factory import Factory
 
@@ -41,6 +42,8 @@ def _written(value: Any, swept: Collection[str]) -> str:
         if isinstance(value, list):
             return f"[{', '.join(parts)}]"
         return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
+    if isinstance(value, Matching):
+        return f"jopt.{value!r}"
     name = getattr(value, "__name__", "")
     if isinstance(value, type) and getattr(jnp, name, None) is value:
         return f"jnp.{name}"
