@@ -50,6 +50,7 @@ SURVIVORS: dict[str, str] = {
     _FACTORS + "_step: nonzero(_norm_below(aa + bb)) -> _norm_below(aa + bb)": _DRAWN,
     _FACTORS + "_norm_below: nonzero(top) -> top": _DRAWN,
     _FACTORS + "_norm_below: nonzero(_length(x)) -> _length(x)": _DRAWN,
+    "jopt/optimizers/schedule_free.py, schedule_free: 1.0 -> 2.0 (3)": "any constant weighs all steps alike",
     _FACTORS + "table: 42949673 -> 42949674": _SELDOM,
     _FACTORS
     + "moved: jax.random.bits(key, (), jnp.uint32) < _BALANCED -> jax.random.bits(key, (), jnp.uint32) <= _BALANCED": _SELDOM,

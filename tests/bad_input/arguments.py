@@ -254,13 +254,14 @@ def _of_range(factory: Any, name: str, parameter: inspect.Parameter) -> Sequence
     numeric = str(parameter.annotation).startswith(("Numeric", "ScalarOrSchedule"))
     interval = None if factory is None else factory.domain.get(name)
     if interval is not None:
+        whole, interval = interval.startswith("whole "), interval.removeprefix("whole ")
         low, high = (float(end) for end in interval[1:-1].split(","))
         inside = [x for x in (low, (low + high) / 2, high) if abs(x) != float("inf")]
-        near = [x for x in (0.25, 0.5, 0.999, 1.0, 2.0, 10.0) if low < x < high]
+        near = [x for x in (0.25, 0.5, 0.999, 1.0, 2.0, 10.0) if low < x < high and (x == int(x) or not whole)]
         ends = [
             x for x, bracket in ((low, interval[0] == "["), (high, interval[-1] == "]")) if bracket and abs(x) != float("inf")
         ]
-        numbers = dict.fromkeys([*near, *ends, *(x for x in inside if low < x < high)])
+        numbers = dict.fromkeys([*near, *ends, *(x for x in inside if low < x < high and not whole)])
         axis = f"jopt.choice({', '.join(map(repr, near[:2]))})"
         return (*told, *map(repr, numbers), f"np.float64({near[0]})", f"jnp.float32({near[0]})", axis)
     if numeric:

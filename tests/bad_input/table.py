@@ -178,6 +178,11 @@ def ignored(made: Any, given: Mapping[str, Any]) -> None:
     """Nothing is done with it."""
 
 
+def masks(made: Any, given: Mapping[str, Any]) -> None:
+    """Makes a mask of parameters."""
+    jopt.freeze(made).init(values.PARAMS)
+
+
 def uncached(made: Any, given: Mapping[str, Any]) -> None:
     """The cache of compiled programs is as it was before."""
     jax.config.update("jax_compilation_cache_dir", None)
@@ -248,6 +253,7 @@ OWN: dict[str, dict[str, Any]] = {
     "sgdr_schedule": {"words": {"cosine_kwargs": ("cosine_kwargs", "cycle", "sgdr_schedule")}},
     "evaluation_params": {"use": ignored, "words": {"params": ("params", "axis"), "state": ("state", "axis")}},
     "schedule_free_eval_params": {"use": ignored},
+    "matching": {"good": {"patterns": ("'w'", "'*'", "'b*'")}, "words": {"patterns": ("pattern",)}, "use": masks},
     "freeze": {"good": {"mask": ("{'w': True, 'b': False}", "(lambda params: {'w': True, 'b': False})")}},
     "groups": {"words": {"optimizers": ("optimizer", "groups")}},
     "GroupedResult": {"words": {"groups": ("groups", "group", "name", "optimizers")}},
