@@ -97,7 +97,7 @@ def test_without_evaluations_there_are_twenty_events():
 
 
 def test_events_are_at_the_ends_of_what_is_recorded():
-    events, _ = told(steps=100, record_every=30)
+    events, _ = told(cosine(steps=100), steps=100, record_every=30)
     assert [event.step for event in events] == [30, 60, 90, 100]
     assert [event.new.step.values.tolist() for event in events] == [[30], [60], [90], [100]]
 
