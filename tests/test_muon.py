@@ -310,10 +310,11 @@ def test_the_iteration_multiplies_along_the_shorter_side_of_stacks_too(shape):
 
 @pytest.mark.parametrize("outputs", ["rows", "columns"])
 def test_neurons_and_shapes_of_a_stack_are_those_of_each_by_itself(outputs, x64):
-    stack = np.random.default_rng(0).normal(size=(3, 5, 2))
-    for rule in (jopt.scale_by_shape(outputs=outputs), jopt.normalize_neurons(outputs=outputs)):
-        together, each = rule.update(stack, rule.init(stack))[0], [rule.update(g, rule.init(g))[0] for g in stack]
-        np.testing.assert_allclose(together, each, rtol=1e-12)
+    for shape in ((3, 5, 2), (3, 2, 5)):
+        stack = np.random.default_rng(0).normal(size=shape)
+        for rule in (jopt.scale_by_shape(outputs=outputs), jopt.normalize_neurons(outputs=outputs)):
+            together, each = rule.update(stack, rule.init(stack))[0], [rule.update(g, rule.init(g))[0] for g in stack]
+            np.testing.assert_allclose(together, each, rtol=1e-12)
 
 
 def test_the_mean_squares_of_complex_neurons_are_real():

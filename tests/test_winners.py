@@ -510,12 +510,17 @@ def test_a_mask_of_weight_decay_is_asked_about_the_whole_parameters(name, mask):
 
 
 def test_prodigy_learns_nothing_from_a_gradient_without_a_rate():
-    opt, w = jopt.prodigy(jopt.linear_schedule(0.0, 1.0, 10)), jnp.ones(3)
-    updates, state = opt.update(3.0 * w, opt.init(w), w)
-    np.testing.assert_array_equal(updates, 0.0)
-    for name in ("exp_avg", "exp_avg_sq", "grad_sum"):
-        np.testing.assert_array_equal(getattr(state, name), 0.0)
-    assert (int(state.count), float(state.estim_lr)) == (1, np.float32(1e-6))
+    opt, w = jopt.prodigy(lambda step: (step % 2).astype(float), estim_lr0=0.1), jnp.ones(3)
+    states = [opt.init(w)]
+    for _ in range(4):  # with rates of 0, 1, 0 and 1
+        updates, state = opt.update(3.0 * w, states[-1], w)
+        assert bool(jnp.any(updates != 0.0)) == (len(states) % 2 == 0)
+        states.append(state)
+    for before, after, learns in zip(states, states[1:], (False, True, False, True), strict=True):
+        same = [np.array_equal(getattr(before, name), getattr(after, name)) for name in ("exp_avg", "exp_avg_sq", "grad_sum")]
+        assert same == [not learns] * 3
+        assert int(after.count) == int(before.count) + 1
+    assert np.array_equal(states[3].estim_lr, states[2].estim_lr)
 
 
 def test_the_rates_of_wrappers_are_those_that_steps_are_made_with():
