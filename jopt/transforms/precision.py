@@ -243,7 +243,8 @@ class _Rows:
     def check(self, name: str) -> None:
         """Checks that the state was made for parameters of these types."""
         for row in self.rows:
-            if row.g is not None and row.p is not None and (jnp.shape(row.kept) == jnp.shape(row.p)) != row.rounds:
+            made_for = jnp.shape(row.p) if row.rounds else (0,)
+            if row.g is not None and row.p is not None and jnp.shape(row.kept) != made_for:
                 raise ValueError(
                     f"{name}: the state was made for a parameter of another type, or shape, than the "
                     f"{jnp.result_type(row.p)}{list(jnp.shape(row.p))} at {row.path or '(root)'}; make it anew with "
