@@ -66,18 +66,18 @@ A schedule stands wherever a number stands, and its own numbers may be axes. Ste
 
 def page() -> str:
     """The text of the page."""
-    rules = {name: getattr(jopt, name) for name in jopt.__all__ if _is_rule(name)}
+    catalogue = jopt.catalogue()
+    known = {entry.name for entry in catalogue}
+    rules = {name: getattr(jopt, name) for name in jopt.__all__ if name not in known and _makes_rules(name)}
     around = {name: make for name, make in rules.items() if _takes_a_rule(make)}
     schedules = {name: make for name, make in rules.items() if hasattr(jopt.schedules, name)}
     parts = {name: make for name, make in rules.items() if name not in around and name not in schedules}
-    optimizers = _table(HEADER, (entry.cells() for entry in jopt.catalogue()))
+    optimizers = _table(HEADER, (entry.cells() for entry in catalogue))
     return ABOVE + optimizers + BETWEEN + _described(around) + BELOW + _described(parts) + LAST + _described(schedules)
 
 
-def _is_rule(name: str) -> bool:
-    """Whether a public function makes rules that are not in the catalogue."""
-    make, known = getattr(jopt, name), {entry.name for entry in jopt.catalogue()}
-    return (hasattr(make, "factory") or name in PUT_TOGETHER) and name not in known
+def _makes_rules(name: str) -> bool:
+    return hasattr(getattr(jopt, name), "factory") or name in PUT_TOGETHER
 
 
 def _takes_a_rule(make: Any) -> bool:
