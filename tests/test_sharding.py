@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 START = """
+import os
 import sys
 import chex
 import jax
@@ -57,10 +58,12 @@ def run(code, axes, start=START):
 
 
 @pytest.mark.parametrize("axes", ["Auto", "Explicit"])
-def test_the_states_and_updates_of_every_rule_lie_as_their_parameters(axes):
+def test_the_states_and_updates_of_rules_lie_as_their_parameters(axes):
     run(
         """
-        for case in one_of_each(CASES):
+        # Where XLA places arrays, a third of the rules will do.
+        few = sys.argv[1] == "Auto" and os.environ.get("JOPT_TESTS") != "all"
+        for case in one_of_each(CASES)[:: 3 if few else 1]:
             check_run(case.name, case.make(), lambda f: f)
         check_run("jitted", jopt.chain(jopt.clip_by_global_norm(1.0), jopt.rmsprop(0.1, momentum=0.9)), jax.jit)
         """,
