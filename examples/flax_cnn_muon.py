@@ -3,8 +3,8 @@
 What goes wrong first: `jopt.muon(rate)` trains, but not as meant. Flax's kernels are [inputs, outputs]: `outputs="columns"`, or
 steps are as long as for the transposed matrices. The last layer is a matrix, too, and should be AdamW's: `matrices`. AdamW's
 steps are then as long as Muon's, unless it has a rate of its own: `adam_learning_rate`, here swept beside the first.
-And `matrices={"head": False, ...}` is refused, since parameters of NNX are an `nnx.State`, not a dict: `hidden` makes another
-State of one bool for each layer. (Those of linen are dicts: `{name: name != "Dense_1" for name in params}`.)
+And `matrices={"head": False, ...}` is refused, since parameters of NNX are an `nnx.State`, not a dict. Patterns over the paths of
+leaves fit both, and linen: `HIDDEN`.
 
 Muon is not better everywhere: here, in 150 steps on 1,000 images, AdamW alone comes out ahead.
 """
@@ -34,15 +34,11 @@ class Net(nnx.Module):
 
 
 DESCRIPTION, _ = nnx.split(Net(nnx.Rngs(0)))
+HIDDEN = jopt.matching("conv*", "dense/*")  # which layers may have matrices; biases are none anyway
 
 
 def loss(params, batch):
     return optax.softmax_cross_entropy_with_integer_labels(nnx.merge(DESCRIPTION, params)(batch[0]), batch[1]).mean()
-
-
-def hidden(params):
-    """Which layers may have matrices: a prefix of the State, one bool for each layer. Biases are none anyway."""
-    return nnx.State({layer: layer != "head" for layer in params})
 
 
 def main(rates=4, steps=150, seeds=3, examples=1000, out="."):
@@ -56,7 +52,7 @@ def main(rates=4, steps=150, seeds=3, examples=1000, out="."):
     two = {"learning_rate": falling("muon_rate", 5e-3, 1e-1), "adam_learning_rate": falling("adam_rate", 1e-3, 3e-2)}
     optimizers = {
         "adamw": jopt.adamw(falling("rate", 1e-3, 3e-2)),
-        "muon": jopt.muon(**two, outputs="columns", matrices=hidden),
+        "muon": jopt.muon(**two, outputs="columns", matrices=HIDDEN),
     }
     scored = jopt.metrics(lambda params, data: {"val_loss": loss(params, data)}, data=(val_x, val_y), batch_size=250)
     settings = {"steps": steps, "batch_size": 50, "seeds": seeds, "evaluate": scored, "eval_every": steps}

@@ -101,12 +101,12 @@ def test_muon_has_the_hidden_kernels_of_a_network_and_adamw_the_rest(tmp_path, c
     assert "compared with adamw" in capsys.readouterr().out
 
 
-def test_which_layers_are_muons_is_said_in_a_tree_of_the_parameters_own_kind():
+def test_which_layers_are_muons_is_said_by_patterns_which_fit_a_state_too():
     nnx = pytest.importorskip("flax.nnx")
     pytest.importorskip("mlxtend")
     made = _example("flax_cnn_muon")
     params = nnx.split(made.Net(nnx.Rngs(0)))[1]
-    state = jax.eval_shape(jopt.muon(0.1, outputs="columns", matrices=made.hidden).init, params)
+    state = jax.eval_shape(jopt.muon(0.1, outputs="columns", matrices=made.HIDDEN).init, params)
     shapes = [{leaf.shape for leaf in jax.tree.leaves(part) if leaf.ndim > 1} for part in state]
     assert shapes == [{(25, 8), (72, 16), (784, 32)}, {(32, 10)}]
     with pytest.raises(ValueError, match="prefix of the parameter tree"):
