@@ -3,8 +3,8 @@
 What goes wrong first: `jopt.muon(rate)` trains, but not as meant. Flax's kernels are [inputs, outputs]: `outputs="columns"`, or
 steps are as long as for the transposed matrices. The last layer is a matrix, too, and should be AdamW's: `matrices`. AdamW's
 steps are then as long as Muon's, unless it has a rate of its own: `adam_learning_rate`, here swept beside the first.
-And `matrices={"head": False, ...}` is refused, since parameters of NNX are an `nnx.State`, not a dict. Patterns over the paths of
-leaves fit both, and linen: `HIDDEN`.
+And `matrices={"head": False, ...}` is refused, since parameters of NNX are an `nnx.State`, not a dict. Patterns over the paths
+of leaves fit this, and linen's dicts: `HIDDEN`.
 
 Muon is not better everywhere: here, in 150 steps on 1,000 images, AdamW alone comes out ahead.
 """
