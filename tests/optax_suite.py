@@ -40,7 +40,7 @@ EXPECTED = {
         r"_schedule_free_test.*test_explicit_dtype3$",  # of z, where no type is asked for
     ],
     "`muon`": [  # all are given adaptive or preconditioning
-        r"_muon_test.*::test_(aol|callable|complex_mixed|dim_nums|muon_orthogonalization|orthogonality|reshape)_",
+        r"_muon_test.*::test_(aol|callable|complex_mixed|dim_nums|muon_orthogonalization|orthogonality|reshape_(and_)?update)_",
     ],
     "`inject_hyperparams` with bfloat16 parameters": [
         r"_inject_test.*test_hyperparam_default_dtype_(bf16|f32)$",
