@@ -62,7 +62,7 @@ def _rates(bound: Bound) -> Iterator[Any]:
     """The learning rates of a rule and of its parts: numbers, schedules, trees of them."""
     arguments = bound.arguments()
     for name, value in arguments.items():
-        if names_a_rate(name) and not is_transformation(value) and jax.tree.leaves(value):
+        if names_a_rate(name) and not is_transformation(value) and jax.tree.leaves(value, is_leaf=is_value):
             yield value
     for part in parts_of(arguments).values():
         if is_value(part.value):

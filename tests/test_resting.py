@@ -75,6 +75,15 @@ def test_a_sweep_of_schedules_of_which_one_lasts_says_nothing():
     assert _told(W, jopt.sgd(_cosine(jopt.choice(20, 50))), steps=50)[1] == []
 
 
+def test_a_schedule_without_numbers_of_its_own_is_a_rate_too():
+    @jopt.schedule
+    def fixed():
+        return lambda step: 0.1
+
+    assert not decays(jopt.sgd(fixed()), 40)
+    assert rests_from(jopt.muon(_cosine(40), adam_learning_rate=fixed()), 0, 100) is None
+
+
 def test_rates_that_fall_to_half_decay():
     assert decays(jopt.sgd(_cosine(40)), 40)
     assert not decays(jopt.sgd(0.1), 40)
